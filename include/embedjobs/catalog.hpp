@@ -1,0 +1,89 @@
+// The built-in home of documents and vectors, over the same database as a Store.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "embedjobs/persister.hpp"
+#include "embedjobs/resolver.hpp"
+#include "embedjobs/space.hpp"
+#include "embedjobs/store.hpp"
+
+namespace embedjobs {
+
+/// One visible row of a spec.
+struct StoredRow {
+  std::string operation_id;
+  TextHash text_hash{};
+  std::size_t embedded_bytes = 0;  ///< 0: the whole text was embedded.
+  std::vector<float> vector;       ///< Empty where vectors were not asked for.
+};
+
+struct SearchHit {
+  SpecKey key;
+  std::string operation_id;
+  float score = 0;  ///< Cosine of the angle between query and operation, -1 to 1.
+};
+
+/// Per spec, without its job: what status is made of.
+struct SpecInfo {
+  SpecKey key;
+  std::int64_t operation_count = 0;  ///< N: of the last document that was split.
+  std::int64_t embedding_count = 0;  ///< E: visible rows.
+  std::string visible_space_id;      ///< Empty: nothing visible.
+  std::string content_version;
+  std::uint64_t generation = 0;
+  bool complete = false;  ///< The visible rows are a finalized manifest of the current content.
+  WallTime updated_at{};
+};
+
+struct CatalogInfo {
+  std::string catalog_id;
+  std::string target_space_id;  ///< What passes write; empty: not chosen yet.
+  std::string search_space_id;  ///< What searches read; differs from the target while a switch is under way.
+  std::int64_t spec_count = 0;
+  std::int64_t specs_in_target = 0;  ///< Specs whose visible rows are in the target space.
+};
+
+/// Documents, vectors and their catalogs. Thread-safe. Also the SpecResolver and Persister of the built-in backends.
+class Catalog : public SpecResolver, public Persister {
+ public:
+  /// Stores the document and makes its job, in one transaction. A catalog that does not exist is made, with `target_space_id` as its
+  /// target (empty: the first worker chooses). The content is not looked at here: Engine::put refuses what can't be split.
+  virtual Result<EnqueueResult> put(const SpecKey& key, std::string_view content, std::string_view target_space_id) = 0;
+  /// A generation with a tombstone: revokes the lease, clears rows and document, cancels the open job. kNotFound when there is none.
+  virtual Status remove(const SpecKey& key) = 0;
+  /// Removes every spec of the catalog. kNotFound when there is none.
+  virtual Status remove_catalog(std::string_view catalog_id) = 0;
+  /// Changes the catalog's target and enqueues all of its specs. Readers keep the old space until the new one is complete.
+  /// The same target again changes nothing. kNotFound when there is no such catalog. Returns how many specs were enqueued.
+  virtual Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target) = 0;
+
+  virtual Result<std::vector<CatalogInfo>> catalogs() = 0;
+  /// At most `limit` specs after `after` (exclusive), ordered by key, of one catalog or of all.
+  virtual Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after, std::size_t limit) = 0;
+  /// Calls `visit` for each visible row by operation id, in bytes; false ends it early. kNotFound: no such spec.
+  /// Returns the space of the rows (empty model when there are none). `visit` may not call the catalog.
+  virtual Result<Space> rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit) = 0;
+  /// The `k` nearest operations of the catalog in `space`, best first; ties by key and operation id.
+  /// kRefused when searches of the catalog read another space.
+  virtual Result<std::vector<SearchHit>> search(std::string_view catalog_id, const Space& space, std::span<const float> query,
+                                                std::size_t k) = 0;
+
+  /// Deletes up to `limit` rows of what nothing points to: vectors unreferenced for longer than `grace`, replaced manifests.
+  /// Returns how many rows it looked at or deleted; 0: a whole round is done.
+  virtual Result<std::size_t> sweep(Duration grace, std::size_t limit) = 0;
+};
+
+/// A backend: both halves over one database.
+struct Backend {
+  std::shared_ptr<Store> store;
+  std::shared_ptr<Catalog> catalog;
+};
+
+}  // namespace embedjobs

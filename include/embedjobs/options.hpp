@@ -1,0 +1,53 @@
+// The knobs, with what turning them does.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "embedjobs/status.hpp"
+
+namespace embedjobs {
+
+/// How a worker works. Non-positive values fall back to the default.
+struct WorkerOptions {
+  /// Jobs at a time in this process. More help only when documents are small or the provider bears many calls: within one job calls are
+  /// pipelined already.
+  int workers = 1;
+  /// Texts a provider call, at most. Larger saves round trips; smaller loses less to a timeout or a crash. The worker goes below it by
+  /// itself when the provider is slow.
+  int batch_size = 32;
+  /// Bytes of text a provider call, at most (one longer text still goes alone).
+  long long batch_bytes = 1 << 20;
+  /// How long a job stays with a worker that has stopped answering. Shorter: a crash costs less waiting. Longer: a frozen machine keeps its
+  /// job. A pass may last any number of leases; the heartbeat renews at a third of it.
+  Duration lease_duration = std::chrono::minutes(10);
+  /// Limit of one provider call. On a timeout the batch is halved.
+  Duration embed_timeout = std::chrono::minutes(5);
+  /// Provider calls in flight over all jobs of this worker. The embedder's own limit wins when it is lower. 0: the embedder's limit.
+  int provider_concurrency = 0;
+  /// Backstop against a hang: a pass without progress for this long ends and is retried.
+  Duration safety_bound = std::chrono::hours(1);
+  /// A worker that was not notified looks at the queue at least this often.
+  Duration fallback_poll = std::chrono::seconds(30);
+  /// Shown in job lists; empty: made from host name and process id.
+  std::string worker_id;
+};
+
+struct MaintenanceOptions {
+  Duration reaper_interval = std::chrono::seconds(30);
+  Duration reconciler_interval = std::chrono::minutes(5);
+  Duration retention_interval = std::chrono::hours(1);
+  /// How long succeeded and cancelled jobs are kept.
+  Duration job_retention = std::chrono::hours(24 * 14);
+  /// How long vectors that no operation points to are kept for reuse.
+  Duration vector_grace = std::chrono::hours(24 * 7);
+};
+
+/// Replaces non-positive values by defaults, in place.
+void apply_defaults(WorkerOptions& options);
+void apply_defaults(MaintenanceOptions& options);
+/// Lines that a person should read, of options after apply_defaults: for example embed_timeout >= lease_duration.
+std::vector<std::string> warnings(const WorkerOptions& options);
+
+}  // namespace embedjobs

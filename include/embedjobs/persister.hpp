@@ -1,0 +1,74 @@
+// Where vectors live. The built-in backends implement it over their database; a host may bring its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "embedjobs/manifest.hpp"
+#include "embedjobs/space.hpp"
+#include "embedjobs/types.hpp"
+
+namespace embedjobs {
+
+/// Who writes, for what. The same for every call of a pass.
+struct PassContext {
+  SpecKey key;
+  JobId job_id = 0;
+  Fence fence;
+  std::uint64_t generation = 0;   ///< Of the key, as claimed.
+  Space space;                    ///< Of the vectors.
+  std::uint64_t epoch = 0;        ///< Stamped on the vectors that this pass computes.
+  std::uint64_t reuse_floor = 0;  ///< Vectors of an older epoch may not be reused; 0: all may.
+  std::size_t input_cap = 0;      ///< Texts longer than this are cut by the embedder in use; 0: no cap. A vector of a text that was cut
+                                  ///< under a smaller cap may not be reused.
+  std::string content_version;    ///< Of the document that was resolved. Empty in list_existing before it is known.
+  std::string splitter_version;
+};
+
+/// One operation's vector, on its way to storage. Views live until the call returns.
+struct VectorRow {
+  std::string_view operation_id;
+  TextHash text_hash{};            ///< Always of the full text.
+  std::span<const float> vector;   ///< Finite, non-zero, of the space's dimension: checked by the library.
+  std::size_t embedded_bytes = 0;  ///< 0: the whole text. Else how many of its bytes were embedded.
+  std::size_t input_cap = 0;       ///< With embedded_bytes: the cap under which it was cut, so that raising it embeds the text again.
+};
+
+/// What a persister knows of a spec, for the reconciler.
+struct SpecState {
+  SpecKey key;
+  bool complete = false;  ///< A manifest was finalized.
+  std::string space_id;   ///< Of the finalized manifest.
+  std::string content_version;
+  std::string splitter_version;
+};
+
+/// Thread safety: called from library threads; never two upsert_batch or finalize calls at once for the same key. No library lock is held
+/// during a call. An exception that leaves a method becomes kInternal.
+///
+/// Fencing: every call carries the fence. An implementation checks it in the transaction that writes, answers kLeaseLost to a stale one and
+/// changes nothing then. The effect on vectors is exactly once only if fence and rows commit together.
+///
+/// The same call may arrive twice (its first answer was lost): it must find its own effect and succeed.
+class Persister {
+ public:
+  virtual ~Persister() = default;
+  /// Which operations of `wanted` have a vector that may be reused, in the context's space: answer[i] for wanted[i]. A persister that
+  /// addresses by content answers for any text it holds; one that addresses by operation id only for the same id with the same hash.
+  virtual Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) = 0;
+  /// Adds or replaces rows; others survive. Visible at once when the space is the spec's visible one (or it has none yet), else not before
+  /// finalize. Several operations may share a text. Empty: nothing to do, but the fence is checked. kNotFound: the spec does not exist.
+  virtual Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) = 0;
+  /// Makes the spec's visible rows exactly `manifest`, in the context's space, touching only what differs, and records its operation count,
+  /// content and splitter version. kIncomplete, with nothing visible changed, when a text's vector is not stored.
+  virtual Status finalize(const PassContext& context, const Manifest& manifest) = 0;
+  /// What is finalized for `keys`: answer[i] for keys[i]. kRefused (the default): this persister can't tell, and the reconciler then
+  /// leaves its specs alone.
+  virtual Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys);
+};
+
+}  // namespace embedjobs

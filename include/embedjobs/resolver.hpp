@@ -1,0 +1,34 @@
+// Where documents live. The built-in catalog implements it; a host may bring its own.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "embedjobs/types.hpp"
+
+namespace embedjobs {
+
+struct Document {
+  std::string content;  ///< Bytes as written, any encoding or size: nothing is trusted.
+  std::string version;  ///< Equal versions mean equal content, for example a hash. Never empty.
+};
+
+struct SpecVersion {
+  SpecKey key;
+  std::string version;
+};
+
+/// Thread safety: called from library threads, possibly several at a time. No library lock is held during a call.
+class SpecResolver {
+ public:
+  virtual ~SpecResolver() = default;
+  /// The document's current content. It must see whatever preceded the enqueue of the job that asks.
+  /// kGone: it was deleted; its vectors are cleared. Any other error is a passing one and is tried again.
+  virtual Result<Document> resolve(const SpecKey& key) = 0;
+  /// At most `limit` specs after `after` (exclusive; nullptr: from the start), ordered by key; fewer than `limit` means there are no more.
+  /// kRefused (the default): can't list, and gaps of its documents are then found by the host's enqueue alone.
+  virtual Result<std::vector<SpecVersion>> list(const SpecKey* after, std::size_t limit);
+};
+
+}  // namespace embedjobs

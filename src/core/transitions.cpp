@@ -1,0 +1,303 @@
+#include "core/transitions.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace embedjobs::core {
+namespace {
+
+void reset_budgets(Job& job) {
+  job.attempts = 0;
+  job.errors_in_row = 0;
+  job.crashes_in_row = 0;
+  job.hand_backs_in_row = 0;
+  job.crashes = 0;
+  job.fewest_missing = -1;
+  job.progressed = false;
+  job.paused_since = {};
+}
+
+void make_pending(Job& job, WallTime due) {
+  job.status = JobStatus::kPending;
+  job.next_run_at = due;
+}
+
+void make_ended(Job& job, JobStatus status, WallTime now) {
+  job.status = status;
+  job.completed_at = now;
+}
+
+/// The holder no longer holds the key.
+void drop_lease(Job& job, KeyState& key, WallTime now) {
+  key.holder_nonce = 0;
+  job.worker_id.clear();
+  job.lease_expires_at = {};
+  job.updated_at = now;
+}
+
+/// Counts one error. True when the budget is used up.
+bool spend_attempt(Job& job, const StoreOptions& rules) {
+  return ++job.errors_in_row >= rules.max_attempts;
+}
+
+/// A hand-back is free, but every fifth one without progress costs an attempt. True when the budget is used up.
+bool hand_back(Job& job, const StoreOptions& rules) {
+  ++job.hand_backs_in_row;
+  if (job.hand_backs_in_row % kHandBacksPerAttempt == 0) {
+    return spend_attempt(job, rules);
+  }
+  job.attempts = std::max<std::int64_t>(0, job.attempts - 1);
+  return false;
+}
+
+Settled fail(Job& job, WallTime now) {
+  make_ended(job, JobStatus::kFailed, now);
+  return {.failed = true, .fresh_budget = true};
+}
+
+/// The key moved on while the pass ran: another pass, at once, as if it had just been enqueued.
+Settled start_over(Job& job, const KeyState& key, bool succeeded, WallTime now) {
+  reset_budgets(job);
+  job.generation = key.generation;
+  make_pending(job, now);
+  return {.succeeded = succeeded, .fresh_budget = true};
+}
+
+Settled settle_retry(Job& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
+  const bool used_up = outcome.retry_at_once ? hand_back(job, rules) : spend_attempt(job, rules);
+  if (used_up) {
+    return fail(job, now);
+  }
+  make_pending(job, outcome.retry_at_once ? now : now + backoff(job.errors_in_row, outcome.jitter));
+  return {};
+}
+
+Settled settle_release(Job& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
+  if (outcome.reason == ReleaseReason::kPause) {
+    job.attempts = std::max<std::int64_t>(0, job.attempts - 1);
+    if (job.paused_since == WallTime{}) {
+      job.paused_since = now;
+    }
+  } else if (hand_back(job, rules)) {
+    return fail(job, now);
+  }
+  make_pending(job, now + std::clamp(outcome.delay, Duration(0), kMaxPause));
+  return {};
+}
+
+}  // namespace
+
+StoreOptions with_defaults(StoreOptions options) {
+  const StoreOptions defaults;
+  if (options.lease_duration <= Duration(0)) {
+    options.lease_duration = defaults.lease_duration;
+  }
+  if (options.max_attempts <= 0) {
+    options.max_attempts = defaults.max_attempts;
+  }
+  return options;
+}
+
+Duration backoff(std::int64_t errors_in_row, double jitter) {
+  const auto exponent = std::clamp<std::int64_t>(errors_in_row, 0, 20);
+  const Duration base = std::chrono::seconds(5) * (std::int64_t{1} << exponent);
+  const double spread = 0.8 + 0.4 * std::clamp(jitter, 0.0, 1.0);
+  const auto spread_base = Duration(std::llround(static_cast<double>(std::min(base, kMaxBackoff).count()) * spread));
+  return std::min(spread_base, kMaxBackoff);
+}
+
+void raise_generation(KeyState& key, JobKind kind, std::uint64_t epoch) {
+  ++key.generation;
+  key.removed = false;
+  if (kind == JobKind::kManualRetry) {
+    key.reuse_floor = epoch;
+  }
+}
+
+Job new_job(const SpecKey& spec, const KeyState& key, JobKind kind, WallTime now) {
+  Job job;
+  job.key = spec;
+  job.kind = kind;
+  job.priority = priority_of(kind);
+  job.generation = key.generation;
+  job.created_at = now;
+  job.updated_at = now;
+  make_pending(job, now);
+  return job;
+}
+
+void enqueue_open(Job& job, const KeyState& key, JobKind kind, WallTime now) {
+  job.kind = kind;
+  job.priority = std::min(job.priority, priority_of(kind));
+  job.updated_at = now;
+  if (job.status == JobStatus::kPending) {
+    reset_budgets(job);
+    job.generation = key.generation;
+    make_pending(job, now);
+  }
+}
+
+bool is_current(const KeyState& key, const Fence& fence) {
+  return fence.nonce != 0 && key.holder_nonce == fence.nonce && key.fence_counter == fence.counter;
+}
+
+void claim(Job& job, KeyState& key, const ClaimStamp& stamp) {
+  ++key.fence_counter;
+  key.holder_nonce = stamp.nonce;
+  job.fence = {key.fence_counter, stamp.nonce};
+  job.settled = false;
+  job.status = JobStatus::kRunning;
+  job.generation = key.generation;
+  job.worker_id = stamp.worker_id;
+  job.epoch = stamp.epoch;
+  job.started_at = stamp.now;
+  job.updated_at = stamp.now;
+  job.lease_expires_at = stamp.lease_expires_at;
+  ++job.attempts;
+  job.embedded_so_far = 0;
+  job.reused_count = 0;
+  job.embedded_count = 0;
+  job.progressed = false;
+}
+
+void apply_progress(Job& job, const Progress& progress, WallTime now) {
+  job.operation_count = progress.operation_count;
+  job.reused_count = progress.reused;
+  job.embedded_count = progress.embedded;
+  job.embedded_so_far = progress.reused + progress.embedded;
+  job.updated_at = now;
+  job.progressed = job.progressed || progress.embedded > 0;
+  const bool first = job.fewest_missing < 0;
+  if (!first && progress.missing < job.fewest_missing) {
+    job.errors_in_row = 0;
+    job.crashes_in_row = 0;
+    job.hand_backs_in_row = 0;
+    job.paused_since = {};
+  }
+  job.fewest_missing = first ? progress.missing : std::min(job.fewest_missing, progress.missing);
+}
+
+Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
+  drop_lease(job, key, now);
+  job.settled = true;
+  const bool complete = outcome.kind == OutcomeKind::kComplete;
+  job.last_error = complete ? std::string() : outcome.error;
+  if (outcome.progress) {
+    apply_progress(job, *outcome.progress, now);
+  }
+  if (complete && job.epoch >= key.reuse_floor) {
+    key.reuse_floor = 0;
+  }
+  if (key.generation > job.generation) {
+    return start_over(job, key, complete, now);
+  }
+  switch (outcome.kind) {
+    case OutcomeKind::kComplete: make_ended(job, JobStatus::kSucceeded, now); return {.succeeded = true, .fresh_budget = true};
+    case OutcomeKind::kRetry: return settle_retry(job, outcome, rules, now);
+    case OutcomeKind::kRelease: return settle_release(job, outcome, rules, now);
+    case OutcomeKind::kFail: break;
+  }
+  return fail(job, now);
+}
+
+Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules, WallTime now) {
+  drop_lease(job, key, now);
+  if (key.generation > job.generation) {
+    in_flight.clear();
+    return start_over(job, key, false, now);
+  }
+  ++job.crashes;
+  ++job.crashes_in_row;
+  const auto sent = std::count_if(in_flight.begin(), in_flight.end(), [](const InFlight& row) { return row.sent; });
+  for (InFlight& row : in_flight) {
+    if (!row.sent) {
+      continue;
+    }
+    row.sent = false;
+    row.suspect = true;
+    // One text, alone, and nothing else happened since the pass began: it is the likely cause. A second time, it is the cause. A process
+    // that is killed from outside makes progress in between, and sets nothing aside.
+    if (sent == 1) {
+      ++row.alone;
+      if (!job.progressed && ++row.strikes >= kStrikesToSetAside) {
+        row.set_aside = true;
+        job.crashes_in_row = 0;
+      }
+    }
+  }
+  job.last_error = "the worker died while it held the job (" + std::to_string(job.crashes_in_row) + " times in a row without progress)";
+  if (job.crashes_in_row >= rules.max_attempts) {
+    return fail(job, now);
+  }
+  make_pending(job, now);
+  return {};
+}
+
+void cancel(Job* job, KeyState& key, WallTime now) {
+  ++key.generation;
+  key.removed = true;
+  key.holder_nonce = 0;
+  key.reuse_floor = 0;
+  if (job != nullptr) {
+    drop_lease(*job, key, now);
+    make_ended(*job, JobStatus::kCancelled, now);
+  }
+}
+
+void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent, std::span<const TextHash> answered) {
+  job.progressed = job.progressed || !answered.empty();
+  const auto contains = [](std::span<const TextHash> hashes, const TextHash& hash) {
+    return std::find(hashes.begin(), hashes.end(), hash) != hashes.end();
+  };
+  for (InFlight& row : in_flight) {
+    row.sent = contains(sent, row.text_hash);
+    row.suspect = row.suspect && !contains(answered, row.text_hash);
+  }
+  for (const TextHash& hash : sent) {
+    const bool known = std::any_of(in_flight.begin(), in_flight.end(), [&](const InFlight& row) { return row.text_hash == hash; });
+    if (!known) {
+      in_flight.push_back({.text_hash = hash, .sent = true});
+    }
+  }
+  std::erase_if(in_flight, [](const InFlight& row) { return !row.sent && !row.suspect && !row.set_aside; });
+}
+
+std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight) {
+  std::vector<Suspect> suspects;
+  for (const InFlight& row : in_flight) {
+    if (row.suspect || row.set_aside) {
+      suspects.push_back({row.text_hash, row.alone, row.set_aside});
+    }
+  }
+  std::sort(suspects.begin(), suspects.end(),
+            [](const Suspect& a, const Suspect& b) { return a.alone != b.alone ? a.alone > b.alone : a.text_hash < b.text_hash; });
+  return suspects;
+}
+
+void note_failure(Failure& failure, std::string_view error, WallTime now) {
+  if (failure.occurrences == 0) {
+    failure.first_failed_at = now;
+  }
+  ++failure.occurrences;
+  failure.last_failed_at = now;
+  failure.last_error = error;
+  failure.resolved = false;
+}
+
+void note_success(Failure& failure, WallTime now) {
+  failure.occurrences = 0;
+  failure.last_success_at = now;
+  failure.resolved = true;
+}
+
+WallTime parked_until(const Failure& failure) {
+  if (failure.occurrences < 3) {
+    return failure.last_failed_at;
+  }
+  const Duration longest = std::chrono::hours(6);
+  const auto doublings = std::min<std::int64_t>(failure.occurrences - 3, 10);
+  const Duration wait = std::chrono::minutes(30) * (std::int64_t{1} << doublings);
+  return failure.last_failed_at + std::min(wait, longest);
+}
+
+}  // namespace embedjobs::core
