@@ -49,11 +49,15 @@ struct ClaimResult {
   std::string other_space_example;  ///< "catalog_id has target space ..." for one of them.
 };
 
-/// What a waiting worker looks at. Cheap: one index look-up each.
+/// What a waiting worker looks at. Cheap: index look-ups. Only catalogs whose target space is the one asked for (or not chosen) count,
+/// except for `enqueue_counter` and `other_space`.
 struct Peek {
-  std::uint64_t enqueue_counter = 0;  ///< Moves with every enqueue by anyone.
-  std::optional<Duration> next_due;   ///< From now until a job can be claimed (due or expired); zero: now. None: nothing open.
-  bool urgent_waiting = false;        ///< A job of priority 0 is due.
+  std::uint64_t enqueue_counter = 0;         ///< Moves with every enqueue by anyone.
+  std::optional<Duration> next_due;          ///< From now until a job can be claimed (due, or its lease expired); zero: now.
+  std::optional<Duration> next_pending_due;  ///< The same for pending jobs alone.
+  bool running = false;                      ///< Some job is running, anywhere.
+  bool urgent_waiting = false;               ///< A pending job of priority 0 is due.
+  bool other_space = false;                  ///< An open job belongs to a catalog of another target space.
 };
 
 struct LeaseRef {

@@ -1,0 +1,51 @@
+// What a person sees of a spec and of a catalog: one badge, one banner.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "embedjobs/types.hpp"
+
+namespace embedjobs {
+
+/// Everything that a status row shows of one spec.
+struct SpecStatus {
+  SpecKey key;
+  std::int64_t operation_count = 0;     ///< N.
+  std::int64_t embedding_count = 0;     ///< E: visible rows.
+  std::int64_t embedded_so_far = 0;     ///< P: of the pass that runs.
+  std::optional<JobStatus> job_status;  ///< None: there is no job.
+  std::int64_t job_attempts = 0;
+  std::string job_last_error;
+  WallTime job_updated_at{};
+  WallTime job_next_run_at{};    ///< While pending.
+  std::string visible_space_id;  ///< Empty: nothing visible.
+};
+
+enum class Tone : std::int32_t { kMuted = 0, kGreen = 1, kBlue = 2, kAmber = 3, kAmberStrong = 4, kRed = 5 };
+std::string_view to_string(Tone tone) noexcept;  ///< "muted", "green", "blue", "amber", "amber-strong", "red"
+
+struct Badge {
+  std::string label;
+  Tone tone = Tone::kMuted;
+  std::string tooltip;
+  bool offers_retry = false;  ///< Only a failed spec has a Retry button.
+};
+/// The first rule that matches; none: the status is not loaded yet.
+Badge make_badge(const std::optional<SpecStatus>& status);
+
+struct CatalogHealth {
+  std::int64_t specs = 0, indexed = 0, pending = 0, running = 0, failed = 0;
+  bool degraded = false;        ///< A unit fails, retries are queued after errors, or a provider's pause has lasted a day.
+  std::string degraded_reason;  ///< One line; empty when not degraded.
+};
+
+struct Banner {
+  std::string text;
+  Tone tone = Tone::kGreen;
+};
+Banner make_banner(const CatalogHealth& health);
+
+}  // namespace embedjobs

@@ -1,0 +1,136 @@
+// The facade most hosts use: documents in, searchable vectors out, work in the background.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "embedjobs/badge.hpp"
+#include "embedjobs/catalog.hpp"
+#include "embedjobs/embedder.hpp"
+#include "embedjobs/events.hpp"
+#include "embedjobs/maintenance.hpp"
+#include "embedjobs/metrics.hpp"
+#include "embedjobs/options.hpp"
+#include "embedjobs/runtime.hpp"
+#include "embedjobs/splitter.hpp"
+#include "embedjobs/store.hpp"
+#include "embedjobs/worker.hpp"
+
+namespace embedjobs {
+
+/// Opens a backend by DSN: "sqlite:PATH" or "memory:". `clock` null: the system's. kInvalidArgument: not a DSN; kUnusable: the database
+/// can't be used, and the message says why and what to do.
+Result<Backend> open_backend(std::string_view dsn, const StoreOptions& options, std::shared_ptr<Clock> clock);
+
+/// Makes an embedder from a spec: "hashing[:DIM][?delay=50ms][&log=FILE]". kInvalidArgument says what is allowed.
+Result<std::shared_ptr<Embedder>> make_embedder(std::string_view spec);
+/// The spec that makes an embedder of this space, where one can be told from it ("512/hashing?v1" -> "hashing:512"). kNotFound else.
+Result<std::string> embedder_spec_for(std::string_view space_id);
+
+struct EngineOptions {
+  std::string dsn = "sqlite:embedjobs.db";
+  /// Empty: put, status and lists work; start() and search use the space that the catalogs record (kRefused when they differ, "hashing"
+  /// when there is none yet).
+  std::string embedder;
+  WorkerOptions worker;
+  MaintenanceOptions maintenance;
+  LogSink log;
+  EventSink events;
+};
+
+/// The same from parts; each that is null is made from `options`. A part that is given wins over the option that would make it.
+/// `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter` to OpenAPI, `runtime` to real threads.
+struct EngineParts {
+  std::shared_ptr<Store> store;
+  std::shared_ptr<SpecResolver> resolver;
+  std::shared_ptr<Persister> persister;
+  std::shared_ptr<const Splitter> splitter;
+  std::shared_ptr<Embedder> embedder;
+  std::shared_ptr<EmbeddingComputer> computer;
+  std::shared_ptr<Runtime> runtime;
+};
+
+/// How the queue stands after wait_idle.
+struct IdleReport {
+  bool idle = false;                 ///< Nothing is runnable, running anywhere, or due within max_wait.
+  std::optional<Duration> next_due;  ///< A pending job that is due later than max_wait.
+  bool other_space = false;          ///< Open jobs are left that belong to catalogs of another target space.
+};
+
+/// Rows of a spec against its document.
+struct VerifyReport {
+  SpecKey key;
+  bool equal = false;
+  std::string difference;  ///< The first one, for people; empty when equal.
+};
+
+/// Thread-safe. Open after fork: a call in a forked child answers kRefused and touches nothing. Destroying it stops it, waiting without
+/// limit for provider calls that do not return; it must not be destroyed from its own callbacks.
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> open(EngineOptions options);
+  static Result<std::unique_ptr<Engine>> open(EngineOptions options, EngineParts parts);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// What apply_defaults and warnings said of the options.
+  [[nodiscard]] const std::vector<std::string>& warnings() const;
+
+  // Documents. kRefused where the engine was opened with the host's own resolver.
+  /// Checks that the document can be split (kInvalidDocument, and what was stored before stays), then stores it with its job.
+  Result<EnqueueResult> put(const SpecKey& key, std::string_view content);
+  /// kNotFound when there is none.
+  Status remove(const SpecKey& key);
+  Status remove_catalog(std::string_view catalog_id);
+  /// How many specs were enqueued. The embedder of this engine must be of the target space for start() to work on it.
+  Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target);
+
+  // Jobs
+  /// "This document changed", for a host that keeps documents itself.
+  Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind);
+  /// Everything of the spec is embedded afresh. kNotFound: no such spec.
+  Result<EnqueueResult> retry(const SpecKey& key);
+  /// Retries every spec whose last job failed; how many.
+  Result<std::size_t> retry_failed();
+  Result<std::size_t> reconcile();
+  Result<std::vector<Job>> jobs(const JobFilter& filter);
+
+  // Work
+  /// Starts worker and sweeps. Acts once. kRefused: the embedder's space is not the target space of any catalog, or no embedder fits.
+  Status start();
+  /// True: everything has ended and every lease is handed back. False: the deadline passed first (a provider call does not return); leases
+  /// are handed back all the same. Idempotent.
+  bool stop(Duration deadline);
+  /// Waits until the queue is idle. kCancelled when `stop` is requested.
+  Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {});
+
+  // Reading
+  Result<std::vector<SpecStatus>> status(std::optional<std::string> catalog_id);
+  Result<CatalogHealth> health(std::optional<std::string> catalog_id);
+  Result<std::vector<CatalogInfo>> catalogs();
+  Result<Space> rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit);
+  /// Embeds the query and finds the `k` nearest operations. While a space switch is under way the old space answers, as long as this
+  /// library can make its embedder; kRefused says so otherwise.
+  Result<std::vector<SearchHit>> search(std::string_view catalog_id, std::string_view query, std::size_t k);
+  /// Splits the stored documents again and compares: every operation has its row with the text's hash, and nothing else has one.
+  Result<std::vector<VerifyReport>> verify(std::string_view catalog_id, std::optional<std::string> spec_name);
+  Result<MetricsSnapshot> metrics();
+
+  /// The parts in use, for what the facade does not offer.
+  [[nodiscard]] Store& store();
+  [[nodiscard]] const Splitter* splitter() const;  ///< Null with a host's computer.
+
+ private:
+  class Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace embedjobs

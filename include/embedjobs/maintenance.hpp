@@ -1,0 +1,49 @@
+// The sweeps: reaper, reconciler, retention.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "embedjobs/catalog.hpp"
+#include "embedjobs/events.hpp"
+#include "embedjobs/options.hpp"
+#include "embedjobs/runtime.hpp"
+#include "embedjobs/store.hpp"
+
+namespace embedjobs {
+
+/// What the sweeps look at. `catalog` may be null: then nothing unreferenced is swept.
+struct MaintenanceParts {
+  std::shared_ptr<Store> store;
+  std::shared_ptr<SpecResolver> resolver;
+  std::shared_ptr<Persister> persister;
+  std::shared_ptr<Catalog> catalog;
+  std::string space_id;          ///< What vectors should be in; empty (or a catalog with a target of its own): not compared.
+  std::string splitter_version;  ///< What manifests should be made by.
+  LogSink log;
+  EventSink events;
+};
+
+/// Runs each sweep at start and every interval. A sweep that fails is logged and tried again at the next tick. All methods from any thread.
+class Maintenance {
+ public:
+  Maintenance(Runtime& runtime, MaintenanceParts parts, MaintenanceOptions options);
+  ~Maintenance();
+  Maintenance(const Maintenance&) = delete;
+  Maintenance& operator=(const Maintenance&) = delete;
+  /// Acts once.
+  void start();
+  /// Ends the sweeps; `stopped` runs on the logical thread when none is under way any more.
+  void request_stop(std::function<void()> stopped);
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+/// One round of the reconciler, now, on the calling thread: enqueues every gap (no vectors, other content, another target space, another
+/// splitter version, a finished pass that failed) that is not open already and not parked. Returns how many. kRefused when the resolver
+/// can't list or the persister can't describe.
+Result<std::size_t> reconcile(const MaintenanceParts& parts, WallTime now);
+
+}  // namespace embedjobs

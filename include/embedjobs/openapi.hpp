@@ -1,0 +1,22 @@
+// The splitter for OpenAPI documents, JSON or YAML.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "embedjobs/splitter.hpp"
+
+namespace embedjobs {
+
+/// Documents come from users: everything is bounded.
+struct OpenApiLimits {
+  std::size_t json_bytes = std::size_t{64} << 20;
+  std::size_t yaml_bytes = std::size_t{16} << 20;  ///< Smaller: a YAML tree takes about twenty times the bytes of its document.
+  std::size_t depth = 200;                         ///< Nesting of the document.
+  std::size_t operations = 1'000'000;
+};
+
+/// Thread-safe. The rules are in docs/openapi.md.
+std::shared_ptr<const Splitter> make_openapi_splitter(const OpenApiLimits& limits = {});
+
+}  // namespace embedjobs

@@ -1,0 +1,56 @@
+// Runs jobs: claims, heartbeats, passes, stop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "embedjobs/embedder.hpp"
+#include "embedjobs/events.hpp"
+#include "embedjobs/metrics.hpp"
+#include "embedjobs/options.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/resolver.hpp"
+#include "embedjobs/runtime.hpp"
+#include "embedjobs/splitter.hpp"
+#include "embedjobs/store.hpp"
+
+namespace embedjobs {
+
+/// What a worker works with. `store`, `resolver` and `persister` are required; either `splitter` and `embedder` (the built-in, pipelined
+/// pass) or `computer` (the host's own).
+struct WorkerParts {
+  std::shared_ptr<Store> store;
+  std::shared_ptr<SpecResolver> resolver;
+  std::shared_ptr<Persister> persister;
+  std::shared_ptr<const Splitter> splitter;
+  std::shared_ptr<Embedder> embedder;
+  std::shared_ptr<EmbeddingComputer> computer;
+  LogSink log;       ///< May be empty.
+  EventSink events;  ///< May be empty.
+};
+
+/// All methods may be called from any thread. The runtime must outlive the worker, and must not be running its callbacks any more when the
+/// worker is destroyed, unless stop() has returned true.
+class Worker {
+ public:
+  Worker(Runtime& runtime, WorkerParts parts, WorkerOptions options);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Begins to work. Acts once; after stop it does nothing.
+  void start();
+  /// Asks for an end and returns at once: no new claims, calls are cancelled, what has come back is persisted, jobs are handed back, then
+  /// `stopped` runs on the logical thread. Before start, or twice, is fine; every `stopped` is called once.
+  void request_stop(std::function<void()> stopped);
+  /// Looks at the queue soon. A burst of calls is one look.
+  void wake();
+  [[nodiscard]] WorkerMetrics metrics() const;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace embedjobs
