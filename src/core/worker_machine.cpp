@@ -242,6 +242,8 @@ void WorkerMachine::on_peeked(const Result<Peek>& answer, MonoTime now, WorkerAc
     if (answer->urgent_waiting) {
       yield_to_urgent(now, out);
     }
+  } else {
+    look_at_ = std::min<MonoTime>(look_at_, now + seconds(1));
   }
   advance(now, out);
 }
@@ -479,7 +481,7 @@ void WorkerMachine::advance(MonoTime now, WorkerActions& out) {
   maybe_stopped(out);
 }
 
-std::optional<MonoTime> WorkerMachine::wake_at() const {
+std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
   std::optional<MonoTime> at;
   const auto earlier = [&at](MonoTime other) { at = at ? std::min(*at, other) : other; };
   if (state_ == WorkerState::kOpening && open_at_) {
@@ -504,12 +506,15 @@ std::optional<MonoTime> WorkerMachine::wake_at() const {
   }
   if (running) {
     if (!claim_out_ && free_slots() > 0) {
-      earlier(std::max({want_look_ ? MonoTime::min() : look_at_, claim_not_before_, gate_.paused_until() - settings_.lease_duration}));
+      const MonoTime unpaused = long_pause(now) ? gate_.paused_until() - settings_.lease_duration : now;
+      earlier(std::max({want_look_ ? now : look_at_, claim_not_before_, unpaused}));
     }
     if (!peek_out_ && settings_.poll_interval > Duration(0)) {
       earlier(peek_at_);
     }
-    earlier(std::max(gate_.paused_until(), MonoTime::min()));
+    if (gate_.paused(now)) {
+      earlier(gate_.paused_until());
+    }
   }
   return at;
 }

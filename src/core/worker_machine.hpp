@@ -86,7 +86,7 @@ class WorkerMachine {
   /// The nonce that the shell drew for the claim on its way, so that the same claim can be sent again.
   void claim_sent(std::uint64_t nonce, MonoTime now);
 
-  [[nodiscard]] std::optional<MonoTime> wake_at() const;
+  [[nodiscard]] std::optional<MonoTime> wake_at(MonoTime now) const;
   [[nodiscard]] WorkerState state() const { return state_; }
   [[nodiscard]] WorkerMetrics metrics() const;
   [[nodiscard]] const Pass* pass(PassId id) const;
