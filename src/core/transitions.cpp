@@ -92,6 +92,7 @@ StoreOptions with_defaults(StoreOptions options) {
   if (options.lease_duration <= Duration(0)) {
     options.lease_duration = defaults.lease_duration;
   }
+  options.lease_duration = std::min(options.lease_duration, kMaxLease);
   if (options.max_attempts <= 0) {
     options.max_attempts = defaults.max_attempts;
   }
@@ -242,6 +243,11 @@ void cancel(Job* job, KeyState& key, WallTime now) {
     drop_lease(*job, key, now);
     make_ended(*job, JobStatus::kCancelled, now);
   }
+}
+
+void revoke(Job& job, KeyState& key, WallTime now) {
+  drop_lease(job, key, now);
+  (void)start_over(job, key, false, now);
 }
 
 void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent, std::span<const TextHash> answered) {
