@@ -8,6 +8,13 @@
 
 namespace embedjobs::core {
 
+Status check_enqueue(const SpecKey& key, JobKind kind) {
+  if (kind != JobKind::kSpecWrite && kind != JobKind::kReconciler && kind != JobKind::kManualRetry) {
+    return {Code::kInvalidArgument, fmt::format("{} is not a kind of job", static_cast<int>(kind))};
+  }
+  return validate(key);
+}
+
 Status check_claim(const ClaimRequest& request) {
   if (request.nonce == 0) {
     return {Code::kInvalidArgument, "a claim's nonce is zero"};

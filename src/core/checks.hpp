@@ -8,6 +8,8 @@
 
 namespace embedjobs::core {
 
+/// A key that may be one, and a kind that is one.
+Status check_enqueue(const SpecKey& key, JobKind kind);
 /// A nonce that is not zero, and a space that is one.
 Status check_claim(const ClaimRequest& request);
 /// Key and space.

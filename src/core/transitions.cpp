@@ -63,6 +63,10 @@ Settled start_over(Job& job, const KeyState& key, bool succeeded, WallTime now) 
   return {.succeeded = succeeded, .fresh_budget = true};
 }
 
+void drop_landed(std::vector<InFlight>& in_flight) {
+  std::erase_if(in_flight, [](const InFlight& row) { return !row.sent && !row.suspect && !row.set_aside; });
+}
+
 Settled settle_retry(Job& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
   const bool used_up = outcome.retry_at_once ? hand_back(job, rules) : spend_attempt(job, rules);
   if (used_up) {
@@ -265,7 +269,14 @@ void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<cons
       in_flight.push_back({.text_hash = hash, .sent = true});
     }
   }
-  std::erase_if(in_flight, [](const InFlight& row) { return !row.sent && !row.suspect && !row.set_aside; });
+  drop_landed(in_flight);
+}
+
+void land_in_flight(std::vector<InFlight>& in_flight) {
+  for (InFlight& row : in_flight) {
+    row.sent = false;
+  }
+  drop_landed(in_flight);
 }
 
 std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight) {

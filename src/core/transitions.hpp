@@ -82,6 +82,8 @@ void revoke(Job& job, KeyState& key, WallTime now);
 
 /// Applies one record_in_flight call. Rows that neither fly nor are suspect are dropped.
 void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent, std::span<const TextHash> answered);
+/// After settle, unless it gave a fresh budget: the holder has ended in order, so nothing is in flight any more. What is suspect stays.
+void land_in_flight(std::vector<InFlight>& in_flight);
 /// What a claim tells the pass: the suspects, those that were alone most often first, then by hash.
 std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight);
 
