@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <mutex>
+#include <atomic>
 
 #include "core/utf8.hpp"
 #include "core/vectors.hpp"
@@ -115,15 +115,18 @@ Result<Manifest> HostCompute::run() const {
     most = std::max(most, std::min(done, total));
     on_progress(static_cast<std::int64_t>(most), static_cast<std::int64_t>(total));
   };
-  std::mutex one_at_a_time;
-  request.persist_batch = [this, &one_at_a_time](std::span<const VectorRow> rows) -> Status {
+  std::atomic<bool> persisting = false;
+  request.persist_batch = [this, &persisting](std::span<const VectorRow> rows) -> Status {
     for (const VectorRow& row : rows) {
       if (Status status = check_vector(row.vector, context.space.dimension); !status.ok()) {
         return status.with_context("operation " + std::string(row.operation_id));
       }
     }
-    const std::lock_guard lock(one_at_a_time);
+    if (persisting.exchange(true)) {
+      return {Code::kRefused, "persist_batch was called while another call of it was under way"};
+    }
     Status status = persister->upsert_batch(context, rows);
+    persisting = false;
     if (status.ok()) {
       on_persisted(static_cast<std::int64_t>(rows.size()));
     }

@@ -10,17 +10,21 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::size_t kRowsAWrite = 1000;       // a writing transaction is short
-constexpr std::size_t kRowsToHold = 2000;       // embedded, not yet persisted: above it no new chunk is sent
-constexpr std::size_t kSmallestCut = 256;       // bytes
-constexpr int kWriteTries = 4;                  // of a chunk or manifest within a pass
+constexpr std::size_t kRowsAWrite = 1000;  // a writing transaction is short
+constexpr std::size_t kRowsToHold = 2000;  // embedded, not yet persisted: above it no new chunk is sent
+constexpr std::size_t kSmallestCut = 256;  // bytes
+constexpr int kWriteTries = 4;             // of a chunk or manifest within a pass
 constexpr int kListRounds = 3;
-constexpr Duration kStopGrace = seconds(1);     // for calls that were cancelled to come back
+constexpr Duration kStopGrace = seconds(1);  // for calls that were cancelled to come back
 constexpr std::size_t kNamesInMessage = 5;
 
-Duration write_backoff(int tries) { return milliseconds(100) * (1 << std::min(tries, 6)); }
+Duration write_backoff(int tries) {
+  return milliseconds(100) * (1 << std::min(tries, 6));
+}
 
-Duration settle_backoff(int tries) { return std::min<Duration>(milliseconds(100) * (1 << std::min(tries, 6)), seconds(5)); }
+Duration settle_backoff(int tries) {
+  return std::min<Duration>(milliseconds(100) * (1 << std::min(tries, 6)), seconds(5));
+}
 
 }  // namespace
 
@@ -61,9 +65,12 @@ void Pass::end_with(Outcome outcome) {
   }
 }
 
-void Pass::end_with(OutcomeKind kind, const std::string& error) { end_with(Outcome{.kind = kind, .error = error}); }
+void Pass::end_with(OutcomeKind kind, const std::string& error) {
+  end_with(Outcome{.kind = kind, .error = error});
+}
 
-// --- resolve, split, list -----------------------------------------------------------------------------------------------------------------
+// --- resolve, split, list
+// -----------------------------------------------------------------------------------------------------------------
 
 void Pass::start(MonoTime now, PassActions& out) {
   last_progress_ = now;
@@ -189,7 +196,8 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
   advance(now, out);
 }
 
-// --- embed --------------------------------------------------------------------------------------------------------------------------------
+// --- embed
+// --------------------------------------------------------------------------------------------------------------------------------
 
 bool Pass::nothing_left() const {
   return next_missing_ >= missing_.size() && alone_.empty() && again_.empty() && flying_.empty() && finished_.empty() && !persisting_;
@@ -339,9 +347,7 @@ void Pass::on_embedded(std::uint64_t chunk_id, Result<Matrix> answer, MonoTime n
 void Pass::on_embed_error(const Chunk& chunk, const Status& error) {
   const bool single = chunk.pieces.size() == 1;
   switch (error.code()) {
-    case Code::kPaused:
-      again_.push_front(chunk);
-      return;
+    case Code::kPaused: again_.push_front(chunk); return;
     case Code::kCancelled:
       if (!stopping_) {
         end_with(OutcomeKind::kRetry, describe(chunk) + ": the provider call was cancelled");
@@ -368,11 +374,8 @@ void Pass::on_embed_error(const Chunk& chunk, const Status& error) {
         set_aside(chunk.pieces[0].operation, error.message());
       }
       return;
-    case Code::kFailed:
-      end_with(OutcomeKind::kFail, describe(chunk) + ": " + error.message());
-      return;
-    default:
-      break;
+    case Code::kFailed: end_with(OutcomeKind::kFail, describe(chunk) + ": " + error.message()); return;
+    default: break;
   }
   end_with(OutcomeKind::kRetry, describe(chunk) + ": " + error.message());
 }
@@ -503,7 +506,8 @@ void Pass::on_progress_written(const Status& answer, MonoTime now, PassActions& 
   advance(now, out);  // a progress write that failed does not fail the job
 }
 
-// --- a host's compute ---------------------------------------------------------------------------------------------------------------------
+// --- a host's compute
+// ---------------------------------------------------------------------------------------------------------------------
 
 void Pass::on_host_progress(std::int64_t done, std::int64_t total, MonoTime now, PassActions& out) {
   if (phase_ != PassPhase::kCompute) {
@@ -554,7 +558,8 @@ void Pass::on_computed(Result<Manifest> answer, MonoTime now, PassActions& out) 
   advance(now, out);
 }
 
-// --- finalize and settle ------------------------------------------------------------------------------------------------------------------
+// --- finalize and settle
+// ------------------------------------------------------------------------------------------------------------------
 
 void Pass::enter_finalize(std::shared_ptr<const Manifest> manifest, PassActions& out) {
   phase_ = PassPhase::kFinalize;
@@ -637,7 +642,8 @@ void Pass::on_settled(const Result<JobStatus>& answer, MonoTime now, PassActions
   emit(*answer == JobStatus::kFailed ? EventKind::kJobFailed : EventKind::kJobRetried, out, outcome_->error);
 }
 
-// --- from outside -------------------------------------------------------------------------------------------------------------------------
+// --- from outside
+// -------------------------------------------------------------------------------------------------------------------------
 
 void Pass::on_lease_lost(MonoTime /*now*/, PassActions& out) {
   if (phase_ == PassPhase::kEnded) {
@@ -721,9 +727,7 @@ void Pass::advance(MonoTime now, PassActions& out) {
         finish(out);
       }
       return;
-    case PassPhase::kEmbed:
-      advance_embed(now, out);
-      return;
+    case PassPhase::kEmbed: advance_embed(now, out); return;
     case PassPhase::kCompute:
       if (ending_ && writes_out_ == 0) {
         finish(out);
@@ -738,8 +742,7 @@ void Pass::advance(MonoTime now, PassActions& out) {
       return;
     case PassPhase::kLookAgain:
     case PassPhase::kSettle:
-    case PassPhase::kEnded:
-      return;
+    case PassPhase::kEnded: return;
   }
 }
 

@@ -85,8 +85,8 @@ struct SettleAction {
 struct EmitAction {
   Event event;
 };
-using PassAction = std::variant<ResolveAction, SplitAction, ListAction, RecordAction, EmbedAction, PersistAction, ProgressAction, ComputeAction,
-                                FinalizeAction, SettleAction, EmitAction>;
+using PassAction = std::variant<ResolveAction, SplitAction, ListAction, RecordAction, EmbedAction, PersistAction, ProgressAction,
+                                ComputeAction, FinalizeAction, SettleAction, EmitAction>;
 using PassActions = std::vector<PassAction>;
 
 struct PassSettings {
@@ -193,14 +193,14 @@ class Pass {
   std::shared_ptr<const Manifest> manifest_;
 
   // Embedding.
-  std::vector<std::uint32_t> missing_;        // first operations of texts to embed, in operation order
+  std::vector<std::uint32_t> missing_;  // first operations of texts to embed, in operation order
   std::size_t next_missing_ = 0;
-  std::set<std::uint32_t> skipped_;           // of missing_: suspects and what was set aside
-  std::deque<std::uint32_t> alone_;           // suspects, sent one after the other before anything else
-  std::deque<Chunk> again_;                   // halves, cut texts, chunks that met a pause
+  std::set<std::uint32_t> skipped_;  // of missing_: suspects and what was set aside
+  std::deque<std::uint32_t> alone_;  // suspects, sent one after the other before anything else
+  std::deque<Chunk> again_;          // halves, cut texts, chunks that met a pause
   std::map<std::uint64_t, Flying> flying_;
   std::uint64_t last_chunk_id_ = 0;
-  std::vector<FinishedChunk> finished_;       // embedded, to be persisted
+  std::vector<FinishedChunk> finished_;  // embedded, to be persisted
   std::size_t finished_rows_ = 0;
   std::shared_ptr<const std::vector<FinishedChunk>> persisting_;
   int persist_tries_ = 0;

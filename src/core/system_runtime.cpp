@@ -60,8 +60,12 @@ std::thread make_thread(std::function<void()> body) {
   return std::thread(std::move(body));
 }
 
-MonoTime steady_now() { return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now()); }
-WallTime system_now() { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
+MonoTime steady_now() {
+  return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+}
+WallTime system_now() {
+  return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+}
 
 class SystemClock final : public Clock {
  public:
@@ -244,8 +248,12 @@ class SystemRuntime final : public Runtime {
 
 }  // namespace
 
-std::unique_ptr<Runtime> make_system_runtime(const LaneSizes& lanes) { return std::make_unique<SystemRuntime>(lanes); }
+std::unique_ptr<Runtime> make_system_runtime(const LaneSizes& lanes) {
+  return std::make_unique<SystemRuntime>(lanes);
+}
 
-std::shared_ptr<Clock> system_clock() { return std::make_shared<SystemClock>(); }
+std::shared_ptr<Clock> system_clock() {
+  return std::make_shared<SystemClock>();
+}
 
 }  // namespace embedjobs

@@ -162,7 +162,8 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
                            if (!self) {
                              return;
                            }
-                           T value = fault.ok() && *answer ? std::move(**answer) : T(fault.ok() ? Status(Code::kInternal, "no answer") : fault);
+                           T value =
+                               fault.ok() && *answer ? std::move(**answer) : T(fault.ok() ? Status(Code::kInternal, "no answer") : fault);
                            self->drive([&](WorkerMachine& machine, MonoTime now, WorkerActions& out) {
                              deliver(*self, machine, std::move(value), now, out);
                            });
@@ -286,7 +287,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
           return embed(*embedder, *action.plan, action.chunk, cap, dimension, context);
         },
         [id, chunk = action.chunk.id, texts = action.chunk.pieces.size()](Impl& self, WorkerMachine& machine, Result<Embeddings> answer,
-                                                                         MonoTime now, WorkerActions& out) {
+                                                                          MonoTime now, WorkerActions& out) {
           machine.on_embedded(id, chunk, texts, std::move(answer), self.jitter(), now, out);
         });
   }
@@ -303,7 +304,9 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
   void run(PassId id, const ProgressAction& action) {
     submit_for<Status>(
         id, Lane::kStore, "progress",
-        [store = parts_.store, lease = machine_->pass(id)->lease(), progress = action.progress] { return store->progress(lease, progress); },
+        [store = parts_.store, lease = machine_->pass(id)->lease(), progress = action.progress] {
+          return store->progress(lease, progress);
+        },
         [](Pass& pass, const Status& answer, MonoTime now, PassActions& out) { pass.on_progress_written(answer, now, out); });
   }
 
@@ -372,11 +375,21 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
 Worker::Worker(Runtime& runtime, WorkerParts parts, WorkerOptions options)
     : impl_(std::make_shared<Impl>(runtime, std::move(parts), std::move(options))) {}
 
-Worker::~Worker() { impl_->detach(); }
+Worker::~Worker() {
+  impl_->detach();
+}
 
-void Worker::start() { impl_->start(); }
-void Worker::request_stop(std::function<void()> stopped) { impl_->request_stop(std::move(stopped)); }
-void Worker::wake() { impl_->wake(); }
-WorkerMetrics Worker::metrics() const { return impl_->metrics(); }
+void Worker::start() {
+  impl_->start();
+}
+void Worker::request_stop(std::function<void()> stopped) {
+  impl_->request_stop(std::move(stopped));
+}
+void Worker::wake() {
+  impl_->wake();
+}
+WorkerMetrics Worker::metrics() const {
+  return impl_->metrics();
+}
 
 }  // namespace embedjobs

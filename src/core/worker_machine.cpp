@@ -13,7 +13,9 @@ using std::chrono::seconds;
 constexpr std::uint64_t kClaimsPerAgeTurn = 4;  // every fourth claim goes by age, so that no priority starves
 constexpr int kClaimTriesAfterStop = 3;
 
-Duration doubling(Duration first, int times, Duration most) { return std::min<Duration>(first * (1 << std::min(times, 16)), most); }
+Duration doubling(Duration first, int times, Duration most) {
+  return std::min<Duration>(first * (1 << std::min(times, 16)), most);
+}
 
 template <typename... Fs>
 struct Overloaded : Fs... {
@@ -69,7 +71,8 @@ bool WorkerMachine::long_pause(MonoTime now) const {
   return gate_.paused(now) && gate_.paused_until() - now > settings_.lease_duration;
 }
 
-// --- start and stop -----------------------------------------------------------------------------------------------------------------------
+// --- start and stop
+// -----------------------------------------------------------------------------------------------------------------------
 
 void WorkerMachine::start(MonoTime now, WorkerActions& out) {
   if (state_ != WorkerState::kNew) {
@@ -128,7 +131,8 @@ void WorkerMachine::maybe_stopped(WorkerActions& out) {
   }
 }
 
-// --- claims -------------------------------------------------------------------------------------------------------------------------------
+// --- claims
+// -------------------------------------------------------------------------------------------------------------------------------
 
 void WorkerMachine::look(MonoTime now, WorkerActions& out) {
   if (claim_out_ || now < claim_not_before_) {
@@ -209,8 +213,7 @@ void WorkerMachine::begin_passes(std::vector<Lease> leases, MonoTime now, Worker
                               .safety_bound = settings_.options.safety_bound};
   for (Lease& lease : leases) {
     const PassId id = ++last_pass_;
-    const auto slot =
-        slots_.emplace(id, Slot{Pass(std::move(lease), settings), claim_sent_at_ + settings_.lease_duration, now}).first;
+    const auto slot = slots_.emplace(id, Slot{Pass(std::move(lease), settings), claim_sent_at_ + settings_.lease_duration, now}).first;
     PassActions actions;
     if (state_ == WorkerState::kRunning) {
       slot->second.pass.start(now, actions);
@@ -222,7 +225,8 @@ void WorkerMachine::begin_passes(std::vector<Lease> leases, MonoTime now, Worker
   }
 }
 
-// --- polling ------------------------------------------------------------------------------------------------------------------------------
+// --- polling
+// ------------------------------------------------------------------------------------------------------------------------------
 
 void WorkerMachine::on_peeked(const Result<Peek>& answer, MonoTime now, WorkerActions& out) {
   peek_out_ = false;
@@ -266,7 +270,8 @@ void WorkerMachine::yield_to_urgent(MonoTime now, WorkerActions& out) {
   }
 }
 
-// --- heartbeat ----------------------------------------------------------------------------------------------------------------------------
+// --- heartbeat
+// ----------------------------------------------------------------------------------------------------------------------------
 
 void WorkerMachine::renew(MonoTime now, WorkerActions& out) {
   if (renew_out_ || now < renew_at_ || slots_.empty()) {
@@ -312,7 +317,8 @@ void WorkerMachine::on_renewed(const RenewAction& sent, const Result<std::vector
   advance(now, out);
 }
 
-// --- provider calls -----------------------------------------------------------------------------------------------------------------------
+// --- provider calls
+// -----------------------------------------------------------------------------------------------------------------------
 
 void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
   const auto batch_bytes = static_cast<std::size_t>(settings_.options.batch_bytes);
@@ -367,8 +373,8 @@ void WorkerMachine::on_embedded(PassId id, std::uint64_t chunk, std::size_t text
       if (!pause_announced_) {
         pause_announced_ = true;
         ++metrics_.provider_pauses;
-        out.push_back(EventAction{
-            {.kind = EventKind::kProviderPaused, .message = answer.status().message(), .delay = gate_.paused_until() - now}});
+        out.push_back(
+            EventAction{{.kind = EventKind::kProviderPaused, .message = answer.status().message(), .delay = gate_.paused_until() - now}});
       }
     }
   }
@@ -380,7 +386,8 @@ void WorkerMachine::on_embedded(PassId id, std::uint64_t chunk, std::size_t text
   });
 }
 
-// --- passes -------------------------------------------------------------------------------------------------------------------------------
+// --- passes
+// -------------------------------------------------------------------------------------------------------------------------------
 
 void WorkerMachine::on_pass(PassId id, MonoTime now, WorkerActions& out, const std::function<void(Pass&, PassActions&)>& deliver) {
   const auto slot = slots_.find(id);
@@ -440,7 +447,8 @@ void WorkerMachine::drop_ended() {
   }
 }
 
-// --- time ---------------------------------------------------------------------------------------------------------------------------------
+// --- time
+// ---------------------------------------------------------------------------------------------------------------------------------
 
 void WorkerMachine::on_time(MonoTime now, WorkerActions& out) {
   if (state_ == WorkerState::kOpening && open_at_ && now >= *open_at_) {
