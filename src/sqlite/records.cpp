@@ -8,9 +8,8 @@ constexpr const char* kRaiseMeta = "UPDATE meta SET value = value + 1 WHERE name
 constexpr std::string_view kEpoch = "epoch";
 constexpr std::string_view kEnqueueCounter = "enqueue_counter";
 
-constexpr const char* kFindCatalog = "SELECT id, target_space, search_space, removed FROM catalogs WHERE name = ?";
+constexpr const char* kFindCatalog = "SELECT id, target_space, search_space FROM catalogs WHERE name = ?";
 constexpr const char* kInsertCatalog = "INSERT INTO catalogs (name) VALUES (?) RETURNING id";
-constexpr const char* kReviveCatalog = "UPDATE catalogs SET removed = 0 WHERE id = ?";
 constexpr const char* kChooseTarget = "UPDATE catalogs SET target_space = ?2, search_space = ?2 WHERE id = ?1";
 
 constexpr const char* kFindSpace = "SELECT id FROM spaces WHERE catalog_id = ? AND name = ?";
@@ -18,18 +17,18 @@ constexpr const char* kInsertSpace = "INSERT INTO spaces (catalog_id, name) VALU
 
 constexpr const char* kFindKey =
     "SELECT k.id, k.catalog_id, k.generation, k.fence_counter, k.holder_nonce, k.reuse_floor, k.removed,"
-    " k.visible_manifest_id, k.visible_space_id "
+    " k.has_spec, k.visible_manifest_id, k.visible_space_id "
     "FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id "
     "WHERE c.name = ? AND k.spec_name = ?";
 constexpr const char* kLoadKey =
     "SELECT k.id, k.catalog_id, k.generation, k.fence_counter, k.holder_nonce, k.reuse_floor, k.removed,"
-    " k.visible_manifest_id, k.visible_space_id "
+    " k.has_spec, k.visible_manifest_id, k.visible_space_id "
     "FROM keys AS k WHERE k.id = ?";
 constexpr const char* kInsertKey = "INSERT INTO keys (catalog_id, spec_name) VALUES (?, ?) RETURNING id";
 constexpr const char* kSaveKey =
     "UPDATE keys SET generation = ?2, fence_counter = ?3, holder_nonce = ?4, reuse_floor = ?5, removed = ?6 WHERE id = ?1";
-constexpr const char* kSaveVisible =
-    "UPDATE keys SET visible_manifest_id = ?2, visible_space_id = NULLIF(?3, 0), updated_at = ?4 WHERE id = ?1";
+constexpr const char* kSaveSpec =
+    "UPDATE keys SET has_spec = ?2, visible_manifest_id = ?3, visible_space_id = NULLIF(?4, 0), updated_at = ?5 WHERE id = ?1";
 
 constexpr const char* kLoadJob = EMBEDJOBS_SELECT_JOB "WHERE j.id = ?";
 // The literal status <= 1 is what lets the partial index jobs_open be used.
@@ -80,8 +79,9 @@ std::optional<KeyRow> read_key(Query&& row) {
                .holder_nonce = row.number(4),
                .reuse_floor = row.number(5),
                .removed = row.boolean(6)};
-  key.visible_manifest_id = row.integer(7);
-  key.visible_space_id = row.integer(8);
+  key.has_spec = row.boolean(7);
+  key.visible_manifest_id = row.integer(8);
+  key.visible_space_id = row.integer(9);
   return key;
 }
 
@@ -118,20 +118,12 @@ std::optional<CatalogRow> find_catalog(Connection& connection, std::string_view 
   if (!row.next()) {
     return std::nullopt;
   }
-  return CatalogRow{
-      .id = row.integer(0), .target_space = std::string(row.text(1)), .search_space = std::string(row.text(2)), .removed = row.boolean(3)};
+  return CatalogRow{.id = row.integer(0), .target_space = std::string(row.text(1)), .search_space = std::string(row.text(2))};
 }
 
 CatalogRow make_catalog_row(Connection& connection, std::string_view name) {
   std::optional<CatalogRow> found = find_catalog(connection, name);
-  if (!found) {
-    return CatalogRow{.id = inserted_id(connection.query(kInsertCatalog, name))};
-  }
-  if (found->removed) {
-    connection.run(kReviveCatalog, found->id);
-    found->removed = false;
-  }
-  return *std::move(found);
+  return found ? *std::move(found) : CatalogRow{.id = inserted_id(connection.query(kInsertCatalog, name))};
 }
 
 void choose_target(Connection& connection, CatalogRow& catalog, std::string_view space) {
@@ -175,8 +167,8 @@ void save_key(Connection& connection, const KeyRow& key) {
   connection.run(kSaveKey, key.id, state.generation, state.fence_counter, state.holder_nonce, state.reuse_floor, state.removed);
 }
 
-void save_visible(Connection& connection, const KeyRow& key, WallTime now) {
-  connection.run(kSaveVisible, key.id, key.visible_manifest_id, key.visible_space_id, now);
+void save_spec(Connection& connection, const KeyRow& key, WallTime now) {
+  connection.run(kSaveSpec, key.id, key.has_spec, key.visible_manifest_id, key.visible_space_id, now);
 }
 
 JobRow read_job(const Query& row) {
@@ -298,7 +290,7 @@ void drop_failure(Connection& connection, std::int64_t key_id) {
   connection.run(kDropFailure, key_id);
 }
 
-void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled, const std::vector<core::InFlight>* kept,
+void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
                   WallTime now) {
   if (settled.succeeded || settled.failed) {
     Failure failure = load_failure(connection, row.key_id, row.job.key);
@@ -311,8 +303,8 @@ void note_settled(Connection& connection, const JobRow& row, const core::Settled
   }
   if (settled.fresh_budget) {
     clear_in_flight(connection, row.job.id);
-  } else if (kept != nullptr) {
-    save_in_flight(connection, row.job.id, *kept);
+  } else {
+    save_in_flight(connection, row.job.id, in_flight);
   }
 }
 
