@@ -16,6 +16,8 @@ namespace embedjobs {
 class Manifest {
  public:
   void add(std::string_view operation_id, const TextHash& text_hash);
+  /// Makes room for so many operations whose ids have so many bytes together, so that add() copies nothing while it grows.
+  void reserve(std::size_t operations, std::size_t id_bytes);
   [[nodiscard]] std::size_t size() const noexcept { return hashes_.size(); }
   [[nodiscard]] bool empty() const noexcept { return hashes_.empty(); }
   /// Views into this manifest; they end with it, or with the next add().
@@ -35,6 +37,8 @@ class OperationList {
  public:
   /// Appends an operation; its hash is computed here, so that it can't differ from its text.
   void add(std::string_view operation_id, std::string_view text);
+  /// As Manifest::reserve.
+  void reserve(std::size_t operations, std::size_t id_bytes, std::size_t text_bytes);
   [[nodiscard]] const Manifest& manifest() const noexcept { return manifest_; }
   [[nodiscard]] std::size_t size() const noexcept { return manifest_.size(); }
   [[nodiscard]] std::string_view operation_id(std::size_t index) const { return manifest_.operation_id(index); }

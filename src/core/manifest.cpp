@@ -19,6 +19,12 @@ void Manifest::add(std::string_view operation_id, const TextHash& text_hash) {
   hashes_.push_back(text_hash);
 }
 
+void Manifest::reserve(std::size_t operations, std::size_t id_bytes) {
+  ids_.reserve(id_bytes);
+  ends_.reserve(operations);
+  hashes_.reserve(operations);
+}
+
 std::string_view Manifest::operation_id(std::size_t index) const {
   return piece(ids_, ends_, index);
 }
@@ -34,6 +40,12 @@ void OperationList::add(std::string_view operation_id, std::string_view text) {
   manifest_.add(operation_id, hash_text(text));
   texts_ += text;
   ends_.push_back(texts_.size());
+}
+
+void OperationList::reserve(std::size_t operations, std::size_t id_bytes, std::size_t text_bytes) {
+  manifest_.reserve(operations, id_bytes);
+  texts_.reserve(text_bytes);
+  ends_.reserve(operations);
 }
 
 std::string_view OperationList::text(std::size_t index) const {
