@@ -16,6 +16,7 @@ namespace embedjobs::sqlite {
 namespace {
 
 constexpr std::size_t kRowsPerPiece = 500;
+constexpr std::size_t kVectorBytesPerPiece = std::size_t{8} << 20;
 
 // The first piece starts before every id; an operation id may be empty.
 constexpr const char* kRows =
@@ -45,10 +46,17 @@ Status damaged(const Connection& connection, std::string_view operation_id) {
           fmt::format("{}: damaged: the vector of operation '{}' has another length than its space", connection.path(), operation_id)};
 }
 
+/// At least one, so that a piece always goes on.
+std::size_t piece_size(bool with_vectors, std::size_t dimension) {
+  const std::size_t bytes = std::max<std::size_t>(1, dimension * sizeof(float));
+  return with_vectors ? std::clamp<std::size_t>(kVectorBytesPerPiece / bytes, 1, kRowsPerPiece) : kRowsPerPiece;
+}
+
 std::vector<StoredRow> read_piece(Connection& connection, std::int64_t manifest_id, std::int64_t space_id, const Cursor& cursor,
                                   bool with_vectors, std::size_t dimension) {
   std::vector<StoredRow> rows;
-  Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, cursor.after, cursor.first, space_id, kRowsPerPiece);
+  Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, cursor.after, cursor.first, space_id,
+                               piece_size(with_vectors, dimension));
   while (row.next()) {
     StoredRow& stored = rows.emplace_back();
     stored.operation_id = row.text(0);
@@ -111,7 +119,7 @@ Status search_spec(Database& database, const SearchedSpec& spec, const SpecKey& 
     for (const StoredRow& row : *rows) {
       best.offer(key, row.operation_id, cosine(row.vector));
     }
-    if (rows->size() < kRowsPerPiece) {
+    if (rows->size() < piece_size(true, dimension)) {
       return {};
     }
     advance(cursor, *rows);
@@ -153,7 +161,7 @@ Result<Space> SqliteCatalog::rows(const SpecKey& name, bool with_vectors, const 
     if (!*visited) {
       return space;
     }
-    if (rows->size() < kRowsPerPiece) {
+    if (rows->size() < piece_size(with_vectors, space.dimension)) {
       return cursor.first && rows->empty() ? Space{} : space;
     }
     advance(cursor, *rows);
