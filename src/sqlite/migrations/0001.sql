@@ -85,9 +85,9 @@ CREATE TABLE jobs (
 ) STRICT;
 -- At most one open job a key; also finds open jobs by catalog.
 CREATE UNIQUE INDEX jobs_open ON jobs (catalog_id, key_id) WHERE status <= 1;
--- The claim reads these alone, however many finished jobs there are.
-CREATE INDEX jobs_by_priority ON jobs (priority, next_run_at, id, catalog_id) WHERE status = 0;
-CREATE INDEX jobs_by_age ON jobs (next_run_at, id, catalog_id) WHERE status = 0;
+-- The claim reads these alone, however many finished jobs there are. The status is in them because SQLite looks at it again.
+CREATE INDEX jobs_by_priority ON jobs (priority, next_run_at, id, catalog_id, status) WHERE status = 0;
+CREATE INDEX jobs_by_age ON jobs (next_run_at, id, catalog_id, status) WHERE status = 0;
 CREATE INDEX jobs_running ON jobs (id) WHERE status = 1;
 CREATE INDEX jobs_by_key ON jobs (key_id, id);
 CREATE INDEX jobs_by_status ON jobs (status, id);
