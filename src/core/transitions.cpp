@@ -63,6 +63,10 @@ Settled start_over(Job& job, const KeyState& key, bool succeeded, WallTime now) 
   return {.succeeded = succeeded, .fresh_budget = true};
 }
 
+void drop_landed(std::vector<InFlight>& in_flight) {
+  std::erase_if(in_flight, [](const InFlight& row) { return !row.sent && !row.suspect && !row.set_aside; });
+}
+
 Settled settle_retry(Job& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
   const bool used_up = outcome.retry_at_once ? hand_back(job, rules) : spend_attempt(job, rules);
   if (used_up) {
@@ -92,6 +96,7 @@ StoreOptions with_defaults(StoreOptions options) {
   if (options.lease_duration <= Duration(0)) {
     options.lease_duration = defaults.lease_duration;
   }
+  options.lease_duration = std::min(options.lease_duration, kMaxLease);
   if (options.max_attempts <= 0) {
     options.max_attempts = defaults.max_attempts;
   }
@@ -244,6 +249,11 @@ void cancel(Job* job, KeyState& key, WallTime now) {
   }
 }
 
+void revoke(Job& job, KeyState& key, WallTime now) {
+  drop_lease(job, key, now);
+  (void)start_over(job, key, false, now);
+}
+
 void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent, std::span<const TextHash> answered) {
   job.progressed = job.progressed || !answered.empty();
   const auto contains = [](std::span<const TextHash> hashes, const TextHash& hash) {
@@ -259,7 +269,14 @@ void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<cons
       in_flight.push_back({.text_hash = hash, .sent = true});
     }
   }
-  std::erase_if(in_flight, [](const InFlight& row) { return !row.sent && !row.suspect && !row.set_aside; });
+  drop_landed(in_flight);
+}
+
+void land_in_flight(std::vector<InFlight>& in_flight) {
+  for (InFlight& row : in_flight) {
+    row.sent = false;
+  }
+  drop_landed(in_flight);
 }
 
 std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight) {

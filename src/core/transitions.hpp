@@ -8,6 +8,7 @@
 //   running   -> succeeded | pending | failed       settle   (the holder)
 //   running   -> pending | failed                   expire   (claim and reaper, when the lease has ended)
 //   open      -> cancelled  cancel                  (removal)
+//   running   -> pending    revoke                  (a switch of the target space; due now, fresh budgets)
 //
 // Whatever ends a pass looks at the key's generation first: if it is newer than the one claimed, the job is pending again at once.
 #pragma once
@@ -34,7 +35,10 @@ struct InFlight {
   bool set_aside = false;
 };
 
-/// Replaces non-positive values by defaults.
+/// Longer leases count as this: the sum of a time and a lease never overflows.
+inline constexpr Duration kMaxLease = std::chrono::hours(24 * 365);
+
+/// Replaces non-positive values by defaults, and bounds the lease.
 StoreOptions with_defaults(StoreOptions options);
 
 /// 5 s x 2^errors, spread by +-20 % with `jitter` in [0, 1), at most 10 min.
@@ -72,9 +76,14 @@ Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptio
 Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules, WallTime now);
 /// Removal of the key: raises the generation, revokes the lease, sets the tombstone. `job` is its open job, or null.
 void cancel(Job* job, KeyState& key, WallTime now);
+/// Takes a running job from its holder, after raise_generation: what it writes is not wanted any more. No crash of anyone's.
+/// The in-flight records are to be forgotten.
+void revoke(Job& job, KeyState& key, WallTime now);
 
 /// Applies one record_in_flight call. Rows that neither fly nor are suspect are dropped.
 void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent, std::span<const TextHash> answered);
+/// After settle, unless it gave a fresh budget: the holder has ended in order, so nothing is in flight any more. What is suspect stays.
+void land_in_flight(std::vector<InFlight>& in_flight);
 /// What a claim tells the pass: the suspects, those that were alone most often first, then by hash.
 std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight);
 

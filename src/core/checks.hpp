@@ -1,0 +1,22 @@
+// What callers hand to a backend, checked the same way by all of them. Each answers kInvalidArgument with one line that says what is wrong.
+#pragma once
+
+#include <span>
+
+#include "embedjobs/persister.hpp"
+#include "embedjobs/store.hpp"
+
+namespace embedjobs::core {
+
+/// A key that may be one, and a kind that is one.
+Status check_enqueue(const SpecKey& key, JobKind kind);
+/// A nonce that is not zero, and a space that is one.
+Status check_claim(const ClaimRequest& request);
+/// Key and space.
+Status check_pass(const PassContext& context);
+/// Every vector may be stored in `space`. The message names the first operation whose vector may not.
+Status check_rows(const Space& space, std::span<const VectorRow> rows);
+/// No operation id stands twice.
+Status check_manifest(const Manifest& manifest);
+
+}  // namespace embedjobs::core

@@ -1,0 +1,530 @@
+#include "core/worker_machine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace embedjobs::core {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::uint64_t kClaimsPerAgeTurn = 4;  // every fourth claim goes by age, so that no priority starves
+constexpr int kClaimTriesAfterStop = 3;
+
+Duration doubling(Duration first, int times, Duration most) {
+  return std::min<Duration>(first * (1 << std::min(times, 16)), most);
+}
+
+template <typename... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+
+std::size_t call_limit(const WorkerSettings& settings) {
+  const auto wanted = static_cast<std::size_t>(settings.options.provider_concurrency);
+  return wanted == 0 ? settings.limits.concurrent_calls : std::min(wanted, settings.limits.concurrent_calls);
+}
+
+std::size_t batch_limit(const WorkerSettings& settings) {
+  const auto wanted = static_cast<std::size_t>(settings.options.batch_size);
+  return settings.limits.batch_texts == 0 ? wanted : std::min(wanted, settings.limits.batch_texts);
+}
+
+}  // namespace
+
+WorkerMachine::WorkerMachine(WorkerSettings settings)
+    : settings_(std::move(settings)), batch_(batch_limit(settings_)), gate_(call_limit(settings_)) {
+  if (settings_.limits.batch_bytes != 0) {
+    settings_.options.batch_bytes = std::min(settings_.options.batch_bytes, static_cast<long long>(settings_.limits.batch_bytes));
+  }
+}
+
+WorkerMetrics WorkerMachine::metrics() const {
+  WorkerMetrics metrics = metrics_;
+  metrics.running = static_cast<std::int64_t>(slots_.size());
+  metrics.calls_in_flight = static_cast<std::int64_t>(gate_.in_flight());
+  metrics.batch_size = static_cast<std::int64_t>(batch_.current());
+  return metrics;
+}
+
+const Pass* WorkerMachine::pass(PassId id) const {
+  const auto slot = slots_.find(id);
+  return slot == slots_.end() ? nullptr : &slot->second.pass;
+}
+
+std::size_t WorkerMachine::free_slots() const {
+  const auto slots = static_cast<std::size_t>(settings_.options.workers);
+  return slots_.size() < slots ? slots - slots_.size() : 0;
+}
+
+std::size_t WorkerMachine::calls_waiting() const {
+  std::size_t waiting = 0;
+  for (const auto& [id, slot] : slots_) {
+    waiting += slot.pass.chunks_waiting();
+  }
+  return waiting;
+}
+
+bool WorkerMachine::long_pause(MonoTime now) const {
+  return gate_.paused(now) && gate_.paused_until() - now > settings_.lease_duration;
+}
+
+// --- start and stop
+// -----------------------------------------------------------------------------------------------------------------------
+
+void WorkerMachine::start(MonoTime now, WorkerActions& out) {
+  if (state_ != WorkerState::kNew) {
+    return;
+  }
+  state_ = WorkerState::kOpening;
+  look_at_ = now;
+  out.push_back(SpaceAction{});
+}
+
+void WorkerMachine::on_space(Result<Space> answer, double jitter, MonoTime now, WorkerActions& out) {
+  if (state_ != WorkerState::kOpening) {
+    return;
+  }
+  if (!answer.ok()) {
+    const Duration asked = answer.status().retry_after();
+    const Duration wait = asked > Duration(0) ? std::min(asked, kMaxPause) : backoff(open_errors_, jitter) / 5;
+    ++open_errors_;
+    open_at_ = now + wait;
+    out.push_back(LogAction{LogLevel::kWarning, fmt::format("the embedder is not ready, trying again in {} s: {}",
+                                                            std::chrono::ceil<seconds>(wait).count(), answer.status().message())});
+    return;
+  }
+  space_ = std::move(*answer);
+  state_ = WorkerState::kRunning;
+  want_look_ = true;
+  peek_at_ = now;
+  renew_at_ = now;
+  advance(now, out);
+}
+
+void WorkerMachine::wake(MonoTime now, WorkerActions& out) {
+  want_look_ = true;
+  want_peek_ = want_peek_ || free_slots() == 0;
+  empty_looks_ = 0;
+  advance(now, out);
+}
+
+void WorkerMachine::stop(MonoTime now, WorkerActions& out) {
+  if (state_ == WorkerState::kStopping || state_ == WorkerState::kStopped) {
+    return;
+  }
+  state_ = WorkerState::kStopping;
+  for (auto& [id, slot] : slots_) {
+    PassActions actions;
+    slot.pass.on_stop(now, actions);
+    step(id, std::move(actions), out);
+  }
+  advance(now, out);
+}
+
+void WorkerMachine::maybe_stopped(WorkerActions& out) {
+  if (state_ == WorkerState::kStopping && slots_.empty() && !claim_out_ && !unanswered_claim_) {
+    state_ = WorkerState::kStopped;
+    out.push_back(StoppedAction{});
+  }
+}
+
+// --- claims
+// -------------------------------------------------------------------------------------------------------------------------------
+
+void WorkerMachine::look(MonoTime now, WorkerActions& out) {
+  if (claim_out_ || now < claim_not_before_) {
+    return;
+  }
+  if (unanswered_claim_) {  // whether it took effect is open: ask the same again
+    claim_out_ = true;
+    out.push_back(ClaimAction{*unanswered_claim_});
+    return;
+  }
+  if (now >= look_at_) {
+    want_look_ = true;
+  }
+  const std::size_t slots = free_slots();
+  if (state_ != WorkerState::kRunning || !want_look_ || slots == 0 || long_pause(now)) {
+    return;
+  }
+  want_look_ = false;
+  claim_out_ = true;
+  ClaimRequest request{.worker_id = settings_.options.worker_id, .max_jobs = slots, .space_id = space_.id()};
+  for (std::size_t i = 0; i < slots; ++i) {
+    request.by_age += (claims_ + i) % kClaimsPerAgeTurn == kClaimsPerAgeTurn - 1 ? 1U : 0U;
+  }
+  unanswered_claim_ = request;
+  out.push_back(ClaimAction{std::move(request)});
+}
+
+void WorkerMachine::claim_sent(std::uint64_t nonce, MonoTime now) {
+  if (unanswered_claim_ && unanswered_claim_->nonce == 0) {
+    unanswered_claim_->nonce = nonce;
+    claim_sent_at_ = now;
+  }
+}
+
+void WorkerMachine::on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerActions& out) {
+  claim_out_ = false;
+  if (!answer.ok()) {
+    claim_not_before_ = now + doubling(milliseconds(100), claim_errors_++, seconds(5));
+    want_look_ = true;
+    const bool stopping = state_ == WorkerState::kStopping;
+    // A claim that may have taken effect is asked for again, as long as its leases would be worth something.
+    if (now - claim_sent_at_ > settings_.lease_duration / 2 || (stopping && ++claims_after_stop_ >= kClaimTriesAfterStop)) {
+      unanswered_claim_.reset();
+    }
+    out.push_back(LogAction{LogLevel::kWarning, "claim failed: " + answer.status().message()});
+    advance(now, out);
+    return;
+  }
+  claim_errors_ = 0;
+  unanswered_claim_.reset();
+  if (answer->expired > 0) {
+    metrics_.leases_expired += answer->expired;
+    out.push_back(EventAction{{.kind = EventKind::kLeaseExpired, .count = static_cast<std::int64_t>(answer->expired)}});
+  }
+  if (answer->other_space > 0 && answer->other_space_example != told_other_space_) {
+    told_other_space_ = answer->other_space_example;
+    out.push_back(LogAction{LogLevel::kWarning, fmt::format("{} due jobs are left to another worker: {}, this worker embeds into {}",
+                                                            answer->other_space, answer->other_space_example, space_.id())});
+  }
+  claims_ += answer->leases.size();
+  if (answer->leases.empty()) {
+    ++empty_looks_;
+    look_at_ = now + settings_.options.fallback_poll;
+    want_peek_ = true;  // learn when the next job is due
+  } else {
+    empty_looks_ = 0;
+    want_look_ = true;
+  }
+  begin_passes(std::move(answer->leases), now, out);
+  advance(now, out);
+}
+
+void WorkerMachine::begin_passes(std::vector<Lease> leases, MonoTime now, WorkerActions& out) {
+  const PassSettings settings{.space = space_,
+                              .splitter_version = settings_.splitter_version,
+                              .host_compute = settings_.host_compute,
+                              .input_cap = settings_.limits.input_bytes,
+                              .safety_bound = settings_.options.safety_bound};
+  for (Lease& lease : leases) {
+    const PassId id = ++last_pass_;
+    const auto slot = slots_.emplace(id, Slot{Pass(std::move(lease), settings), claim_sent_at_ + settings_.lease_duration, now}).first;
+    PassActions actions;
+    if (state_ == WorkerState::kRunning) {
+      slot->second.pass.start(now, actions);
+    } else {
+      slot->second.pass.on_stop(now, actions);
+    }
+    renew_at_ = std::min(renew_at_, claim_sent_at_ + tick());
+    step(id, std::move(actions), out);
+  }
+}
+
+// --- polling
+// ------------------------------------------------------------------------------------------------------------------------------
+
+void WorkerMachine::on_peeked(const Result<Peek>& answer, MonoTime now, WorkerActions& out) {
+  peek_out_ = false;
+  const Duration interval = settings_.poll_interval > Duration(0) ? settings_.poll_interval : settings_.options.fallback_poll;
+  peek_at_ = now + interval;
+  if (answer.ok()) {
+    if (enqueue_counter_ && *enqueue_counter_ != answer->enqueue_counter) {
+      want_look_ = true;
+      empty_looks_ = 0;
+    }
+    enqueue_counter_ = answer->enqueue_counter;
+    if (answer->next_due) {
+      // Due, and yet a look found nothing: somebody else is at it. Look again later and later.
+      const Duration least = doubling(milliseconds(10), empty_looks_, seconds(1));
+      look_at_ = std::min(look_at_, now + std::max(*answer->next_due, least));
+    }
+    if (answer->urgent_waiting) {
+      yield_to_urgent(now, out);
+    }
+  } else {
+    look_at_ = std::min<MonoTime>(look_at_, now + seconds(1));
+  }
+  advance(now, out);
+}
+
+void WorkerMachine::yield_to_urgent(MonoTime now, WorkerActions& out) {
+  if (free_slots() > 0) {
+    return;
+  }
+  auto chosen = slots_.end();
+  for (auto slot = slots_.begin(); slot != slots_.end(); ++slot) {
+    const bool candidate = slot->second.pass.job().priority > 0 && slot->second.pass.phase() == PassPhase::kEmbed;
+    if (candidate && (chosen == slots_.end() || slot->second.started < chosen->second.started)) {
+      chosen = slot;
+    }
+  }
+  if (chosen != slots_.end()) {
+    PassActions actions;
+    chosen->second.pass.on_yield(now, actions);
+    step(chosen->first, std::move(actions), out);
+  }
+}
+
+// --- heartbeat
+// ----------------------------------------------------------------------------------------------------------------------------
+
+void WorkerMachine::renew(MonoTime now, WorkerActions& out) {
+  if (renew_out_ || now < renew_at_ || slots_.empty()) {
+    return;
+  }
+  RenewAction action{.leases = {}, .passes = {}, .time_limit = tick() / 2, .sent_at = now};
+  for (const auto& [id, slot] : slots_) {
+    if (slot.pass.phase() != PassPhase::kEnded) {
+      action.leases.push_back(slot.pass.lease());
+      action.passes.push_back(id);
+    }
+  }
+  renew_at_ = now + tick();
+  if (!action.leases.empty()) {
+    renew_out_ = true;
+    out.push_back(std::move(action));
+  }
+}
+
+void WorkerMachine::on_renewed(const RenewAction& sent, const Result<std::vector<bool>>& answer, MonoTime now, WorkerActions& out) {
+  renew_out_ = false;
+  if (!answer.ok() || answer->size() != sent.passes.size()) {
+    ++metrics_.renewals_failed;
+    out.push_back(LogAction{LogLevel::kWarning, "renewal failed, trying again at the next tick: " + answer.status().message()});
+    advance(now, out);
+    return;
+  }
+  for (std::size_t i = 0; i < sent.passes.size(); ++i) {
+    const auto slot = slots_.find(sent.passes[i]);
+    if (slot == slots_.end()) {
+      continue;
+    }
+    PassActions actions;
+    if ((*answer)[i]) {
+      slot->second.valid_until = std::max(slot->second.valid_until, sent.sent_at + settings_.lease_duration);
+      const Job& job = slot->second.pass.job();
+      actions.push_back(EmitAction{{.kind = EventKind::kLeaseRenewed, .key = job.key, .job_id = job.id, .attempt = job.attempts}});
+    } else if (!slot->second.pass.settling()) {  // the answer to a settle says more than a renewal that came after it
+      slot->second.pass.on_lease_lost(now, actions);
+    }
+    step(slot->first, std::move(actions), out);
+  }
+  advance(now, out);
+}
+
+// --- provider calls
+// -----------------------------------------------------------------------------------------------------------------------
+
+void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
+  const auto batch_bytes = static_cast<std::size_t>(settings_.options.batch_bytes);
+  std::size_t without = 0;
+  auto next = slots_.upper_bound(last_served_);
+  while (state_ == WorkerState::kRunning && without < slots_.size() && gate_.may_call(now, calls_waiting())) {
+    if (next == slots_.end()) {
+      next = slots_.begin();
+    }
+    PassActions actions;
+    const bool took = next->second.pass.take_chunk(batch_.current(), batch_bytes, now, actions);
+    without = took ? 0 : without + 1;
+    last_served_ = took ? next->first : last_served_;
+    const PassId id = next->first;
+    ++next;
+    step(id, std::move(actions), out);
+  }
+}
+
+void WorkerMachine::hand_back_while_paused(MonoTime now, WorkerActions& out) {
+  if (!long_pause(now)) {
+    return;
+  }
+  for (auto& [id, slot] : slots_) {
+    if (slot.pass.wants_chunk()) {
+      PassActions actions;
+      slot.pass.on_pause(gate_.paused_until() - now, pause_reason_, now, actions);
+      step(id, std::move(actions), out);
+    }
+  }
+}
+
+void WorkerMachine::on_embedded(PassId id, std::uint64_t chunk, std::size_t texts, Result<Embeddings> answer, double jitter, MonoTime now,
+                                WorkerActions& out) {
+  gate_.call_ended();
+  const Code code = answer.status().code();
+  bool resized = false;
+  if (answer.ok()) {
+    metrics_.provider_tokens += answer->prompt_tokens.value_or(0);
+    resized = batch_.worked(texts);
+    if (gate_.call_worked()) {
+      pause_announced_ = false;
+      out.push_back(EventAction{{.kind = EventKind::kProviderResumed}});
+    }
+  } else if (code != Code::kCancelled) {
+    ++metrics_.provider_errors;
+    if (code == Code::kTimeout || code == Code::kBatchTooLarge) {
+      resized = batch_.too_much(texts);
+    } else if (code == Code::kPaused) {
+      gate_.pause(now, answer.status().retry_after(), jitter);
+      pause_reason_ = "waiting for the provider: " + answer.status().message();
+      if (!pause_announced_) {
+        pause_announced_ = true;
+        ++metrics_.provider_pauses;
+        out.push_back(
+            EventAction{{.kind = EventKind::kProviderPaused, .message = answer.status().message(), .delay = gate_.paused_until() - now}});
+      }
+    }
+  }
+  if (resized) {
+    out.push_back(EventAction{{.kind = EventKind::kBatchResized, .count = static_cast<std::int64_t>(batch_.current())}});
+  }
+  on_pass(id, now, out, [&](Pass& pass, PassActions& actions) {
+    pass.on_embedded(chunk, answer.ok() ? Result<Matrix>(std::move(answer->vectors)) : Result<Matrix>(answer.status()), now, actions);
+  });
+}
+
+// --- passes
+// -------------------------------------------------------------------------------------------------------------------------------
+
+void WorkerMachine::on_pass(PassId id, MonoTime now, WorkerActions& out, const std::function<void(Pass&, PassActions&)>& deliver) {
+  const auto slot = slots_.find(id);
+  if (slot != slots_.end()) {
+    PassActions actions;
+    deliver(slot->second.pass, actions);
+    step(id, std::move(actions), out);
+  }
+  advance(now, out);
+}
+
+void WorkerMachine::step(PassId id, PassActions actions, WorkerActions& out) {
+  for (PassAction& action : actions) {
+    if (const auto* emit = std::get_if<EmitAction>(&action)) {
+      note(emit->event);
+      out.push_back(EventAction{emit->event});
+      continue;
+    }
+    if (const auto* embed = std::get_if<EmbedAction>(&action)) {
+      gate_.call_began();
+      ++metrics_.provider_calls;
+      metrics_.provider_texts += embed->chunk.pieces.size();
+    }
+    out.push_back(PassStep{id, std::move(action)});
+  }
+}
+
+void WorkerMachine::note(const Event& event) {
+  switch (event.kind) {
+    case EventKind::kJobClaimed: ++metrics_.jobs_claimed; break;
+    case EventKind::kJobSucceeded:
+      ++metrics_.jobs_succeeded;
+      metrics_.operations_reused += static_cast<std::uint64_t>(event.progress.reused);
+      break;
+    case EventKind::kJobRetried: ++metrics_.jobs_retried; break;
+    case EventKind::kJobFailed: ++metrics_.jobs_failed; break;
+    case EventKind::kJobReleased: ++metrics_.jobs_released; break;
+    case EventKind::kLeaseLost: ++metrics_.leases_lost; break;
+    case EventKind::kLeaseRenewed: ++metrics_.leases_renewed; break;
+    case EventKind::kChunkPersisted:
+      ++metrics_.chunks_persisted;
+      metrics_.operations_embedded += static_cast<std::uint64_t>(event.count);
+      break;
+    case EventKind::kJobProgress:
+    case EventKind::kProviderPaused:
+    case EventKind::kProviderResumed:
+    case EventKind::kBatchResized:
+    case EventKind::kLeaseExpired: break;
+  }
+}
+
+void WorkerMachine::drop_ended() {
+  const std::size_t before = slots_.size();
+  std::erase_if(slots_, [](const auto& entry) { return entry.second.pass.ended(); });
+  if (slots_.size() != before) {
+    want_look_ = true;
+  }
+}
+
+// --- time
+// ---------------------------------------------------------------------------------------------------------------------------------
+
+void WorkerMachine::on_time(MonoTime now, WorkerActions& out) {
+  if (state_ == WorkerState::kOpening && open_at_ && now >= *open_at_) {
+    open_at_.reset();
+    out.push_back(SpaceAction{});
+  }
+  for (auto& [id, slot] : slots_) {
+    PassActions actions;
+    if (now >= slot.valid_until) {
+      slot.pass.on_lease_lost(now, actions);  // we fence ourselves, before anybody else can hold the lease
+    }
+    if (const auto at = slot.pass.wake_at(); at && now >= *at) {
+      slot.pass.on_time(now, actions);
+    }
+    step(id, std::move(actions), out);
+  }
+  advance(now, out);
+}
+
+// Whatever happened, this is what can be started now.
+void WorkerMachine::advance(MonoTime now, WorkerActions& out) {
+  drop_ended();
+  if (state_ == WorkerState::kRunning || state_ == WorkerState::kStopping) {
+    renew(now, out);
+    look(now, out);
+  }
+  if (state_ == WorkerState::kRunning) {
+    hand_back_while_paused(now, out);
+    hand_out_calls(now, out);
+    const bool polls = settings_.poll_interval > Duration(0) && now >= peek_at_;
+    if (!peek_out_ && !claim_out_ && (want_peek_ || polls)) {
+      want_peek_ = false;
+      peek_out_ = true;
+      out.push_back(PeekAction{space_.id()});
+    }
+  }
+  drop_ended();
+  maybe_stopped(out);
+}
+
+std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
+  std::optional<MonoTime> at;
+  const auto earlier = [&at](MonoTime other) { at = at ? std::min(*at, other) : other; };
+  if (state_ == WorkerState::kOpening && open_at_) {
+    earlier(*open_at_);
+  }
+  const bool running = state_ == WorkerState::kRunning;
+  if (running || state_ == WorkerState::kStopping) {
+    for (const auto& [id, slot] : slots_) {
+      if (const auto pass_at = slot.pass.wake_at()) {
+        earlier(*pass_at);
+      }
+      if (slot.pass.phase() != PassPhase::kEnded) {
+        earlier(slot.valid_until);
+        if (!renew_out_) {
+          earlier(renew_at_);
+        }
+      }
+    }
+    if (!claim_out_ && unanswered_claim_) {
+      earlier(claim_not_before_);
+    }
+  }
+  if (running) {
+    if (!claim_out_ && free_slots() > 0) {
+      const MonoTime unpaused = long_pause(now) ? gate_.paused_until() - settings_.lease_duration : now;
+      earlier(std::max({want_look_ ? now : look_at_, claim_not_before_, unpaused}));
+    }
+    if (!peek_out_ && settings_.poll_interval > Duration(0)) {
+      earlier(peek_at_);
+    }
+    if (gate_.paused(now)) {
+      earlier(gate_.paused_until());
+    }
+  }
+  return at;
+}
+
+}  // namespace embedjobs::core

@@ -1,0 +1,157 @@
+// The worker as a state machine: slots, claims, one heartbeat for all leases, polling, stop. Answers and the time go in, actions come out.
+//
+//   state      what happens
+//   new        nothing until start
+//   opening    asks the embedder for its space, again and again while the provider is down
+//   running    claims into free slots, hands provider calls to passes, renews leases
+//   stopping   passes end; a claim without an answer is asked for once more, so that what it leased is handed back
+//   stopped    nothing
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/batch_size.hpp"
+#include "core/pass.hpp"
+#include "core/provider_gate.hpp"
+#include "embedjobs/metrics.hpp"
+#include "embedjobs/options.hpp"
+
+namespace embedjobs::core {
+
+using PassId = std::uint64_t;
+
+struct SpaceAction {};
+struct ClaimAction {
+  ClaimRequest request;  ///< nonce 0: the shell draws a new one; else the claim is sent again.
+};
+struct PeekAction {
+  std::string space_id;
+};
+struct RenewAction {
+  std::vector<LeaseRef> leases;
+  std::vector<PassId> passes;
+  Duration time_limit;
+  MonoTime sent_at;
+};
+struct PassStep {
+  PassId pass = 0;
+  PassAction action;
+};
+struct LogAction {
+  LogLevel level;
+  std::string message;
+};
+struct EventAction {
+  Event event;
+};
+struct StoppedAction {};
+using WorkerAction = std::variant<SpaceAction, ClaimAction, PeekAction, RenewAction, PassStep, LogAction, EventAction, StoppedAction>;
+using WorkerActions = std::vector<WorkerAction>;
+
+struct WorkerSettings {
+  WorkerOptions options;
+  EmbedderLimits limits;
+  std::string splitter_version;
+  bool host_compute = false;
+  Duration lease_duration{0};  ///< The store's.
+  Duration poll_interval{0};   ///< The store's.
+};
+
+enum class WorkerState { kNew, kOpening, kRunning, kStopping, kStopped };
+
+class WorkerMachine {
+ public:
+  explicit WorkerMachine(WorkerSettings settings);
+
+  void start(MonoTime now, WorkerActions& out);
+  void wake(MonoTime now, WorkerActions& out);
+  void stop(MonoTime now, WorkerActions& out);
+  void on_time(MonoTime now, WorkerActions& out);
+
+  void on_space(Result<Space> answer, double jitter, MonoTime now, WorkerActions& out);
+  void on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerActions& out);
+  void on_peeked(const Result<Peek>& answer, MonoTime now, WorkerActions& out);
+  void on_renewed(const RenewAction& sent, const Result<std::vector<bool>>& answer, MonoTime now, WorkerActions& out);
+  void on_embedded(PassId pass, std::uint64_t chunk, std::size_t texts, Result<Embeddings> answer, double jitter, MonoTime now,
+                   WorkerActions& out);
+  /// Any other answer to a pass; ignored when the pass is over.
+  void on_pass(PassId pass, MonoTime now, WorkerActions& out, const std::function<void(Pass&, PassActions&)>& deliver);
+
+  /// The nonce that the shell drew for the claim on its way, so that the same claim can be sent again.
+  void claim_sent(std::uint64_t nonce, MonoTime now);
+
+  [[nodiscard]] std::optional<MonoTime> wake_at(MonoTime now) const;
+  [[nodiscard]] WorkerState state() const { return state_; }
+  [[nodiscard]] WorkerMetrics metrics() const;
+  [[nodiscard]] const Pass* pass(PassId id) const;
+
+ private:
+  struct Slot {
+    Pass pass;
+    MonoTime valid_until;  // by our own clock, counted from before the claim or renewal was sent
+    MonoTime started;
+  };
+
+  void advance(MonoTime now, WorkerActions& out);
+  void step(PassId id, PassActions actions, WorkerActions& out);
+  void note(const Event& event);
+  void look(MonoTime now, WorkerActions& out);
+  void begin_passes(std::vector<Lease> leases, MonoTime now, WorkerActions& out);
+  void hand_out_calls(MonoTime now, WorkerActions& out);
+  void hand_back_while_paused(MonoTime now, WorkerActions& out);
+  void renew(MonoTime now, WorkerActions& out);
+  void yield_to_urgent(MonoTime now, WorkerActions& out);
+  void drop_ended();
+  void maybe_stopped(WorkerActions& out);
+  [[nodiscard]] std::size_t free_slots() const;
+  [[nodiscard]] std::size_t calls_waiting() const;
+  [[nodiscard]] Duration tick() const { return settings_.lease_duration / 3; }
+  [[nodiscard]] bool long_pause(MonoTime now) const;
+
+  WorkerSettings settings_;
+  WorkerState state_ = WorkerState::kNew;
+  Space space_;
+  BatchSize batch_;
+  ProviderGate gate_;
+  std::string pause_reason_;
+  bool pause_announced_ = false;
+
+  std::map<PassId, Slot> slots_;
+  PassId last_pass_ = 0;
+  PassId last_served_ = 0;  // round robin of provider calls
+
+  // Claims.
+  bool want_look_ = false;
+  bool claim_out_ = false;
+  std::optional<ClaimRequest> unanswered_claim_;
+  MonoTime claim_sent_at_{};
+  std::uint64_t claims_ = 0;
+  int claim_errors_ = 0;
+  int empty_looks_ = 0;
+  int claims_after_stop_ = 0;
+  MonoTime claim_not_before_{};
+  MonoTime look_at_{};
+  std::optional<MonoTime> open_at_;
+  int open_errors_ = 0;
+  std::string told_other_space_;
+
+  // Polling.
+  bool want_peek_ = false;
+  bool peek_out_ = false;
+  MonoTime peek_at_{};
+  std::optional<std::uint64_t> enqueue_counter_;
+
+  // Heartbeat.
+  bool renew_out_ = false;
+  MonoTime renew_at_{};
+
+  WorkerMetrics metrics_;
+};
+
+}  // namespace embedjobs::core

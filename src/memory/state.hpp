@@ -1,0 +1,141 @@
+// Everything the memory backend knows, and the steps that store and catalog share.
+//
+// One mutex guards it all. A public call locks, works, unlocks, and only then wakes workers or calls a host's visitor.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/reuse.hpp"
+#include "core/transitions.hpp"
+#include "core/wake.hpp"
+#include "embedjobs/catalog.hpp"
+#include "embedjobs/runtime.hpp"
+
+namespace embedjobs::memory {
+
+struct StoredVector {
+  core::VectorMark mark;
+  std::vector<float> values;
+  std::size_t references = 0;     ///< Operation rows that point here.
+  WallTime unreferenced_since{};  ///< Since when there is none.
+};
+
+struct HashOfHash {
+  std::size_t operator()(const TextHash& hash) const noexcept;
+};
+using VectorTable = std::unordered_map<TextHash, StoredVector, HashOfHash>;
+using OperationRows = std::map<std::string, TextHash, std::less<>>;
+using SpaceId = std::string;
+
+/// A document, its rows, or both. A host that keeps documents itself has rows alone.
+struct Spec {
+  std::optional<Document> document;
+  WallTime updated_at{};
+  std::map<SpaceId, OperationRows> rows;
+  SpaceId visible_space;  ///< Empty: nothing is visible yet.
+  SpecState finalized;
+  std::int64_t operation_count = 0;
+
+  [[nodiscard]] const OperationRows& rows_in(const SpaceId& space) const;
+  [[nodiscard]] const OperationRows& visible_rows() const { return rows_in(visible_space); }
+  /// The visible rows are those of the current document.
+  [[nodiscard]] bool complete() const;
+};
+
+/// All that one key has. It outlives its jobs and its removal.
+struct Unit {
+  KeyState state;
+  JobId open_job = 0;
+  JobId last_job = 0;
+  Duration lease_until{0};  ///< Of the running job, by the boot-time clock.
+  std::vector<core::InFlight> in_flight;
+  Failure failure;
+  std::optional<Spec> spec;
+};
+using UnitMap = std::map<SpecKey, Unit>;
+using UnitEntry = UnitMap::value_type;
+
+struct CatalogRow {
+  SpaceId target_space;
+  SpaceId search_space;
+  std::map<SpaceId, VectorTable> vectors;
+};
+using CatalogMap = std::map<std::string, CatalogRow, std::less<>>;
+using CatalogEntry = CatalogMap::value_type;
+
+/// The address of a vector.
+using VectorKey = std::tuple<std::string, SpaceId, TextHash>;
+
+class State {
+ public:
+  State(const StoreOptions& options, std::shared_ptr<Clock> clock_in) : rules(core::with_defaults(options)), clock(std::move(clock_in)) {}
+
+  const StoreOptions rules;
+  const std::shared_ptr<Clock> clock;
+  core::WakeSignal wake;
+
+  std::mutex mutex;  // guards what follows
+  UnitMap units;
+  CatalogMap catalogs;
+  std::map<JobId, Job> jobs;
+  std::set<JobId> open_jobs;
+  JobId last_job_id = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t enqueue_counter = 0;
+  std::set<VectorKey> unreferenced;
+  std::optional<VectorKey> swept_to;  ///< Where the round of sweeps under way goes on.
+
+  // Units and jobs
+  UnitEntry& unit(const SpecKey& key);  ///< Made if absent, with its catalog.
+  [[nodiscard]] UnitEntry* find_unit(const SpecKey& key);
+  /// The catalog's units, in order.
+  [[nodiscard]] std::pair<UnitMap::iterator, UnitMap::iterator> units_of(std::string_view catalog_id);
+  [[nodiscard]] CatalogEntry& catalog_of(const SpecKey& key) { return *catalogs.find(key.catalog_id); }
+  [[nodiscard]] Job* open_job(const Unit& unit);
+  /// The running job that this lease is the right to run, with its unit; null when the lease is lost.
+  std::pair<Job*, Unit*> find_held(JobId job_id, const SpecKey& key, const Fence& fence);
+  EnqueueResult enqueue(UnitEntry& entry, JobKind kind, WallTime now);
+  /// A generation because the target space changed: a running job is taken from its holder.
+  void enqueue_for_switch(UnitEntry& entry, WallTime now);
+  void cancel(UnitEntry& entry, WallTime now);
+  /// Stores what a transition that ended a pass left beside job and key.
+  void note_settled(Unit& unit, const Job& job, const core::Settled& settled, WallTime now);
+  std::size_t expire_ended(std::size_t limit);
+
+  // Rows and vectors
+  void put_row(CatalogEntry& catalog, Spec& spec, const SpaceId& space, std::string_view operation_id, const TextHash& hash);
+  void replace_rows(CatalogEntry& catalog, Spec& spec, const SpaceId& space, OperationRows rows);
+  void drop_spec(UnitEntry& entry);
+  /// Searches follow the target once no spec has visible rows elsewhere; what only the old space needed goes.
+  void flip_search_space(CatalogEntry& catalog);
+
+ private:
+  EnqueueResult open_new_job(UnitEntry& entry, JobKind kind, WallTime now);
+  void refer(CatalogEntry& catalog, const SpaceId& space, const TextHash& hash);
+  void release(CatalogEntry& catalog, const SpaceId& space, const TextHash& hash);
+};
+
+/// Runs `work` under the lock. An exception (out of memory) becomes a Status.
+template <typename Work>
+auto locked(State& state, Work&& work) -> decltype(work()) {
+  try {
+    const std::lock_guard lock(state.mutex);
+    return work();
+  } catch (const std::exception& error) {
+    return Status(Code::kInternal, error.what());
+  }
+}
+
+std::shared_ptr<Store> make_store(std::shared_ptr<State> state);
+std::shared_ptr<Catalog> make_catalog(std::shared_ptr<State> state);
+
+}  // namespace embedjobs::memory

@@ -1,0 +1,367 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/checks.hpp"
+#include "core/due.hpp"
+#include "memory/state.hpp"
+
+namespace embedjobs::memory {
+namespace {
+
+/// A claim puts back at most this many expired leases; the next one takes the rest.
+constexpr std::size_t kExpiredPerClaim = 100;
+
+bool by_age(const Job* a, const Job* b) {
+  return std::tie(a->next_run_at, a->id) < std::tie(b->next_run_at, b->id);
+}
+bool by_priority(const Job* a, const Job* b) {
+  return std::tie(a->priority, a->next_run_at, a->id) < std::tie(b->priority, b->next_run_at, b->id);
+}
+
+Status lost(const SpecKey& key) {
+  return {Code::kLeaseLost, fmt::format("the lease of {}/{} is lost", key.catalog_id, key.spec_name)};
+}
+
+bool matches(const Job& job, const JobFilter& filter) {
+  return (!filter.status || job.status == *filter.status) && (!filter.kind || job.kind == *filter.kind) &&
+         (!filter.catalog_id || job.key.catalog_id == *filter.catalog_id) && (!filter.spec_name || job.key.spec_name == *filter.spec_name);
+}
+
+void earlier(std::optional<Duration>& least, Duration due) {
+  least = least ? std::min(*least, due) : due;
+}
+
+class MemoryStore final : public Store {
+ public:
+  explicit MemoryStore(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) override {
+    if (Status status = core::check_enqueue(key, kind); !status.ok()) {
+      return status;
+    }
+    Result<EnqueueResult> result =
+        locked(*state_, [&]() -> Result<EnqueueResult> { return state_->enqueue(state_->unit(key), kind, state_->clock->wall_now()); });
+    if (result.ok()) {
+      state_->wake.fire();
+    }
+    return result;
+  }
+
+  Status remove_key(const SpecKey& key) override {
+    return locked(*state_, [&]() -> Status {
+      UnitEntry* entry = state_->find_unit(key);
+      if (entry == nullptr || entry->second.state.removed) {
+        return {Code::kNotFound, fmt::format("{}/{} is not known", key.catalog_id, key.spec_name)};
+      }
+      state_->cancel(*entry, state_->clock->wall_now());
+      // Where the host keeps the document, nothing else will ever clear the rows.
+      if (entry->second.spec && !entry->second.spec->document) {
+        state_->drop_spec(*entry);
+      }
+      return {};
+    });
+  }
+
+  Result<ClaimResult> claim(const ClaimRequest& request) override {
+    if (Status status = core::check_claim(request); !status.ok()) {
+      return status;
+    }
+    return locked(*state_, [&]() -> Result<ClaimResult> {
+      ClaimResult result;
+      result.expired = state_->expire_ended(kExpiredPerClaim);
+      std::vector<Job*> due = scan(request, result);
+      if (result.leases.empty()) {
+        take(request, due, result);
+      }
+      return result;
+    });
+  }
+
+  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration /*time_limit*/) override {
+    const Duration extension = lease_duration <= Duration(0) ? state_->rules.lease_duration : std::min(lease_duration, core::kMaxLease);
+    return locked(*state_, [&]() -> Result<std::vector<bool>> {
+      std::vector<bool> answer;
+      for (const LeaseRef& lease : leases) {
+        const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
+        if (job != nullptr) {
+          stamp_lease(*job, *unit, extension);
+        }
+        answer.push_back(job != nullptr);
+      }
+      return answer;
+    });
+  }
+
+  Status progress(const LeaseRef& lease, const Progress& progress) override {
+    return locked(*state_, [&]() -> Status {
+      const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
+      if (job == nullptr) {
+        return lost(lease.key);
+      }
+      core::apply_progress(*job, progress, state_->clock->wall_now());
+      return {};
+    });
+  }
+
+  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) override {
+    return locked(*state_, [&]() -> Status {
+      const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
+      if (job == nullptr) {
+        return lost(lease.key);
+      }
+      core::record_in_flight(*job, unit->in_flight, sent, answered);
+      return {};
+    });
+  }
+
+  Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) override {
+    Result<JobStatus> result = locked(*state_, [&]() -> Result<JobStatus> {
+      const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
+      if (job == nullptr) {
+        return settled_before(lease);
+      }
+      const WallTime now = state_->clock->wall_now();
+      const core::Settled settled = core::settle(*job, unit->state, outcome, state_->rules, now);
+      core::land_in_flight(unit->in_flight);
+      state_->note_settled(*unit, *job, settled, now);
+      return job->status;
+    });
+    if (result.ok() && *result == JobStatus::kPending) {
+      state_->wake.fire();
+    }
+    return result;
+  }
+
+  Result<std::size_t> reap(std::size_t limit) override {
+    Result<std::size_t> result = locked(*state_, [&]() -> Result<std::size_t> { return state_->expire_ended(limit); });
+    if (result.ok() && *result > 0) {
+      state_->wake.fire();
+    }
+    return result;
+  }
+
+  Result<Peek> peek(std::string_view space_id) override {
+    return locked(*state_, [&]() -> Result<Peek> {
+      Peek peek;
+      peek.enqueue_counter = state_->enqueue_counter;
+      for (const JobId id : state_->open_jobs) {
+        look_at(state_->jobs.at(id), space_id, peek);
+      }
+      return peek;
+    });
+  }
+
+  Result<Job> get(JobId id) override {
+    return locked(*state_, [&]() -> Result<Job> {
+      const auto job = state_->jobs.find(id);
+      if (job == state_->jobs.end()) {
+        return {Code::kNotFound, fmt::format("there is no job {}", id)};
+      }
+      return job->second;
+    });
+  }
+
+  Result<std::vector<Job>> list(const JobFilter& filter) override {
+    return locked(*state_, [&]() -> Result<std::vector<Job>> {
+      std::vector<Job> jobs;
+      for (auto job = state_->jobs.rbegin(); job != state_->jobs.rend() && jobs.size() < filter.limit; ++job) {
+        if (matches(job->second, filter)) {
+          jobs.push_back(job->second);
+        }
+      }
+      return jobs;
+    });
+  }
+
+  Result<std::vector<std::optional<Job>>> last_jobs(std::span<const SpecKey> keys) override {
+    return locked(*state_, [&]() -> Result<std::vector<std::optional<Job>>> {
+      std::vector<std::optional<Job>> answer;
+      for (const SpecKey& key : keys) {
+        const UnitEntry* entry = state_->find_unit(key);
+        const auto job = state_->jobs.find(entry == nullptr ? 0 : entry->second.last_job);
+        answer.push_back(job == state_->jobs.end() ? std::nullopt : std::optional(job->second));
+      }
+      return answer;
+    });
+  }
+
+  Result<StoreCounts> counts() override {
+    return locked(*state_, [&]() -> Result<StoreCounts> {
+      StoreCounts counts;
+      for (const auto& [id, job] : state_->jobs) {
+        switch (job.status) {
+          case JobStatus::kPending: ++counts.pending; break;
+          case JobStatus::kRunning: ++counts.running; break;
+          case JobStatus::kSucceeded: ++counts.succeeded; break;
+          case JobStatus::kFailed: ++counts.failed; break;
+          case JobStatus::kCancelled: ++counts.cancelled; break;
+        }
+      }
+      return counts;
+    });
+  }
+
+  Result<std::vector<Failure>> failures(std::optional<std::string> catalog_id, std::size_t limit) override {
+    return locked(*state_, [&]() -> Result<std::vector<Failure>> {
+      std::vector<Failure> found;
+      for (const auto& [key, unit] : state_->units) {
+        if (unit.failure.occurrences > 0 && !unit.failure.resolved && (!catalog_id || key.catalog_id == *catalog_id)) {
+          found.push_back(unit.failure);
+        }
+      }
+      std::stable_sort(found.begin(), found.end(), [](const Failure& a, const Failure& b) { return a.last_failed_at > b.last_failed_at; });
+      found.resize(std::min(found.size(), limit));
+      return found;
+    });
+  }
+
+  Result<std::vector<Failure>> failures_of(std::span<const SpecKey> keys) override {
+    return locked(*state_, [&]() -> Result<std::vector<Failure>> {
+      std::vector<Failure> answer;
+      for (const SpecKey& key : keys) {
+        const UnitEntry* entry = state_->find_unit(key);
+        answer.push_back(entry == nullptr ? Failure{.key = key} : entry->second.failure);
+      }
+      return answer;
+    });
+  }
+
+  Status resolve_failure(const SpecKey& key) override {
+    return locked(*state_, [&]() -> Status {
+      UnitEntry* entry = state_->find_unit(key);
+      if (entry == nullptr || entry->second.failure.occurrences == 0) {
+        return {Code::kNotFound, fmt::format("{}/{} has no failure", key.catalog_id, key.spec_name)};
+      }
+      entry->second.failure.resolved = true;
+      return {};
+    });
+  }
+
+  Result<std::size_t> purge(Duration age, std::size_t limit) override {
+    return locked(*state_, [&]() -> Result<std::size_t> {
+      const WallTime before = state_->clock->wall_now() - std::max(age, Duration(0));
+      std::size_t deleted = 0;
+      for (auto job = state_->jobs.begin(); job != state_->jobs.end() && deleted < limit;) {
+        if (may_purge(job->second, before)) {
+          job = state_->jobs.erase(job);
+          ++deleted;
+        } else {
+          ++job;
+        }
+      }
+      return deleted;
+    });
+  }
+
+  [[nodiscard]] Duration lease_duration() const override { return state_->rules.lease_duration; }
+  void set_wake(std::function<void()> wake) override { state_->wake.set(std::move(wake)); }
+
+ private:
+  [[nodiscard]] bool fits(const SpecKey& key, std::string_view space_id) const {
+    const SpaceId& target = state_->catalog_of(key).second.target_space;
+    return target.empty() || target == space_id;
+  }
+
+  /// The due jobs that this claim may take. Leases that an earlier sending of the same claim took go to `result`.
+  std::vector<Job*> scan(const ClaimRequest& request, ClaimResult& result) {
+    const WallTime now = state_->clock->wall_now();
+    std::vector<Job*> due;
+    for (const JobId id : state_->open_jobs) {
+      Job& job = state_->jobs.at(id);
+      if (job.status == JobStatus::kRunning) {
+        if (job.fence.nonce == request.nonce) {
+          result.leases.push_back(lease_of(job));
+        }
+      } else if (core::is_due(job.next_run_at, now)) {
+        if (fits(job.key, request.space_id)) {
+          due.push_back(&job);
+        } else if (result.other_space++ == 0) {
+          result.other_space_example =
+              fmt::format("{} has target space {}", job.key.catalog_id, state_->catalog_of(job.key).second.target_space);
+        }
+      }
+    }
+    return due;
+  }
+
+  void take(const ClaimRequest& request, std::vector<Job*>& due, ClaimResult& result) {
+    const std::size_t wanted = std::min(request.max_jobs, due.size());
+    const auto aged = static_cast<std::ptrdiff_t>(std::min(request.by_age, wanted));
+    const auto end = due.begin() + static_cast<std::ptrdiff_t>(wanted);
+    std::partial_sort(due.begin(), due.begin() + aged, due.end(), by_age);
+    std::partial_sort(due.begin() + aged, end, due.end(), by_priority);
+    for (auto job = due.begin(); job != end; ++job) {
+      result.leases.push_back(take(request, **job));
+    }
+  }
+
+  Lease take(const ClaimRequest& request, Job& job) {
+    CatalogRow& catalog = state_->catalog_of(job.key).second;
+    if (catalog.target_space.empty()) {
+      catalog.target_space = catalog.search_space = request.space_id;
+    }
+    Unit& unit = state_->units.at(job.key);
+    core::claim(job, unit.state,
+                {.worker_id = request.worker_id, .nonce = request.nonce, .epoch = state_->epoch, .now = state_->clock->wall_now()});
+    stamp_lease(job, unit, state_->rules.lease_duration);
+    return lease_of(job);
+  }
+
+  [[nodiscard]] Lease lease_of(const Job& job) const {
+    const Unit& unit = state_->units.at(job.key);
+    return {.job = job, .reuse_floor = unit.state.reuse_floor, .suspects = core::suspects_of(unit.in_flight)};
+  }
+
+  void stamp_lease(Job& job, Unit& unit, Duration duration) {
+    job.lease_expires_at = state_->clock->wall_now() + duration;
+    unit.lease_until = state_->clock->boot_time() + duration;
+  }
+
+  /// The answer to an outcome whose first sending took effect.
+  [[nodiscard]] Result<JobStatus> settled_before(const LeaseRef& lease) const {
+    const auto job = state_->jobs.find(lease.job_id);
+    if (job != state_->jobs.end() && job->second.key == lease.key && job->second.fence == lease.fence && job->second.settled) {
+      return job->second.status;
+    }
+    return lost(lease.key);
+  }
+
+  void look_at(const Job& job, std::string_view space_id, Peek& peek) const {
+    if (!fits(job.key, space_id)) {
+      peek.other_space = true;
+      return;
+    }
+    if (job.status == JobStatus::kRunning) {
+      peek.running = true;
+      earlier(peek.next_due, std::max(state_->units.at(job.key).lease_until - state_->clock->boot_time(), Duration(0)));
+      return;
+    }
+    const Duration due = core::due_in(job.next_run_at, state_->clock->wall_now());
+    earlier(peek.next_due, due);
+    earlier(peek.next_pending_due, due);
+    peek.urgent_waiting = peek.urgent_waiting || (job.priority == 0 && due == Duration(0));
+  }
+
+  [[nodiscard]] bool may_purge(const Job& job, WallTime before) const {
+    if (is_open(job.status) || job.completed_at >= before) {
+      return false;
+    }
+    if (job.status != JobStatus::kFailed) {
+      return true;
+    }
+    const Unit& unit = state_->units.at(job.key);
+    const bool unresolved = unit.failure.occurrences > 0 && !unit.failure.resolved;
+    return !unresolved && unit.last_job != job.id;
+  }
+
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace
+
+std::shared_ptr<Store> make_store(std::shared_ptr<State> state) {
+  return std::make_shared<MemoryStore>(std::move(state));
+}
+
+}  // namespace embedjobs::memory
