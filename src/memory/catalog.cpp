@@ -58,7 +58,9 @@ class MemoryCatalog final : public Catalog {
       spec.updated_at = now;
       return state_->enqueue(entry, JobKind::kSpecWrite, now);
     });
-    state_->wake.fire();
+    if (result.ok()) {
+      state_->wake.fire();
+    }
     return result;
   }
 
@@ -105,7 +107,9 @@ class MemoryCatalog final : public Catalog {
       state_->flip_search_space(*catalog);
       return enqueued;
     });
-    state_->wake.fire();
+    if (result.ok()) {
+      state_->wake.fire();
+    }
     return result;
   }
 

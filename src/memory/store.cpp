@@ -42,7 +42,9 @@ class MemoryStore final : public Store {
     }
     Result<EnqueueResult> result =
         locked(*state_, [&]() -> Result<EnqueueResult> { return state_->enqueue(state_->unit(key), kind, state_->clock->wall_now()); });
-    state_->wake.fire();
+    if (result.ok()) {
+      state_->wake.fire();
+    }
     return result;
   }
 

@@ -1,0 +1,22 @@
+#include "conformance/database.hpp"
+#include "embedjobs/memory.hpp"
+
+namespace embedjobs::test {
+namespace {
+
+class MemoryDatabase final : public Database {
+ public:
+  Backend open(const StoreOptions& options, std::shared_ptr<Clock> clock) override {
+    return make_memory_backend(options, std::move(clock));
+  }
+  [[nodiscard]] bool is_durable() const override { return false; }
+  [[nodiscard]] int model_sequences() const override { return 4000; }
+};
+
+}  // namespace
+
+std::unique_ptr<Database> make_database() {
+  return std::make_unique<MemoryDatabase>();
+}
+
+}  // namespace embedjobs::test
