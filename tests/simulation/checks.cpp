@@ -33,10 +33,14 @@ void Checker::claimed(const Lease& lease, const std::string& worker) {
   const SpecKey& key = lease.job.key;
   world_.trace(fmt::format("  {} leased {}/{} fence {} generation {} attempt {}", worker, key.catalog_id, key.spec_name, show(lease.job.fence),
                            lease.job.generation, lease.job.attempts));
-  if (lease.job.fence.counter <= last_fence_[key]) {
+  if (lease.job.fence == last_fence_[key]) {
+    return;  // the same claim, sent again
+  }
+  if (lease.job.fence.counter <= last_fence_[key].counter) {
     violation("1 (fence)", key, "a claim did not raise the fence");
   }
-  last_fence_[key] = lease.job.fence.counter;
+  last_fence_[key] = lease.job.fence;
+  workers_[lease.job.fence.nonce] = worker;
   const auto until = lease_until_.find(key);
   if (until != lease_until_.end() && until->second.first > world_.elapsed()) {
     violation("1 (one holder)", key, fmt::format("claimed while {} still holds the lease", until->second.second));
@@ -93,7 +97,8 @@ bool Checker::took_effect(const PassContext& context, std::span<const VectorRow>
 }
 
 void Checker::listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer) {
-  listing_since_[context.key] = world_.elapsed();
+  const std::uint64_t pass = context.fence.nonce ^ std::hash<std::string>()(context.key.spec_name);
+  listings_[pass] = {context.key, world_.elapsed(), workers_[context.fence.nonce]};
   for (std::size_t i = 0; i < answer.size() && context.reuse_floor == 0; ++i) {
     const bool stored = stored_at_.contains(vector_key(context.key.catalog_id, context.space, wanted.text_hash(i)));
     if (stored && !answer[i]) {
@@ -112,8 +117,8 @@ void Checker::sent(std::string_view text, const Space& space) {
   if (stored == stored_at_.end() || retried_.contains(catalog_id)) {
     return;
   }
-  for (const auto& [key, since] : listing_since_) {
-    if (key.catalog_id == catalog_id && since <= stored->second) {
+  for (const auto& [pass, listing] : listings_) {
+    if (listing.key.catalog_id == catalog_id && listing.since <= stored->second) {
       return;
     }
   }
@@ -136,7 +141,7 @@ void Checker::finalized(const PassContext& context, const Manifest& manifest) {
 
 void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
   lease_until_.erase(lease.key);
-  listing_since_.erase(lease.key);
+  listings_.erase(lease.fence.nonce ^ std::hash<std::string>()(lease.key.spec_name));
   world_.trace(fmt::format("  settled {}/{} as {}: {}", lease.key.catalog_id, lease.key.spec_name, to_string(status), outcome.error));
   if (status == JobStatus::kPending || status == JobStatus::kRunning) {
     return;
@@ -156,14 +161,17 @@ void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus s
   }
 }
 
-void Checker::process_died(const std::string& worker) {
-  std::erase_if(lease_until_, [&](const auto& entry) { return entry.second.second == worker; });
+bool Checker::is_stored(const std::string& catalog_id, const Space& space, const TextHash& hash) const {
+  return stored_at_.contains(vector_key(catalog_id, space, hash));
+}
+
+void Checker::process_gone(const std::string& worker) {
+  std::erase_if(listings_, [&](const auto& entry) { return entry.second.worker == worker; });
 }
 
 void Checker::removed(const SpecKey& key) {
   removed_.insert(key);
   lease_until_.erase(key);
-  listing_since_.erase(key);
   if (!rows(key).empty()) {
     violation("7 (removal)", key, "rows are left");
   }

@@ -138,6 +138,7 @@ class History {
   /// The process is gone, and comes back after a while.
   void bury(std::size_t index) {
     world_.after(Duration(0), [this, index] {
+      checker_.process_gone(processes_[index]->runtime->name());
       processes_[index].reset();
       world_.after(world_.between(milliseconds(20), seconds(2)), [this, index] { start_process(index); });
     });
@@ -347,21 +348,15 @@ class History {
         }
         continue;
       }
-      check_rest_stored(key, content, rows, status, job ? job->last_error : "");
+      check_rest_stored(key, content, status, job ? job->last_error : "");
     }
   }
 
-  /// All operations but the bad ones are stored, and the job has failed.
-  void check_rest_stored(const SpecKey& key, const std::string& content, const std::map<std::string, std::string>& rows,
-                         const std::string& status, const std::string& error) {
+  /// The vectors of all operations but the bad ones are stored, and the job has failed.
+  void check_rest_stored(const SpecKey& key, const std::string& content, const std::string& status, const std::string& error) {
     const auto operations = LineSplitter().split(content);
-    Space visible;
-    (void)checker_.rows(key, &visible);
     for (std::size_t i = 0; i < operations->size(); ++i) {
-      const bool bad = operations->text(i).find("poison") != std::string_view::npos || operations->text(i).find("killer") != std::string_view::npos;
-      const auto row = rows.find(std::string(operations->operation_id(i)));
-      const bool stored = row != rows.end() && row->second == to_hex(operations->text_hash(i));
-      if (!bad && !stored && visible == space_) {
+      if (!is_bad(std::string(operations->text(i))) && !checker_.is_stored(key.catalog_id, space_, operations->text_hash(i))) {
         world_.violation(fmt::format("10 (set aside): {}/{} {}: {} is not stored: {}", key.catalog_id, key.spec_name, status,
                                      operations->operation_id(i), error));
         return;
