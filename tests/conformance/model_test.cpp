@@ -17,7 +17,7 @@ using namespace embedjobs::test;
 
 namespace {
 
-constexpr int kSteps = 60;
+constexpr int kSteps = 80;
 const std::vector<SpecKey> kKeys{{"c", "1"}, {"c", "2"}, {"c", "3"}, {"d", "1"}};
 const std::vector<Space> kSpaces{{"m", 2, ""}, {"n", 3, "v"}, {"o", 1, ""}};
 const std::vector<std::string> kTexts{"t0", "t1", "t2", "t3", "t4"};
@@ -71,8 +71,12 @@ class Sequence {
   const T& any(const std::vector<T>& of) {
     return of[below(of.size())];
   }
-  /// Mostly the space that the catalogs are in.
-  const Space& any_space() { return kSpaces[chance(70) ? 0 : below(kSpaces.size())]; }
+  /// Mostly the one that a catalog has as its target.
+  Space any_space() {
+    const auto catalog = model_.catalogs.find(any(kKeys).catalog_id);
+    const bool chosen = catalog != model_.catalogs.end() && !catalog->second.target.empty();
+    return chosen && chance(85) ? *parse_space(catalog->second.target) : any(kSpaces);
+  }
   ModelOps any_ops(std::size_t least) {
     std::map<std::string, std::string> ops;
     const std::size_t count = least + below(4);
@@ -119,7 +123,7 @@ class Sequence {
       settle();
     } else if (choice < 84) {
       persist();
-    } else if (choice < 94) {
+    } else if (choice < 97) {
       finalize();
     } else {
       switch_space();
@@ -206,8 +210,8 @@ class Sequence {
   }
 
   void pass_time() {
-    static const std::vector<Duration> kTimes{1ms, 5s, 40s, 3min, kLease - 1ms, kLease, 11min, 1h};
-    if (chance(15)) {
+    static const std::vector<Duration> kTimes{1ms, 1ms, 5s, 5s, 40s, 40s, 3min, 3min, kLease - 1ms, kLease, 11min, 1h};
+    if (chance(10)) {
       const Duration by = any(std::vector<Duration>{-30h, -1h, 1h, 30h});
       note("set the wall clock by {} s", by.count() / 1'000'000'000);
       scene_.clock->set_wall_clock(by);
