@@ -12,7 +12,9 @@ std::string vector_key(std::string_view catalog_id, const Space& space, const Te
   return fmt::format("{} {} {}", catalog_id, space.id(), to_hex(hash));
 }
 
-std::string show(const Fence& fence) { return fmt::format("{}:{:x}", fence.counter, fence.nonce); }
+std::string show(const Fence& fence) {
+  return fmt::format("{}:{:x}", fence.counter, fence.nonce);
+}
 
 bool ambiguous(const Status& status) {
   return !status.ok() && status.code() != Code::kLeaseLost && status.code() != Code::kNotFound && status.code() != Code::kIncomplete;
@@ -31,12 +33,16 @@ bool Checker::holds(const SpecKey& key, JobId id, const Fence& fence) const {
 
 void Checker::claimed(const Lease& lease, const std::string& worker) {
   const SpecKey& key = lease.job.key;
-  world_.trace(fmt::format("  {} leased {}/{} fence {} generation {} attempt {}", worker, key.catalog_id, key.spec_name, show(lease.job.fence),
-                           lease.job.generation, lease.job.attempts));
-  if (lease.job.fence.counter <= last_fence_[key]) {
+  world_.trace(fmt::format("  {} leased {}/{} fence {} generation {} attempt {}", worker, key.catalog_id, key.spec_name,
+                           show(lease.job.fence), lease.job.generation, lease.job.attempts));
+  if (lease.job.fence == last_fence_[key]) {
+    return;  // the same claim, sent again
+  }
+  if (lease.job.fence.counter <= last_fence_[key].counter) {
     violation("1 (fence)", key, "a claim did not raise the fence");
   }
-  last_fence_[key] = lease.job.fence.counter;
+  last_fence_[key] = lease.job.fence;
+  workers_[lease.job.fence.nonce] = worker;
   const auto until = lease_until_.find(key);
   if (until != lease_until_.end() && until->second.first > world_.elapsed()) {
     violation("1 (one holder)", key, fmt::format("claimed while {} still holds the lease", until->second.second));
@@ -93,7 +99,7 @@ bool Checker::took_effect(const PassContext& context, std::span<const VectorRow>
 }
 
 void Checker::listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer) {
-  listing_since_[context.key] = world_.elapsed();
+  listings_[{context.key, context.fence.nonce}] = {world_.elapsed(), workers_[context.fence.nonce]};
   for (std::size_t i = 0; i < answer.size() && context.reuse_floor == 0; ++i) {
     const bool stored = stored_at_.contains(vector_key(context.key.catalog_id, context.space, wanted.text_hash(i)));
     if (stored && !answer[i]) {
@@ -112,8 +118,8 @@ void Checker::sent(std::string_view text, const Space& space) {
   if (stored == stored_at_.end() || retried_.contains(catalog_id)) {
     return;
   }
-  for (const auto& [key, since] : listing_since_) {
-    if (key.catalog_id == catalog_id && since <= stored->second) {
+  for (const auto& [pass, listing] : listings_) {
+    if (pass.first.catalog_id == catalog_id && listing.since <= stored->second) {
       return;
     }
   }
@@ -136,7 +142,7 @@ void Checker::finalized(const PassContext& context, const Manifest& manifest) {
 
 void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
   lease_until_.erase(lease.key);
-  listing_since_.erase(lease.key);
+  listings_.erase({lease.key, lease.fence.nonce});
   world_.trace(fmt::format("  settled {}/{} as {}: {}", lease.key.catalog_id, lease.key.spec_name, to_string(status), outcome.error));
   if (status == JobStatus::kPending || status == JobStatus::kRunning) {
     return;
@@ -156,14 +162,17 @@ void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus s
   }
 }
 
-void Checker::process_died(const std::string& worker) {
-  std::erase_if(lease_until_, [&](const auto& entry) { return entry.second.second == worker; });
+bool Checker::is_stored(const std::string& catalog_id, const Space& space, const TextHash& hash) const {
+  return stored_at_.contains(vector_key(catalog_id, space, hash));
+}
+
+void Checker::process_gone(const std::string& worker) {
+  std::erase_if(listings_, [&](const auto& entry) { return entry.second.worker == worker; });
 }
 
 void Checker::removed(const SpecKey& key) {
   removed_.insert(key);
   lease_until_.erase(key);
-  listing_since_.erase(key);
   if (!rows(key).empty()) {
     violation("7 (removal)", key, "rows are left");
   }

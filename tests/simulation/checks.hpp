@@ -39,10 +39,16 @@ class Checker {
   void switched(const std::string& catalog_id) {
     std::erase_if(lease_until_, [&](const auto& entry) { return entry.first.catalog_id == catalog_id; });
   }
-  void process_died(const std::string& worker);
+  void process_gone(const std::string& worker);
   void removed(const SpecKey& key);
   void put(const SpecKey& key) { removed_.erase(key); }
   void manual_retry(const SpecKey& key) { retried_.insert(key.catalog_id); }
+  /// Somebody's lease of the key has not ended.
+  [[nodiscard]] bool leased(const SpecKey& key) const {
+    const auto until = lease_until_.find(key);
+    return until != lease_until_.end() && until->second.first > world_.elapsed();
+  }
+  [[nodiscard]] bool is_stored(const std::string& catalog_id, const Space& space, const TextHash& hash) const;
   void sent(std::string_view text, const Space& space);
 
   /// Visible rows of the spec: operation id -> text hash.
@@ -57,12 +63,18 @@ class Checker {
   Backend observer_;
   Duration lease_duration_;
   LineSplitter splitter_;
-  std::map<SpecKey, std::uint64_t> last_fence_;
+  std::map<SpecKey, Fence> last_fence_;
   std::map<SpecKey, std::pair<Duration, std::string>> lease_until_;  // and the worker
   std::set<SpecKey> removed_;
-  std::set<std::string> retried_;  // catalogs in which vectors may be computed again
-  std::map<std::string, Duration> stored_at_;         // catalog, space, text hash -> when
-  std::map<SpecKey, Duration> listing_since_;         // passes that may still act on what they listed
+  std::set<std::string> retried_;              // catalogs in which vectors may be computed again
+  std::map<std::string, Duration> stored_at_;  // catalog, space, text hash -> when
+  struct Listing {
+    Duration since{0};
+    std::string worker;
+  };
+  std::map<std::pair<SpecKey, std::uint64_t>, Listing>
+      listings_;                                  // by key and nonce: passes that may still act on what they listed, stale ones too
+  std::map<std::uint64_t, std::string> workers_;  // by nonce
 };
 
 /// The store as a process sees it.

@@ -82,7 +82,11 @@ class History {
                    .crash_after = trouble / 10,
                    .slow = world_.chance(0.5) ? 0.03 : 0.0,
                    .slow_by = 3 * lease_};
-    provider_.odds = {.error = trouble, .pause = trouble / 2, .timeout = trouble, .wrong_count = trouble / 4, .bad_vector = trouble / 2,
+    provider_.odds = {.error = trouble,
+                      .pause = trouble / 2,
+                      .timeout = trouble,
+                      .wrong_count = trouble / 4,
+                      .bad_vector = trouble / 2,
                       .too_large = trouble};
     const std::size_t catalogs = 1 + world_.below(2);
     const std::size_t specs = 1 + world_.below(3);
@@ -103,14 +107,16 @@ class History {
     process->runtime = std::make_shared<ProcessRuntime>(world_, name);
     process->backend = shared_;
     Process* raw = process.get();
-    auto store = std::make_shared<CheckedStore>(process->backend.store, checker_, [raw](std::function<void()> wake) { raw->wake = std::move(wake); });
+    auto store = std::make_shared<CheckedStore>(process->backend.store, checker_,
+                                                [raw](std::function<void()> wake) { raw->wake = std::move(wake); });
     auto persister = std::make_shared<CheckedPersister>(process->backend.catalog, checker_);
     auto splitter = std::make_shared<LineSplitter>();
-    WorkerParts parts{.store = store,
-                      .resolver = process->backend.catalog,
-                      .persister = persister,
-                      .splitter = splitter,
-                      .embedder = std::make_shared<SimEmbedder>(provider_, space_, process->runtime, static_cast<std::size_t>(concurrency_))};
+    WorkerParts parts{
+        .store = store,
+        .resolver = process->backend.catalog,
+        .persister = persister,
+        .splitter = splitter,
+        .embedder = std::make_shared<SimEmbedder>(provider_, space_, process->runtime, static_cast<std::size_t>(concurrency_))};
     process->worker = std::make_unique<Worker>(*process->runtime, parts,
                                                WorkerOptions{.workers = slots_,
                                                              .batch_size = batch_size_,
@@ -119,16 +125,15 @@ class History {
                                                              .safety_bound = minutes(10),
                                                              .fallback_poll = seconds(1),
                                                              .worker_id = name});
-    process->maintenance = std::make_unique<Maintenance>(*process->runtime,
-                                                         MaintenanceParts{.store = store,
-                                                                          .resolver = process->backend.catalog,
-                                                                          .persister = persister,
-                                                                          .catalog = process->backend.catalog,
-                                                                          .space_id = space_.id(),
-                                                                          .splitter_version = splitter->version()},
-                                                         MaintenanceOptions{.reaper_interval = seconds(1),
-                                                                            .reconciler_interval = seconds(20),
-                                                                            .retention_interval = minutes(1)});
+    process->maintenance = std::make_unique<Maintenance>(
+        *process->runtime,
+        MaintenanceParts{.store = store,
+                         .resolver = process->backend.catalog,
+                         .persister = persister,
+                         .catalog = process->backend.catalog,
+                         .space_id = space_.id(),
+                         .splitter_version = splitter->version()},
+        MaintenanceOptions{.reaper_interval = seconds(1), .reconciler_interval = seconds(20), .retention_interval = minutes(1)});
     world_.trace(fmt::format("{} starts in space {}", name, space_.id()));
     process->runtime->on_crash = [this, index] { bury(index); };
     process->worker->start();
@@ -138,6 +143,7 @@ class History {
   /// The process is gone, and comes back after a while.
   void bury(std::size_t index) {
     world_.after(Duration(0), [this, index] {
+      checker_.process_gone(processes_[index]->runtime->name());
       processes_[index].reset();
       world_.after(world_.between(milliseconds(20), seconds(2)), [this, index] { start_process(index); });
     });
@@ -162,8 +168,8 @@ class History {
   void check_handed_back(const std::string& worker) {
     const auto running = shared_.store->list({.status = JobStatus::kRunning, .limit = 1000});
     for (const Job& job : *running) {
-      // With faults about, the last try of a hand-back may have gone wrong; then the lease ends by itself.
-      if (job.worker_id == worker && calm_) {
+      // With faults about the last try of a hand-back may have gone wrong, or the lease ended while the process was frozen.
+      if (job.worker_id == worker && calm_ && checker_.leased(job.key)) {
         world_.violation("9 (stop): a stopped worker kept " + job.key.spec_name);
       }
     }
@@ -210,15 +216,23 @@ class History {
     const std::size_t index = world_.below(processes_.size());
     const bool has_process = processes_[index] && processes_[index]->runtime->alive();
     switch (world_.below(20)) {
-      case 0: case 1: case 2: case 3: case 4: case 5: put(key); break;
-      case 6: case 7: case 8: {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+      case 5: put(key); break;
+      case 6:
+      case 7:
+      case 8: {
         world_.trace(fmt::format("host enqueues {}/{}", key.catalog_id, key.spec_name));
         if (documents_.contains(key)) {
           (void)shared_.store->enqueue(key, JobKind::kSpecWrite);
         }
         break;
       }
-      case 9: case 10: {
+      case 9:
+      case 10: {
         if (documents_.contains(key)) {
           world_.trace(fmt::format("host retries {}/{}", key.catalog_id, key.spec_name));
           checker_.manual_retry(key);
@@ -228,13 +242,15 @@ class History {
       }
       case 11: remove(key); break;
       case 12: switch_space(key.catalog_id); break;
-      case 13: case 14: {
+      case 13:
+      case 14: {
         if (has_process) {
           processes_[index]->runtime->crash("kill -9");
         }
         break;
       }
-      case 15: case 16: {
+      case 15:
+      case 16: {
         if (has_process) {
           const Duration time = world_.between(milliseconds(10), 3 * lease_);
           world_.trace(fmt::format("{} is frozen for {} ms", processes_[index]->runtime->name(), time.count() / 1'000'000));
@@ -242,7 +258,8 @@ class History {
         }
         break;
       }
-      case 17: case 18: {
+      case 17:
+      case 18: {
         if (has_process && !processes_[index]->stopping) {
           stop_process(index);
         }
@@ -342,26 +359,20 @@ class History {
       const auto rows = checker_.rows(key);
       if (!is_bad(content)) {
         if (rows != wanted || status != "succeeded") {
-          world_.violation(fmt::format("9 (liveness): {}/{} is {} with {} of {} rows after hours of calm: {}", key.catalog_id, key.spec_name,
-                                       status, rows.size(), wanted.size(), job ? job->last_error : ""));
+          world_.violation(fmt::format("9 (liveness): {}/{} is {} with {} of {} rows after hours of calm: {}", key.catalog_id,
+                                       key.spec_name, status, rows.size(), wanted.size(), job ? job->last_error : ""));
         }
         continue;
       }
-      check_rest_stored(key, content, rows, status, job ? job->last_error : "");
+      check_rest_stored(key, content, status, job ? job->last_error : "");
     }
   }
 
-  /// All operations but the bad ones are stored, and the job has failed.
-  void check_rest_stored(const SpecKey& key, const std::string& content, const std::map<std::string, std::string>& rows,
-                         const std::string& status, const std::string& error) {
+  /// The vectors of all operations but the bad ones are stored, and the job has failed.
+  void check_rest_stored(const SpecKey& key, const std::string& content, const std::string& status, const std::string& error) {
     const auto operations = LineSplitter().split(content);
-    Space visible;
-    (void)checker_.rows(key, &visible);
     for (std::size_t i = 0; i < operations->size(); ++i) {
-      const bool bad = operations->text(i).find("poison") != std::string_view::npos || operations->text(i).find("killer") != std::string_view::npos;
-      const auto row = rows.find(std::string(operations->operation_id(i)));
-      const bool stored = row != rows.end() && row->second == to_hex(operations->text_hash(i));
-      if (!bad && !stored && visible == space_) {
+      if (!is_bad(std::string(operations->text(i))) && !checker_.is_stored(key.catalog_id, space_, operations->text_hash(i))) {
         world_.violation(fmt::format("10 (set aside): {}/{} {}: {} is not stored: {}", key.catalog_id, key.spec_name, status,
                                      operations->operation_id(i), error));
         return;
@@ -392,6 +403,8 @@ class History {
 
 }  // namespace
 
-HistoryResult run_history(const HistoryOptions& options) { return History(options).run(); }
+HistoryResult run_history(const HistoryOptions& options) {
+  return History(options).run();
+}
 
 }  // namespace embedjobs::sim
