@@ -29,12 +29,15 @@ constexpr const char* kRowsWithVectors =
     " CROSS JOIN vector_data AS d ON d.id = v.vector_id "
     "WHERE o.manifest_id = ?1 AND o.operation_id >= ?2 AND (?3 OR o.operation_id > ?2) ORDER BY o.operation_id LIMIT ?5";
 constexpr const char* kSpaceName = "SELECT name FROM spaces WHERE id = ?";
-constexpr const char* kManifestsInSpace =
-    "SELECT k.id, k.spec_name, m.id FROM keys AS k CROSS JOIN manifests AS m INDEXED BY manifests_live"
-    " ON m.key_id = k.id AND m.space_id = ?2 AND m.state = 0 "
-    "CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
-    "WHERE k.catalog_id = ?1 AND k.spec_name > ?3 AND (m.id > c.stale_before OR m.id = k.visible_manifest_id) ORDER BY k.spec_name LIMIT "
-    "?4";
+// What searches read of a spec: its visible rows, or those that it keeps until the flip. 0: nothing.
+#define EMBEDJOBS_SEARCHED_MANIFEST                              \
+  "CASE WHEN k.visible_space_id = ?2 THEN k.visible_manifest_id" \
+  " WHEN k.searched_flip = c.flips THEN k.searched_manifest_id ELSE 0 END"
+constexpr const char* kSearchedSpecs =
+    "SELECT k.id, k.spec_name FROM keys AS k CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
+    "WHERE k.catalog_id = ?1 AND k.has_spec AND " EMBEDJOBS_SEARCHED_MANIFEST " <> 0 AND k.spec_name > ?3 ORDER BY k.spec_name LIMIT ?4";
+constexpr const char* kSearchedManifest =
+    "SELECT " EMBEDJOBS_SEARCHED_MANIFEST " FROM keys AS k CROSS JOIN catalogs AS c ON c.id = k.catalog_id WHERE k.id = ?1 AND k.has_spec";
 
 struct Cursor {
   std::string after;
@@ -98,7 +101,7 @@ Result<std::vector<SearchedSpec>> searched_specs(Connection& connection, std::st
   }
   space = find_space(connection, catalog->id, space_id);
   std::vector<SearchedSpec> specs;
-  Query row = connection.query(kManifestsInSpace, catalog->id, space, after, kRowsPerPiece);
+  Query row = connection.query(kSearchedSpecs, catalog->id, space, after, kRowsPerPiece);
   while (row.next()) {
     specs.push_back({row.integer(0), std::string(row.text(1))});
   }
@@ -110,8 +113,8 @@ Status search_spec(Database& database, const SearchedSpec& spec, const SpecKey& 
   Cursor cursor;
   while (true) {
     auto rows = database.read([&](Connection& connection) -> Result<std::vector<StoredRow>> {
-      const std::optional<ManifestRow> manifest = find_live_manifest(connection, spec.key_id, space_id);
-      return manifest ? read_piece(connection, manifest->id, space_id, cursor, true, dimension) : std::vector<StoredRow>();
+      const std::int64_t manifest_id = connection.value_or(0, kSearchedManifest, spec.key_id, space_id);
+      return read_piece(connection, manifest_id, space_id, cursor, true, dimension);
     });
     if (!rows.ok()) {
       return rows.status();
