@@ -1,0 +1,154 @@
+#include "sqlite/manifest.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sqlite/sqlite_catalog.hpp"
+#include "sqlite/vectors.hpp"
+
+namespace embedjobs::sqlite {
+namespace {
+
+constexpr const char* kFindManifest =
+    "SELECT id, space_id, complete, extended, row_count, content_version, splitter_version FROM manifests WHERE id = ?";
+constexpr const char* kFindLive =
+    "SELECT id, space_id, complete, extended, row_count, content_version, splitter_version "
+    "FROM manifests WHERE key_id = ? AND space_id = ? AND state = 0";
+constexpr const char* kInsertLive = "INSERT INTO manifests (key_id, space_id, state) VALUES (?, ?, 0) RETURNING id";
+constexpr const char* kUnlink = "UPDATE manifests SET state = 2 WHERE key_id = ? AND state < 2";
+constexpr const char* kExtend = "UPDATE manifests SET row_count = row_count + ?2, extended = 1 WHERE id = ?1";
+
+constexpr const char* kInsertOperation =
+    "INSERT INTO operations (manifest_id, operation_id, text_hash) VALUES (?, ?, ?) ON CONFLICT (manifest_id, operation_id) DO NOTHING";
+constexpr const char* kUpdateOperation =
+    "UPDATE operations SET text_hash = ?3 WHERE manifest_id = ?1 AND operation_id = ?2 AND text_hash <> ?3";
+
+// Two ranges of the index keys_visible, where <> would read every spec of the catalog.
+constexpr const char* kAnyBehind =
+    "SELECT EXISTS (SELECT 1 FROM keys INDEXED BY keys_visible WHERE catalog_id = ?1 AND visible_space_id < ?2)"
+    " OR EXISTS (SELECT 1 FROM keys INDEXED BY keys_visible WHERE catalog_id = ?1 AND visible_space_id > ?2)";
+constexpr const char* kBehindTarget = "SELECT target_space FROM catalogs WHERE id = ? AND target_space <> search_space";
+constexpr const char* kFollow = "UPDATE catalogs SET search_space = target_space WHERE id = ?";
+
+std::optional<ManifestRow> read_manifest(Query&& row) {
+  if (!row.next()) {
+    return std::nullopt;
+  }
+  return ManifestRow{.id = row.integer(0),
+                     .space_id = row.integer(1),
+                     .complete = row.boolean(2),
+                     .extended = row.boolean(3),
+                     .row_count = row.integer(4),
+                     .content_version = std::string(row.text(5)),
+                     .splitter_version = std::string(row.text(6))};
+}
+
+Status check_rows(const PassContext& context, std::span<const VectorRow> rows) {
+  for (const VectorRow& row : rows) {
+    if (row.vector.size() != context.space.dimension) {
+      return {Code::kInvalidArgument, fmt::format("operation '{}': its vector has {} floats, its space {}", row.operation_id,
+                                                  row.vector.size(), context.space.dimension)};
+    }
+  }
+  return {};
+}
+
+Status write_piece(Connection& connection, const PassContext& context, std::span<const VectorRow> rows, WallTime now) {
+  auto key = fenced_key(connection, context);
+  if (!key.ok() || rows.empty()) {
+    return key.status();
+  }
+  const std::int64_t space_id = make_space(connection, key->catalog_id, context.space.id());
+  const ManifestRow manifest = make_live_manifest(connection, key->id, space_id);
+  VectorWriter vectors(connection, space_id, context);
+  std::int64_t added = 0;
+  for (const VectorRow& row : rows) {
+    vectors.put(row);
+    added += put_operation(connection, manifest.id, row.operation_id, row.text_hash) ? 1 : 0;
+  }
+  connection.run(kExtend, manifest.id, added);
+  if (key->visible_manifest_id == 0) {
+    key->visible_manifest_id = manifest.id;
+    key->visible_space_id = space_id;
+    save_visible(connection, *key, now);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<KeyRow> fenced_key(Connection& connection, const PassContext& context) {
+  std::optional<KeyRow> key = find_key(connection, context.key);
+  if (!key) {
+    return {Code::kNotFound, fmt::format("{}/{}: no such spec", context.key.catalog_id, context.key.spec_name)};
+  }
+  if (!core::is_current(key->state, context.fence)) {
+    return {Code::kLeaseLost, fmt::format("{}/{}: the lease is lost", context.key.catalog_id, context.key.spec_name)};
+  }
+  return *key;
+}
+
+std::optional<ManifestRow> find_manifest(Connection& connection, std::int64_t id) {
+  return read_manifest(connection.query(kFindManifest, id));
+}
+
+std::optional<ManifestRow> find_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id) {
+  return read_manifest(connection.query(kFindLive, key_id, space_id));
+}
+
+ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id) {
+  if (std::optional<ManifestRow> found = find_live_manifest(connection, key_id, space_id)) {
+    return *std::move(found);
+  }
+  ManifestRow made{.space_id = space_id};
+  Query query = connection.query(kInsertLive, key_id, space_id);
+  while (query.next()) {
+    made.id = query.integer(0);
+  }
+  return made;
+}
+
+void unlink_manifests(Connection& connection, std::int64_t key_id) {
+  connection.run(kUnlink, key_id);
+}
+
+bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id, const TextHash& hash) {
+  if (connection.run(kInsertOperation, manifest_id, operation_id, hash) == 1) {
+    return true;
+  }
+  connection.run(kUpdateOperation, manifest_id, operation_id, hash);
+  return false;
+}
+
+void follow_target(Connection& connection, std::int64_t catalog_id) {
+  std::string target;
+  {
+    Query row = connection.query(kBehindTarget, catalog_id);
+    if (!row.next()) {
+      return;
+    }
+    target = row.text(0);
+  }
+  const std::int64_t space_id = find_space(connection, catalog_id, target);
+  if (connection.value_or(1, kAnyBehind, catalog_id, space_id) == 0) {
+    connection.run(kFollow, catalog_id);
+  }
+}
+
+Status SqliteCatalog::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
+  if (Status status = check_rows(context, rows); !status.ok()) {
+    return status;
+  }
+  do {
+    const auto piece = rows.first(std::min(rows.size(), kMaxRowsPerTransaction));
+    Status status = database_->write([&](Connection& connection) { return write_piece(connection, context, piece, now()); });
+    if (!status.ok()) {
+      return status;
+    }
+    rows = rows.subspan(piece.size());
+  } while (!rows.empty());
+  return {};
+}
+
+}  // namespace embedjobs::sqlite
