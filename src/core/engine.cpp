@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/checks.hpp"
 #include "core/engine_impl.hpp"
 
 namespace embedjobs {
@@ -24,7 +25,14 @@ Result<EnqueueResult> Engine::Impl::put(const SpecKey& key, std::string_view con
     return status;
   }
   if (splitter_) {
-    const Status readable = core::guarded("the splitter", [&] { return splitter_->split(content).status(); });
+    const Status readable = core::guarded("the splitter", [&]() -> Status {
+      const Result<OperationList> operations = splitter_->split(content);
+      if (!operations.ok()) {
+        return operations.status();
+      }
+      const Status unique = core::check_manifest(operations->manifest());
+      return unique.ok() ? unique : Status(Code::kInvalidDocument, unique.message());
+    });
     if (!readable.ok()) {
       return readable;
     }
@@ -49,11 +57,8 @@ Result<std::size_t> Engine::Impl::switch_space(std::string_view catalog_id, cons
 }
 
 Result<EnqueueResult> Engine::Impl::enqueue(const SpecKey& key, JobKind kind) {
-  if (Status status = validate(key); !status.ok()) {
+  if (Status status = core::check_enqueue(key, kind); !status.ok()) {
     return status;
-  }
-  if (!parse_job_kind(to_string(kind))) {
-    return {Code::kInvalidArgument, fmt::format("{} is not a kind of job", static_cast<int>(kind))};
   }
   return store_->enqueue(key, kind);
 }

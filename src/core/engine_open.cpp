@@ -56,17 +56,10 @@ Status check_parts(const EngineParts& parts) {
   return {};
 }
 
-bool is_off(std::string_view spec) {
-  return spec == "none" || spec == "noop";
-}
-
 /// The embedder that was asked for; null when none was.
 Result<std::shared_ptr<core::SharedEmbedder>> given_embedder(const EngineOptions& options, const EngineParts& parts) {
   std::shared_ptr<Embedder> embedder = parts.embedder;
   if (!embedder && !options.embedder.empty()) {
-    if (is_off(options.embedder)) {
-      return {Code::kInvalidArgument, fmt::format("the embedder '{}' is off: it has no vectors to store", options.embedder)};
-    }
     Result<std::shared_ptr<Embedder>> made = make_embedder(options.embedder);
     if (!made.ok()) {
       return made.status();

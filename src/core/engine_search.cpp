@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/engine_impl.hpp"
 #include "core/utf8.hpp"
+#include "core/vectors.hpp"
 
 namespace embedjobs {
 namespace {
@@ -35,14 +35,8 @@ Status check_vector(const Matrix& vectors, const Space& space) {
     return {Code::kInternal,
             fmt::format("the embedder answered {} x {} floats for a query in space {}", vectors.rows(), vectors.dimension(), space.id())};
   }
-  const std::span<const float> row = vectors.row(0);
-  if (!std::all_of(row.begin(), row.end(), [](float value) { return std::isfinite(value); })) {
-    return {Code::kInternal, "the embedder answered a vector for the query that is not finite"};
-  }
-  if (std::all_of(row.begin(), row.end(), [](float value) { return value == 0; })) {
-    return {Code::kInternal, "the embedder answered a zero vector for the query"};
-  }
-  return {};
+  const Status usable = core::check_vector(vectors.row(0), space.dimension);
+  return usable.ok() ? usable : Status(Code::kInternal, "the embedder's vector for the query: " + usable.message());
 }
 
 Result<Embeddings> embed_query(Embedder& embedder, std::string_view query, const Space& space) {

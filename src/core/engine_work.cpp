@@ -49,9 +49,6 @@ bool ends_a_pass(EventKind kind) {
 
 Engine::Impl::~Impl() {
   (void)stop(std::nullopt);
-  if (runtime_) {
-    store_->set_wake({});
-  }
   maintenance_.reset();
   worker_.reset();
   runtime_.reset();
@@ -155,10 +152,6 @@ void Engine::Impl::make_machines(const Work& work) {
   MaintenanceParts sweeps = maintenance_parts(work.space_id);
   sweeps.events = event_sink();
   maintenance_ = std::make_unique<Maintenance>(*runtime_, std::move(sweeps), options_.maintenance);
-  store_->set_wake([signal = signal_, worker = worker_.get()] {
-    worker->wake();
-    signal->notify();
-  });
 }
 
 Status Engine::Impl::start() {

@@ -1,5 +1,8 @@
 #include "core/utf8.hpp"
 
+#include <cstdint>
+#include <cstring>
+
 namespace embedjobs::core {
 namespace {
 
@@ -29,10 +32,26 @@ std::size_t sequence_length(std::string_view text) {
   return overlong || surrogate || too_high ? 0 : length;
 }
 
+/// Bytes of ASCII at the start of `text`, in whole words: most text is little else.
+std::size_t ascii_words(std::string_view text) {
+  std::size_t length = 0;
+  for (std::uint64_t word = 0; text.size() - length >= sizeof(word); length += sizeof(word)) {
+    std::memcpy(&word, text.data() + length, sizeof(word));
+    if ((word & 0x8080808080808080U) != 0) {
+      break;
+    }
+  }
+  return length;
+}
+
 }  // namespace
 
 bool is_valid_utf8(std::string_view text) noexcept {
   while (!text.empty()) {
+    text.remove_prefix(ascii_words(text));
+    if (text.empty()) {
+      return true;
+    }
     const std::size_t length = sequence_length(text);
     if (length == 0) {
       return false;

@@ -1,0 +1,116 @@
+// Many threads on one store: every job is run once, every call is answered.
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "conformance/scene.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::test;
+
+namespace {
+
+constexpr int kThreads = 4;
+constexpr int kJobs = 60;
+
+/// Claims and settles until nothing is left; counts who was claimed. Catch's assertions are for one thread, so errors are counted.
+class Crew {
+ public:
+  explicit Crew(Scene& scene) : scene_(scene) {}
+
+  void work(int thread) {
+    for (std::uint64_t turn = 1;; ++turn) {
+      const auto nonce = (static_cast<std::uint64_t>(thread) + 1) << 32 | turn;
+      const auto result = scene_.store.claim({.worker_id = "worker", .max_jobs = 2, .nonce = nonce, .space_id = kSpace.id()});
+      if (!result.ok()) {
+        if (result.status().code() != Code::kRetry) {
+          ++errors;
+          return;
+        }
+        continue;
+      }
+      if (result->leases.empty()) {
+        return;
+      }
+      for (const Lease& lease : result->leases) {
+        run(lease);
+      }
+    }
+  }
+
+  std::map<JobId, int> claimed() {
+    const std::lock_guard lock(mutex_);
+    return claimed_;
+  }
+  std::atomic<int> errors = 0;
+
+ private:
+  template <typename Call>
+  bool try_until_answered(const Call& call) {
+    Status status = call();
+    for (int i = 0; i < 100 && status.code() == Code::kRetry; ++i) {
+      status = call();
+    }
+    return status.ok();
+  }
+
+  void run(const Lease& lease) {
+    {
+      const std::lock_guard lock(mutex_);
+      ++claimed_[lease.job.id];
+    }
+    const PassContext context{.key = lease.job.key,
+                              .job_id = lease.job.id,
+                              .fence = lease.job.fence,
+                              .space = kSpace,
+                              .epoch = lease.job.epoch,
+                              .content_version = "v"};
+    const Ops ops{{"own", lease.job.key.spec_name}, {"shared", "shared"}};
+    const bool fine = try_until_answered([&] { return scene_.catalog.upsert_batch(context, Rows(ops, kSpace).all()); }) &&
+                      try_until_answered([&] { return scene_.store.renew(std::vector{ref(lease)}, 0s, 10s).status(); }) &&
+                      try_until_answered([&] { return scene_.catalog.finalize(context, manifest_of(ops)); }) &&
+                      try_until_answered([&] { return scene_.store.settle(ref(lease), {}).status(); });
+    errors += fine ? 0 : 1;
+  }
+
+  Scene& scene_;
+  std::mutex mutex_;
+  std::map<JobId, int> claimed_;
+};
+
+}  // namespace
+
+TEST_CASE("threads that claim at the same time share the jobs: each is claimed once") {
+  Scene scene;
+  std::atomic<int> woken = 0;
+  scene.store.set_wake([&] { ++woken; });
+  for (int i = 0; i < kJobs; ++i) {
+    scene.put({"catalog", std::to_string(i)}, "content");
+  }
+  Crew crew(scene);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&crew, i] { crew.work(i); });
+  }
+  for (int i = 0; i < 20; ++i) {  // readers, and a wake function that comes and goes, beside them
+    (void)scene.store.counts();
+    (void)scene.catalog.specs("catalog", nullptr, 100);
+    (void)scene.catalog.search("catalog", kSpace, vector_of("shared", kSpace), 5);
+    scene.store.set_wake([&] { ++woken; });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  scene.store.set_wake({});
+  CHECK(crew.errors == 0);
+  CHECK(crew.claimed().size() == kJobs);
+  for (const auto& [id, times] : crew.claimed()) {
+    CHECK(times == 1);
+  }
+  CHECK(get(scene.store.counts()).succeeded == kJobs);
+  CHECK(woken >= kJobs);
+  for (int i = 0; i < kJobs; ++i) {
+    CHECK(scene.rows({"catalog", std::to_string(i)}).size() == 2);
+  }
+}

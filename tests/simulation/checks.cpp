@@ -1,0 +1,292 @@
+#include "simulation/checks.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace embedjobs::sim {
+namespace {
+
+std::string vector_key(std::string_view catalog_id, const Space& space, const TextHash& hash) {
+  return fmt::format("{} {} {}", catalog_id, space.id(), to_hex(hash));
+}
+
+std::string show(const Fence& fence) { return fmt::format("{}:{:x}", fence.counter, fence.nonce); }
+
+bool ambiguous(const Status& status) {
+  return !status.ok() && status.code() != Code::kLeaseLost && status.code() != Code::kNotFound && status.code() != Code::kIncomplete;
+}
+
+}  // namespace
+
+void Checker::violation(const std::string& rule, const SpecKey& key, const std::string& what) {
+  world_.violation(fmt::format("{}: {}/{}: {}", rule, key.catalog_id, key.spec_name, what));
+}
+
+bool Checker::holds(const SpecKey& key, JobId id, const Fence& fence) const {
+  const auto job = observer_.store->get(id);
+  return job.ok() && job->status == JobStatus::kRunning && job->fence == fence && job->key == key;
+}
+
+void Checker::claimed(const Lease& lease, const std::string& worker) {
+  const SpecKey& key = lease.job.key;
+  world_.trace(fmt::format("  {} leased {}/{} fence {} generation {} attempt {}", worker, key.catalog_id, key.spec_name, show(lease.job.fence),
+                           lease.job.generation, lease.job.attempts));
+  if (lease.job.fence == last_fence_[key]) {
+    return;  // the same claim, sent again
+  }
+  if (lease.job.fence.counter <= last_fence_[key].counter) {
+    violation("1 (fence)", key, "a claim did not raise the fence");
+  }
+  last_fence_[key] = lease.job.fence;
+  workers_[lease.job.fence.nonce] = worker;
+  const auto until = lease_until_.find(key);
+  if (until != lease_until_.end() && until->second.first > world_.elapsed()) {
+    violation("1 (one holder)", key, fmt::format("claimed while {} still holds the lease", until->second.second));
+  }
+  lease_until_[key] = {world_.elapsed() + lease_duration_, worker};
+  if (removed_.contains(key)) {
+    violation("7 (removal)", key, "a removed spec was claimed");
+  }
+}
+
+void Checker::renewed(const LeaseRef& lease, bool held) {
+  if (!held) {
+    violation("1 (fence)", lease.key, "a stale holder renewed its lease");
+  }
+  const auto until = lease_until_.find(lease.key);
+  if (until != lease_until_.end()) {
+    until->second.first = world_.elapsed() + lease_duration_;
+  }
+}
+
+void Checker::wrote(const char* what, const SpecKey& key, bool held, const Status& answer) {
+  if (!answer.ok()) {
+    world_.trace(fmt::format("  {} of {}/{}: {}", what, key.catalog_id, key.spec_name, answer.to_string()));
+  }
+  if (answer.ok() && !held) {
+    violation("1 (fence)", key, fmt::format("a stale holder's {} was accepted", what));
+  }
+  if (answer.code() == Code::kLeaseLost && held) {
+    violation("1 (fence)", key, fmt::format("the holder's {} was refused", what));
+  }
+}
+
+void Checker::persisted(const PassContext& context, std::span<const VectorRow> rows) {
+  if (removed_.contains(context.key)) {
+    violation("7 (removal)", context.key, "a chunk of a removed spec was accepted");
+  }
+  for (const VectorRow& row : rows) {
+    const bool finite = std::all_of(row.vector.begin(), row.vector.end(), [](float f) { return std::isfinite(f); });
+    const bool zero = std::all_of(row.vector.begin(), row.vector.end(), [](float f) { return f == 0.0F; });
+    if (!finite || zero || row.vector.size() != context.space.dimension) {
+      violation("5 (vectors)", context.key, "a vector that is not one was stored");
+    }
+    stored_at_.emplace(vector_key(context.key.catalog_id, context.space, row.text_hash), world_.elapsed());
+  }
+}
+
+bool Checker::took_effect(const PassContext& context, std::span<const VectorRow> rows) const {
+  Manifest manifest;
+  for (const VectorRow& row : rows) {
+    manifest.add(row.operation_id, row.text_hash);
+  }
+  const auto stored = observer_.catalog->list_existing(context, manifest);
+  return stored.ok() && std::find(stored->begin(), stored->end(), false) == stored->end();
+}
+
+void Checker::listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer) {
+  const std::uint64_t pass = context.fence.nonce ^ std::hash<std::string>()(context.key.spec_name);
+  listings_[pass] = {context.key, world_.elapsed(), workers_[context.fence.nonce]};
+  for (std::size_t i = 0; i < answer.size() && context.reuse_floor == 0; ++i) {
+    const bool stored = stored_at_.contains(vector_key(context.key.catalog_id, context.space, wanted.text_hash(i)));
+    if (stored && !answer[i]) {
+      violation("3 (reuse)", context.key, fmt::format("the stored vector of {} was not found", wanted.operation_id(i)));
+    }
+    if (!stored && answer[i]) {
+      violation("8 (manifest)", context.key, fmt::format("a vector of {} was found that was never stored", wanted.operation_id(i)));
+    }
+  }
+}
+
+// A text may be sent although its vector is stored only by a pass that listed before it was.
+void Checker::sent(std::string_view text, const Space& space) {
+  const std::string catalog_id(text.substr(0, text.find(' ')));
+  const auto stored = stored_at_.find(vector_key(catalog_id, space, hash_text(text)));
+  if (stored == stored_at_.end() || retried_.contains(catalog_id)) {
+    return;
+  }
+  for (const auto& [pass, listing] : listings_) {
+    if (listing.key.catalog_id == catalog_id && listing.since <= stored->second) {
+      return;
+    }
+  }
+  world_.violation(fmt::format("3 (reuse): '{}' was sent although its vector was stored before any pass listed", text));
+}
+
+void Checker::finalized(const PassContext& context, const Manifest& manifest) {
+  std::map<std::string, std::string> wanted;
+  for (std::size_t i = 0; i < manifest.size(); ++i) {
+    wanted.emplace(manifest.operation_id(i), to_hex(manifest.text_hash(i)));
+  }
+  Space space;
+  if (rows(context.key, &space) != wanted) {
+    violation("8 (manifest)", context.key, "the visible rows are not the finalized manifest");
+  }
+  if (!wanted.empty() && space != context.space) {
+    violation("4 (space)", context.key, "the finalized manifest is not visible in its space");
+  }
+}
+
+void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
+  lease_until_.erase(lease.key);
+  listings_.erase(lease.fence.nonce ^ std::hash<std::string>()(lease.key.spec_name));
+  world_.trace(fmt::format("  settled {}/{} as {}: {}", lease.key.catalog_id, lease.key.spec_name, to_string(status), outcome.error));
+  if (status == JobStatus::kPending || status == JobStatus::kRunning) {
+    return;
+  }
+  const auto job = observer_.store->get(lease.job_id);
+  const auto info = observer_.catalog->specs(lease.key.catalog_id, nullptr, 1000);
+  if (job.ok() && info.ok()) {
+    for (const SpecInfo& spec : *info) {
+      if (spec.key == lease.key && spec.generation > job->generation) {
+        violation("2 (generation)", lease.key, "a job ended although its key had moved on");
+      }
+    }
+  }
+  std::map<std::string, std::string> wanted;
+  if (status == JobStatus::kSucceeded && document_rows(lease.key, wanted) && rows(lease.key) != wanted) {
+    violation("2 (success)", lease.key, "the visible rows are not the document's");
+  }
+}
+
+bool Checker::is_stored(const std::string& catalog_id, const Space& space, const TextHash& hash) const {
+  return stored_at_.contains(vector_key(catalog_id, space, hash));
+}
+
+void Checker::process_gone(const std::string& worker) {
+  std::erase_if(listings_, [&](const auto& entry) { return entry.second.worker == worker; });
+}
+
+void Checker::removed(const SpecKey& key) {
+  removed_.insert(key);
+  lease_until_.erase(key);
+  if (!rows(key).empty()) {
+    violation("7 (removal)", key, "rows are left");
+  }
+}
+
+std::map<std::string, std::string> Checker::rows(const SpecKey& key, Space* space) const {
+  std::map<std::string, std::string> rows;
+  const auto answer = observer_.catalog->rows(key, false, [&rows](const StoredRow& row) {
+    rows.emplace(row.operation_id, to_hex(row.text_hash));
+    return true;
+  });
+  if (answer.ok() && space != nullptr) {
+    *space = *answer;
+  }
+  return rows;
+}
+
+bool Checker::document_rows(const SpecKey& key, std::map<std::string, std::string>& rows) const {
+  const auto document = observer_.catalog->resolve(key);
+  if (!document.ok()) {
+    return false;
+  }
+  const auto operations = splitter_.split(document->content);
+  if (!operations.ok()) {
+    return false;
+  }
+  for (std::size_t i = 0; i < operations->size(); ++i) {
+    rows.emplace(operations->operation_id(i), to_hex(operations->text_hash(i)));
+  }
+  return true;
+}
+
+Result<ClaimResult> CheckedStore::claim(const ClaimRequest& request) {
+  Result<ClaimResult> answer = inner_->claim(request);
+  if (answer.ok()) {
+    for (const Lease& lease : answer->leases) {
+      checker_.claimed(lease, request.worker_id);
+    }
+  } else if (ambiguous(answer.status())) {
+    checker_.world().trace("  claim: " + answer.status().to_string());
+  }
+  return answer;
+}
+
+Result<std::vector<bool>> CheckedStore::renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) {
+  std::vector<bool> held;
+  for (const LeaseRef& lease : leases) {
+    held.push_back(checker_.holds(lease.key, lease.job_id, lease.fence));
+  }
+  Result<std::vector<bool>> answer = inner_->renew(leases, lease_duration, time_limit);
+  for (std::size_t i = 0; answer.ok() && i < leases.size(); ++i) {
+    if ((*answer)[i]) {
+      checker_.renewed(leases[i], held[i]);
+    }
+  }
+  return answer;
+}
+
+Status CheckedStore::progress(const LeaseRef& lease, const Progress& progress) {
+  const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
+  Status answer = inner_->progress(lease, progress);
+  checker_.wrote("progress", lease.key, held, answer);
+  return answer;
+}
+
+Status CheckedStore::record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) {
+  const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
+  Status answer = inner_->record_in_flight(lease, sent, answered);
+  checker_.wrote("record", lease.key, held, answer);
+  return answer;
+}
+
+Result<JobStatus> CheckedStore::settle(const LeaseRef& lease, const Outcome& outcome) {
+  const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
+  const auto before = checker_.observer().store->get(lease.job_id);
+  Result<JobStatus> answer = inner_->settle(lease, outcome);
+  const bool own_effect = before.ok() && before->settled && before->fence == lease.fence;
+  checker_.wrote("settle", lease.key, held || (own_effect && answer.ok()), answer.status());
+  if (answer.ok() && held) {
+    checker_.settled(lease, outcome, *answer);
+  }
+  return answer;
+}
+
+Result<std::vector<bool>> CheckedPersister::list_existing(const PassContext& context, const Manifest& wanted) {
+  Result<std::vector<bool>> answer = inner_->list_existing(context, wanted);
+  if (answer.ok()) {
+    checker_.listed(context, wanted, *answer);
+  }
+  return answer;
+}
+
+Status CheckedPersister::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
+  const bool held = checker_.holds(context.key, context.job_id, context.fence);
+  Space before;
+  const auto visible = checker_.rows(context.key, &before);
+  Status answer = inner_->upsert_batch(context, rows);
+  checker_.wrote("chunk", context.key, held, answer);
+  if (answer.ok() || (ambiguous(answer) && checker_.took_effect(context, rows))) {
+    checker_.persisted(context, rows);
+  }
+  if (answer.ok() && !visible.empty() && before != context.space && checker_.rows(context.key) != visible) {
+    checker_.world().violation("4 (space): a chunk of the new space is visible before its manifest");
+  }
+  return answer;
+}
+
+Status CheckedPersister::finalize(const PassContext& context, const Manifest& manifest) {
+  const bool held = checker_.holds(context.key, context.job_id, context.fence);
+  Status answer = inner_->finalize(context, manifest);
+  checker_.wrote("finalize", context.key, held, answer);
+  if (answer.ok()) {
+    checker_.finalized(context, manifest);
+  }
+  return answer;
+}
+
+}  // namespace embedjobs::sim

@@ -1,0 +1,123 @@
+// What must hold, checked at every effect: the parts that a simulated process gets are wrapped, and each call that the backend accepted is
+// compared with what the world knows. Reads go past the faults, through a handle of the world's own.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "embedjobs/catalog.hpp"
+#include "simulation/parts.hpp"
+#include "simulation/world.hpp"
+
+namespace embedjobs::sim {
+
+/// The truth, and the rules.
+class Checker {
+ public:
+  Checker(World& world, Backend observer, Duration lease_duration)
+      : world_(world), observer_(std::move(observer)), lease_duration_(lease_duration) {}
+
+  [[nodiscard]] const Backend& observer() const { return observer_; }
+  World& world() { return world_; }
+  /// Whether this fence holds this job now, by what is stored.
+  [[nodiscard]] bool holds(const SpecKey& key, JobId id, const Fence& fence) const;
+
+  // Effects, told by the wrapped parts after an accepted call. `held`: holds() before the call.
+  void claimed(const Lease& lease, const std::string& worker);
+  void renewed(const LeaseRef& lease, bool held);
+  void wrote(const char* what, const SpecKey& key, bool held, const Status& answer);
+  /// Whether a chunk whose answer says nothing certain is stored.
+  [[nodiscard]] bool took_effect(const PassContext& context, std::span<const VectorRow> rows) const;
+  void persisted(const PassContext& context, std::span<const VectorRow> rows);
+  void finalized(const PassContext& context, const Manifest& manifest);
+  void settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status);
+  void listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer);
+  // Told by the world's own actions.
+  void switched(const std::string& catalog_id) {
+    std::erase_if(lease_until_, [&](const auto& entry) { return entry.first.catalog_id == catalog_id; });
+  }
+  void process_gone(const std::string& worker);
+  void removed(const SpecKey& key);
+  void put(const SpecKey& key) { removed_.erase(key); }
+  void manual_retry(const SpecKey& key) { retried_.insert(key.catalog_id); }
+  [[nodiscard]] bool is_stored(const std::string& catalog_id, const Space& space, const TextHash& hash) const;
+  void sent(std::string_view text, const Space& space);
+
+  /// Visible rows of the spec: operation id -> text hash.
+  [[nodiscard]] std::map<std::string, std::string> rows(const SpecKey& key, Space* space = nullptr) const;
+  /// What the stored document says they should be; false when it can't be split or there is none.
+  bool document_rows(const SpecKey& key, std::map<std::string, std::string>& rows) const;
+
+ private:
+  void violation(const std::string& rule, const SpecKey& key, const std::string& what);
+
+  World& world_;
+  Backend observer_;
+  Duration lease_duration_;
+  LineSplitter splitter_;
+  std::map<SpecKey, Fence> last_fence_;
+  std::map<SpecKey, std::pair<Duration, std::string>> lease_until_;  // and the worker
+  std::set<SpecKey> removed_;
+  std::set<std::string> retried_;  // catalogs in which vectors may be computed again
+  std::map<std::string, Duration> stored_at_;         // catalog, space, text hash -> when
+  struct Listing {
+    SpecKey key;
+    Duration since{0};
+    std::string worker;
+  };
+  std::map<std::uint64_t, Listing> listings_;         // by nonce: passes that may still act on what they listed, stale ones too
+  std::map<std::uint64_t, std::string> workers_;      // by nonce
+};
+
+/// The store as a process sees it.
+class CheckedStore final : public Store {
+ public:
+  CheckedStore(std::shared_ptr<Store> inner, Checker& checker, std::function<void(std::function<void()>)> on_wake)
+      : inner_(std::move(inner)), checker_(checker), on_wake_(std::move(on_wake)) {}
+
+  Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) override { return inner_->enqueue(key, kind); }
+  Status remove_key(const SpecKey& key) override { return inner_->remove_key(key); }
+  Result<ClaimResult> claim(const ClaimRequest& request) override;
+  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) override;
+  Status progress(const LeaseRef& lease, const Progress& progress) override;
+  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) override;
+  Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) override;
+  Result<std::size_t> reap(std::size_t limit) override { return inner_->reap(limit); }
+  Result<Peek> peek(std::string_view space_id) override { return inner_->peek(space_id); }
+  Result<Job> get(JobId id) override { return inner_->get(id); }
+  Result<std::vector<Job>> list(const JobFilter& filter) override { return inner_->list(filter); }
+  Result<std::vector<std::optional<Job>>> last_jobs(std::span<const SpecKey> keys) override { return inner_->last_jobs(keys); }
+  Result<StoreCounts> counts() override { return inner_->counts(); }
+  Result<std::vector<Failure>> failures(std::optional<std::string> catalog_id, std::size_t limit) override {
+    return inner_->failures(std::move(catalog_id), limit);
+  }
+  Result<std::vector<Failure>> failures_of(std::span<const SpecKey> keys) override { return inner_->failures_of(keys); }
+  Status resolve_failure(const SpecKey& key) override { return inner_->resolve_failure(key); }
+  Result<std::size_t> purge(Duration age, std::size_t limit) override { return inner_->purge(age, limit); }
+  [[nodiscard]] Duration lease_duration() const override { return inner_->lease_duration(); }
+  [[nodiscard]] Duration poll_interval() const override { return inner_->poll_interval(); }
+  void set_wake(std::function<void()> wake) override { on_wake_(std::move(wake)); }
+
+ private:
+  std::shared_ptr<Store> inner_;
+  Checker& checker_;
+  std::function<void(std::function<void()>)> on_wake_;
+};
+
+class CheckedPersister final : public Persister {
+ public:
+  CheckedPersister(std::shared_ptr<Persister> inner, Checker& checker) : inner_(std::move(inner)), checker_(checker) {}
+  Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) override;
+  Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override;
+  Status finalize(const PassContext& context, const Manifest& manifest) override;
+  Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override { return inner_->describe(keys); }
+
+ private:
+  std::shared_ptr<Persister> inner_;
+  Checker& checker_;
+};
+
+}  // namespace embedjobs::sim
