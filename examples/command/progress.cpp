@@ -21,6 +21,7 @@ constexpr auto kBarInterval = 100ms;
 constexpr auto kLineInterval = 1s;
 constexpr auto kRateWindow = 15s;
 constexpr std::size_t kBarCells = 24;
+constexpr std::size_t kWarningsRemembered = 100;
 
 bool is_bar_terminal() {
   const char* const term = std::getenv("TERM");
@@ -62,8 +63,11 @@ void Progress::warn(const std::string& message) {
 
 void Progress::on_log(LogLevel level, std::string_view message) {
   const std::scoped_lock lock(mutex_);
-  if (level < LogLevel::kWarning || warned_.contains(message)) {
+  if (level < LogLevel::kWarning) {
     return;
+  }
+  if (warned_.size() < kWarningsRemembered) {
+    warned_.emplace(message);
   }
   line((level == LogLevel::kWarning ? "warning: " : "embedjobs: ") + printable(message));
 }

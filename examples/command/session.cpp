@@ -22,23 +22,25 @@ std::optional<CatalogInfo> find_catalog(const std::vector<CatalogInfo>& catalogs
   return std::nullopt;
 }
 
-// The space that --embedder makes must be the catalog's own: the try-out embedder can't replace real vectors by accident.
-Status check_space(const Session& session, const std::string& catalog_id, const std::string& space_id) {
-  const Result<std::shared_ptr<Embedder>> embedder = make_embedder(session.embedder);
-  if (!embedder.ok()) {
-    return embedder.status();
-  }
-  const Result<Space> space = (*embedder)->space({});
+Result<Space> space_of(const std::string& embedder_spec) {
+  const Result<std::shared_ptr<Embedder>> embedder = make_embedder(embedder_spec);
+  return embedder.ok() ? (*embedder)->space({}) : Result<Space>(embedder.status());
+}
+
+// The space that --embedder makes must be the catalog's own: the try-out embedder can't replace real vectors by accident. While a switch is
+// under way the embedder of the new space is fine for a search as well: the library makes the old one itself.
+Result<std::string> check_embedder(const Session& session, const std::string& space_id, const std::optional<CatalogInfo>& info) {
+  const Result<Space> space = space_of(session.embedder);
   if (!space.ok()) {
     return space.status();
   }
-  if (space_id.empty() || space->id() == space_id) {
-    return {};
+  if (!info || space_id.empty() || space->id() == space_id || space->id() == info->target_space_id) {
+    return session.embedder;
   }
   return {Code::kRefused,
-          fmt::format("catalog '{}' holds vectors of space {}, but --embedder {} makes {}; leave --embedder out, or move the "
-                      "catalog with: embedjobs switch-space {} --embedder {}",
-                      catalog_id, space_id, session.embedder, space->id(), catalog_id, session.embedder)};
+          fmt::format("catalog '{0}' holds vectors of space {1}, but --embedder {2} makes {3}; leave --embedder out, or move the "
+                      "catalog with: embedjobs switch-space {0} --embedder {2}",
+                      info->catalog_id, space_id, session.embedder, space->id())};
 }
 
 }  // namespace
@@ -74,6 +76,11 @@ Status require_database(const Session& session) {
 }
 
 Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching) {
+  if (!session.embedder.empty()) {  // before a database is made for nothing
+    if (const Result<Space> space = space_of(session.embedder); !space.ok()) {
+      return space.status();
+    }
+  }
   Result<Backend> backend = open_backend(session.dsn, {}, nullptr);
   if (!backend.ok()) {
     return backend.status();
@@ -91,10 +98,7 @@ Result<std::string> embedder_for_catalog(const Session& session, const std::stri
     space_id = info->search_space_id;
   }
   if (!session.embedder.empty()) {
-    // While a switch is under way the embedder of the new space is fine for a search: the library makes the old one itself.
-    const bool is_target = searching && check_space(session, catalog_id, info->target_space_id).ok();
-    const Status status = is_target ? Status() : check_space(session, catalog_id, space_id);
-    return status.ok() ? Result<std::string>(session.embedder) : Result<std::string>(status);
+    return check_embedder(session, space_id, info);
   }
   if (space_id.empty()) {
     return std::string("hashing");
