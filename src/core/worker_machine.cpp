@@ -552,7 +552,7 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
       const MonoTime unpaused = long_pause(now) ? gate_.paused_until() - settings_.lease_duration : now;
       earlier(std::max({want_look_ ? now : look_at_, claim_not_before_, unpaused}));
     }
-    if (!peek_out_ && settings_.poll_interval > Duration(0)) {
+    if (!peek_out_ && !claim_out_ && settings_.poll_interval > Duration(0)) {
       earlier(peek_at_);
     }
     if (gate_.paused(now)) {
