@@ -24,10 +24,16 @@ struct SqliteOptions {
   bool create = true;  ///< False: kNotFound when the file does not exist.
   /// For tests: called before (false) and after (true) each commit; an error in its place is answered, after the roll back or the commit.
   std::function<Status(bool committed)> commit_fault;
+  /// Who holds the leases that this backend claims. Empty: this process (boot, pid namespace, pid, start time).
+  std::string holder_identity;
+  /// For tests: whether the process of that identity lives; the lease of one that does not is taken at once. Empty: asks the system, and
+  /// takes whatever it can't tell (another container or machine) as alive.
+  std::function<bool(const std::string& holder_identity)> holder_alive;
 };
 
 /// Opens (and makes or migrates) the database at `path`. kUnusable, harming nothing: not a database, not ours, from a newer version,
-/// damaged, read-only, no space. Do not carry it over fork.
+/// damaged, no directory. kRetry: disk full, or locked for too long. A file that can only be read is opened when its schema is current: reads
+/// work, writes answer kUnusable. Do not carry it over fork: a call in the child answers kRefused.
 /// A host that opens the same file with another copy of SQLite in the same process drops this one's locks when it closes: don't.
 Result<Backend> open_sqlite(const std::string& path, const SqliteOptions& options, std::shared_ptr<Clock> clock);
 

@@ -1,0 +1,133 @@
+#include "sqlite/manifest.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/checks.hpp"
+#include "sqlite/sqlite_catalog.hpp"
+#include "sqlite/vectors.hpp"
+
+namespace embedjobs::sqlite {
+namespace {
+
+constexpr const char* kFindManifest =
+    "SELECT id, space_id, complete, row_count, content_version, splitter_version FROM manifests WHERE id = ?";
+constexpr const char* kFindLive =
+    "SELECT m.id, m.space_id, m.complete, m.row_count, m.content_version, m.splitter_version "
+    "FROM manifests AS m INDEXED BY manifests_live CROSS JOIN keys AS k ON k.id = m.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
+    "WHERE m.key_id = ? AND m.space_id = ? AND m.state = 0 AND (m.id > c.stale_before OR m.id = k.visible_manifest_id)";
+constexpr const char* kDropStale = "UPDATE manifests SET state = 2 WHERE key_id = ? AND space_id = ? AND state = 0";
+constexpr const char* kInsertLive = "INSERT INTO manifests (key_id, space_id, state) VALUES (?, ?, 0) RETURNING id";
+constexpr const char* kExtend = "UPDATE manifests SET row_count = row_count + ?2 WHERE id = ?1 AND ?2 > 0";
+
+constexpr const char* kInsertOperation =
+    "INSERT INTO operations (manifest_id, operation_id, text_hash) VALUES (?, ?, ?) ON CONFLICT (manifest_id, operation_id) DO NOTHING";
+constexpr const char* kUpdateOperation =
+    "UPDATE operations SET text_hash = ?3 WHERE manifest_id = ?1 AND operation_id = ?2 AND text_hash <> ?3";
+
+constexpr const char* kHolds = "SELECT 1 FROM jobs WHERE id = ? AND key_id = ? AND status = 1 AND fence_counter = ? AND fence_nonce = ?";
+constexpr const char* kTarget = "SELECT target_space FROM catalogs WHERE id = ?";
+
+std::optional<ManifestRow> read_manifest(Query&& row) {
+  if (!row.next()) {
+    return std::nullopt;
+  }
+  return ManifestRow{.id = row.integer(0),
+                     .space_id = row.integer(1),
+                     .complete = row.boolean(2),
+                     .row_count = row.integer(3),
+                     .content_version = std::string(row.text(4)),
+                     .splitter_version = std::string(row.text(5))};
+}
+
+Status write_piece(Connection& connection, const PassContext& context, std::span<const VectorRow> rows, WallTime now) {
+  auto key = fenced_key(connection, context);
+  if (!key.ok() || rows.empty()) {
+    return key.status();
+  }
+  const std::int64_t space_id = make_space(connection, key->catalog_id, context.space.id());
+  const ManifestRow manifest = make_live_manifest(connection, key->id, space_id);
+  VectorWriter vectors(connection, space_id, context);
+  std::int64_t added = 0;
+  for (const VectorRow& row : rows) {
+    vectors.put(row);
+    added += put_operation(connection, manifest.id, row.operation_id, row.text_hash) ? 1 : 0;
+  }
+  connection.run(kExtend, manifest.id, added);
+  if (key->visible_manifest_id == 0) {
+    key->visible_manifest_id = manifest.id;
+    key->visible_space_id = space_id;
+    key->has_spec = true;
+    save_spec(connection, *key, now);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<KeyRow> fenced_key(Connection& connection, const PassContext& context) {
+  std::optional<KeyRow> key = find_key(connection, context.key);
+  if (!key) {
+    return {Code::kNotFound, fmt::format("{}/{}: no such spec", context.key.catalog_id, context.key.spec_name)};
+  }
+  const bool holds = core::is_current(key->state, context.fence) &&
+                     connection.value_or(0, kHolds, context.job_id, key->id, context.fence.counter, context.fence.nonce) != 0;
+  if (!holds) {
+    return {Code::kLeaseLost, fmt::format("{}/{}: the lease is lost", context.key.catalog_id, context.key.spec_name)};
+  }
+  Query catalog = connection.query(kTarget, key->catalog_id);
+  if (catalog.next() && catalog.text(0) != context.space.id()) {
+    return {Code::kRefused, fmt::format("{} has target space {}, not {}", context.key.catalog_id, catalog.text(0), context.space.id())};
+  }
+  return *key;
+}
+
+std::optional<ManifestRow> find_manifest(Connection& connection, std::int64_t id) {
+  return read_manifest(connection.query(kFindManifest, id));
+}
+
+std::optional<ManifestRow> find_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id) {
+  return read_manifest(connection.query(kFindLive, key_id, space_id));
+}
+
+ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id) {
+  if (std::optional<ManifestRow> found = find_live_manifest(connection, key_id, space_id)) {
+    return *std::move(found);
+  }
+  connection.run(kDropStale, key_id, space_id);
+  ManifestRow made{.space_id = space_id};
+  Query query = connection.query(kInsertLive, key_id, space_id);
+  while (query.next()) {
+    made.id = query.integer(0);
+  }
+  return made;
+}
+
+bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id, const TextHash& hash) {
+  if (connection.run(kInsertOperation, manifest_id, operation_id, hash) == 1) {
+    return true;
+  }
+  connection.run(kUpdateOperation, manifest_id, operation_id, hash);
+  return false;
+}
+
+Status SqliteCatalog::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
+  if (Status status = core::check_pass(context); !status.ok()) {
+    return status;
+  }
+  if (Status status = core::check_rows(context.space, rows); !status.ok()) {
+    return status;
+  }
+  do {
+    const auto piece = rows.first(std::min(rows.size(), kMaxRowsPerTransaction));
+    Status status = database_->write([&](Connection& connection) { return write_piece(connection, context, piece, now()); });
+    if (!status.ok()) {
+      return status;
+    }
+    rows = rows.subspan(piece.size());
+  } while (!rows.empty());
+  return {};
+}
+
+}  // namespace embedjobs::sqlite

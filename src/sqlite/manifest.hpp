@@ -1,0 +1,36 @@
+// Manifests in the database: which operations a spec has in a space.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "embedjobs/persister.hpp"
+#include "sqlite/records.hpp"
+
+namespace embedjobs::sqlite {
+
+enum class ManifestState : int { kLive = 0, kBuilding = 1, kReplaced = 2 };
+
+struct ManifestRow {
+  std::int64_t id = 0;
+  std::int64_t space_id = 0;
+  bool complete = false;
+  std::int64_t row_count = 0;
+  std::string content_version;
+  std::string splitter_version;
+};
+
+/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody does. kRefused: its
+/// space is not the catalog's target.
+Result<KeyRow> fenced_key(Connection& connection, const PassContext& context);
+
+std::optional<ManifestRow> find_manifest(Connection& connection, std::int64_t id);
+std::optional<ManifestRow> find_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id);
+/// Finds or makes it.
+ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id);
+
+/// Adds the operation, or points it to another text. True: it is new.
+bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id, const TextHash& hash);
+
+}  // namespace embedjobs::sqlite

@@ -1,0 +1,143 @@
+#include "sqlite/vectors.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <numeric>
+
+#include "core/checks.hpp"
+#include "core/reuse.hpp"
+#include "sqlite/manifest.hpp"
+#include "sqlite/sqlite_catalog.hpp"
+
+namespace embedjobs::sqlite {
+namespace {
+
+constexpr const char* kProbe = "SELECT epoch, embedded_bytes, input_cap FROM vectors WHERE space_id = ? AND text_hash = ?";
+constexpr const char* kLastId = "SELECT MAX(id) FROM vector_data";
+constexpr const char* kInsertAddress =
+    "INSERT INTO vectors (space_id, text_hash, epoch, embedded_bytes, input_cap, unreferenced_since, vector_id) "
+    "VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (space_id, text_hash) DO NOTHING";
+constexpr const char* kInsertData = "INSERT INTO vector_data (id, vector) VALUES (?, ?)";
+constexpr const char* kLoadAddress = "SELECT epoch, embedded_bytes, input_cap, vector_id FROM vectors WHERE space_id = ? AND text_hash = ?";
+constexpr const char* kUpdateAddress =
+    "UPDATE vectors SET epoch = ?3, embedded_bytes = ?4, input_cap = ?5, unreferenced_since = 0 WHERE space_id = ?1 AND text_hash = ?2";
+constexpr const char* kUpdateData = "UPDATE vector_data SET vector = ?2 WHERE id = ?1";
+constexpr const char* kMarkReferenced =
+    "UPDATE vectors SET unreferenced_since = 0 WHERE space_id = ? AND text_hash = ? AND unreferenced_since <> 0";
+
+core::VectorMark mark_of(const Query& row) {
+  return {.epoch = row.number(0), .embedded_bytes = row.number(1), .input_cap = row.number(2)};
+}
+
+void swap_bytes(std::span<std::uint8_t> bytes) {
+  for (std::size_t i = 0; i + 4 <= bytes.size(); i += 4) {
+    std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i), bytes.begin() + static_cast<std::ptrdiff_t>(i + 4));
+  }
+}
+
+constexpr bool kSwap = std::endian::native != std::endian::little;
+
+}  // namespace
+
+Blob to_stored(std::span<const float> vector, std::vector<float>& buffer) {
+  if constexpr (kSwap) {
+    buffer.assign(vector.begin(), vector.end());
+    swap_bytes({reinterpret_cast<std::uint8_t*>(buffer.data()), buffer.size() * sizeof(float)});
+    return {buffer.data(), buffer.size() * sizeof(float)};
+  }
+  return {vector.data(), vector.size_bytes()};
+}
+
+bool from_stored(std::span<const std::uint8_t> blob, std::size_t dimension, std::vector<float>& vector) {
+  if (blob.size() != dimension * sizeof(float)) {
+    return false;
+  }
+  vector.resize(dimension);
+  std::memcpy(vector.data(), blob.data(), blob.size());
+  if constexpr (kSwap) {
+    swap_bytes({reinterpret_cast<std::uint8_t*>(vector.data()), blob.size()});
+  }
+  return true;
+}
+
+VectorProbe::VectorProbe(Connection& connection, std::int64_t space_id, const PassContext& context)
+    : query_(connection.query(kProbe)), space_id_(space_id), context_(context) {}
+
+bool VectorProbe::reusable(const TextHash& hash) {
+  query_.again(space_id_, hash);
+  return query_.next() && core::may_reuse(mark_of(query_), context_);
+}
+
+VectorWriter::VectorWriter(Connection& connection, std::int64_t space_id, const PassContext& context)
+    : connection_(connection), space_id_(space_id), context_(context), next_id_(connection.value_or(0, kLastId) + 1) {}
+
+void VectorWriter::put(const VectorRow& row) {
+  // The usual case first: the text is new, one insert each and nothing read.
+  const int inserted =
+      connection_.run(kInsertAddress, space_id_, row.text_hash, context_.epoch, row.embedded_bytes, row.input_cap, next_id_);
+  if (inserted == 0) {
+    replace(row);
+    return;
+  }
+  std::vector<float> buffer;
+  connection_.run(kInsertData, next_id_, to_stored(row.vector, buffer));
+  ++next_id_;
+}
+
+void VectorWriter::replace(const VectorRow& row) {
+  std::int64_t data_id = 0;
+  bool stays = false;
+  {
+    Query stored = connection_.query(kLoadAddress, space_id_, row.text_hash);
+    if (!stored.next()) {
+      return;
+    }
+    // A later epoch stays, unless this pass could not use it: it would embed the text again and again.
+    stays = stored.number(0) > context_.epoch && core::may_reuse(mark_of(stored), context_);
+    data_id = stored.integer(3);
+  }
+  if (stays) {
+    mark_referenced(connection_, space_id_, row.text_hash);
+    return;
+  }
+  std::vector<float> buffer;
+  connection_.run(kUpdateAddress, space_id_, row.text_hash, context_.epoch, row.embedded_bytes, row.input_cap);
+  connection_.run(kUpdateData, data_id, to_stored(row.vector, buffer));
+}
+
+void mark_referenced(Connection& connection, std::int64_t space_id, const TextHash& hash) {
+  connection.run(kMarkReferenced, space_id, hash);
+}
+
+Result<std::vector<bool>> SqliteCatalog::list_existing(const PassContext& context, const Manifest& wanted) {
+  if (Status status = core::check_pass(context); !status.ok()) {
+    return status;
+  }
+  std::vector<bool> existing(wanted.size(), false);
+  std::vector<std::uint32_t> order(wanted.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return wanted.text_hash(a) < wanted.text_hash(b); });
+  std::size_t begin = 0;
+  do {
+    const std::size_t end = std::min(order.size(), begin + kReadPieceRows);
+    Status status = database_->read([&](Connection& connection) -> Status {
+      auto key = fenced_key(connection, context);
+      if (!key.ok()) {
+        return key.status();
+      }
+      VectorProbe probe(connection, find_space(connection, key->catalog_id, context.space.id()), context);
+      for (std::size_t i = begin; i < end; ++i) {
+        existing[order[i]] = probe.reusable(wanted.text_hash(order[i]));
+      }
+      return {};
+    });
+    if (!status.ok()) {
+      return status;
+    }
+    begin = end;
+  } while (begin < order.size());
+  return existing;
+}
+
+}  // namespace embedjobs::sqlite
