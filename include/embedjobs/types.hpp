@@ -101,6 +101,7 @@ struct Job {
   std::int64_t crashes_in_row = 0;
   std::int64_t hand_backs_in_row = 0;
   std::int64_t crashes = 0;          ///< All crashes of this generation. From the first on, texts in flight are recorded.
+  bool records_in_flight = false;    ///< The current pass records what it has in flight before it sends it.
   std::int64_t fewest_missing = -1;  ///< The fewest operations ever missing in this generation; -1: not known yet.
   bool progressed = false;           ///< The current pass has made progress.
   WallTime paused_since{};           ///< When the provider's pause began; zero when it does not pause.

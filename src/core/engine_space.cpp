@@ -38,10 +38,16 @@ Result<std::string> Engine::Impl::recorded_space_id() {
   if (!infos.ok()) {
     return infos.status();
   }
-  std::map<std::string, std::string> example;  // a catalog for each space
-  for (const CatalogInfo& info : *infos) {
-    if (!info.target_space_id.empty()) {
-      example.emplace(info.target_space_id, info.catalog_id);
+  // A catalog for each space. What an emptied catalog recorded counts only where nothing else does.
+  std::map<std::string, std::string> example;
+  for (const bool emptied : {false, true}) {
+    for (const CatalogInfo& info : *infos) {
+      if (!info.target_space_id.empty() && (info.spec_count == 0) == emptied) {
+        example.emplace(info.target_space_id, info.catalog_id);
+      }
+    }
+    if (!example.empty()) {
+      break;
     }
   }
   if (example.empty()) {

@@ -63,12 +63,15 @@ Status Engine::Impl::check_targets(const std::string& space_id) {
     return infos.status();
   }
   std::vector<const CatalogInfo*> others;
+  bool some_fit = false;
   for (const CatalogInfo& info : *infos) {
-    if (!info.target_space_id.empty() && info.target_space_id != space_id) {
+    if (info.target_space_id.empty() || info.target_space_id == space_id) {
+      some_fit = true;
+    } else if (info.spec_count > 0) {
       others.push_back(&info);
     }
   }
-  if (!others.empty() && others.size() == infos->size()) {
+  if (!others.empty() && !some_fit) {
     return {Code::kRefused, fmt::format("catalog '{}' has target space {}, this engine's embedder is of {}: use switch-space, or open with "
                                         "an embedder of the target space",
                                         others.front()->catalog_id, others.front()->target_space_id, space_id)};

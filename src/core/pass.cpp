@@ -191,6 +191,10 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
   }
   missing_.shrink_to_fit();
   phase_ = PassPhase::kEmbed;
+  if (lease_.job.crashes > 0 && !recording_) {
+    recording_ = true;
+    out.push_back(RecordAction{});  // nothing is in flight yet: should the process die now, it was not for a text of this pass
+  }
   want_progress_ = true;
   last_progress_ = now;
   advance(now, out);
@@ -207,13 +211,17 @@ bool Pass::wants_chunk() const {
   if (phase_ != PassPhase::kEmbed || ending_ || stopping_ || finished_rows_ >= kRowsToHold) {
     return false;
   }
-  if (!alone_.empty() || (!flying_.empty() && flying_.begin()->second.chunk.alone)) {
-    return flying_.empty();
+  if (!alone_.empty() || has_alone()) {
+    return flying_.empty() && !alone_to_clear_;
   }
   if (!again_.empty()) {
     return !again_.front().alone || flying_.empty();
   }
   return next_missing_ < missing_.size();
+}
+
+bool Pass::wants_alone() const {
+  return wants_chunk() && (again_.empty() ? !alone_.empty() : again_.front().alone);
 }
 
 std::size_t Pass::chunks_waiting() const {
@@ -278,7 +286,7 @@ bool Pass::take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime n
 
 void Pass::maybe_record(PassActions& out) {
   const auto to_record = [](const auto& entry) { return entry.second.state == ChunkState::kToRecord; };
-  if (recording_ || std::none_of(flying_.begin(), flying_.end(), to_record)) {
+  if (recording_ || (!alone_to_clear_ && std::none_of(flying_.begin(), flying_.end(), to_record))) {
     return;
   }
   recording_ = true;
@@ -297,6 +305,7 @@ void Pass::maybe_record(PassActions& out) {
 
 void Pass::on_recorded(const Status& answer, MonoTime now, PassActions& out) {
   recording_ = false;
+  alone_to_clear_ = false;
   if (ignores_answers()) {
     return;
   }
@@ -333,6 +342,7 @@ void Pass::on_embedded(std::uint64_t chunk_id, Result<Matrix> answer, MonoTime n
     for (const Piece& piece : chunk.pieces) {
       answered_.push_back(plan_->operations().text_hash(piece.operation));
     }
+    alone_to_clear_ = chunk.alone;
   }
   if (answer.ok()) {
     finished_rows_ += chunk.pieces.size();
@@ -656,13 +666,13 @@ void Pass::on_lease_lost(MonoTime /*now*/, PassActions& out) {
   emit(EventKind::kLeaseLost, out);
 }
 
-void Pass::on_stop(MonoTime now, PassActions& out) {
+void Pass::hand_back(const std::string& why, MonoTime now, PassActions& out) {
   if (stopping_ || settling()) {
     return;
   }
   stopping_ = true;
   stop_grace_ = now + kStopGrace;
-  end_with({.kind = OutcomeKind::kRelease, .error = "the worker stopped", .reason = ReleaseReason::kStop});
+  end_with({.kind = OutcomeKind::kRelease, .error = why, .reason = ReleaseReason::kStop});
   stop_.request_stop();
   advance(now, out);
 }
@@ -763,7 +773,7 @@ void Pass::advance_embed(MonoTime now, PassActions& out) {
     }
     return;
   }
-  if (!nothing_left()) {
+  if (!nothing_left() || recording_) {
     return;
   }
   if (!failing_.empty()) {

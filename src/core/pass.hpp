@@ -43,7 +43,7 @@ struct Piece {
 struct Chunk {
   std::uint64_t id = 0;
   std::vector<Piece> pieces;
-  bool alone = false;  ///< Nothing else of this pass may be in flight beside it.
+  bool alone = false;  ///< A suspect: nothing else of this process may be in flight beside it.
 };
 
 struct FinishedChunk {
@@ -125,19 +125,27 @@ class Pass {
   /// chunks_waiting().
   bool take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out);
   void on_lease_lost(MonoTime now, PassActions& out);
-  void on_stop(MonoTime now, PassActions& out);
+  void on_stop(MonoTime now, PassActions& out) { hand_back("the worker stopped", now, out); }
+  /// Ends the pass and gives the job back, for whatever reason: calls are cancelled, what has come back is persisted.
+  void hand_back(const std::string& why, MonoTime now, PassActions& out);
   void on_yield(MonoTime now, PassActions& out);
   /// The provider pauses until `until`, longer than a lease.
   void on_pause(Duration wait, const std::string& why, MonoTime now, PassActions& out);
   void on_time(MonoTime now, PassActions& out);
 
   [[nodiscard]] bool wants_chunk() const;
+  /// The chunk that it wants is a suspect: it goes alone, in the whole process.
+  [[nodiscard]] bool wants_alone() const;
+  /// A suspect is on its way, or its answer is not on record yet.
+  [[nodiscard]] bool has_alone() const { return alone_to_clear_ || (!flying_.empty() && flying_.begin()->second.chunk.alone); }
   /// Chunks that were taken, and whose EmbedAction is still to come.
   [[nodiscard]] std::size_t chunks_waiting() const;
   /// When on_time() should be called.
   [[nodiscard]] std::optional<MonoTime> wake_at() const;
   /// Over, and no write of it is under way any more.
   [[nodiscard]] bool ended() const { return phase_ == PassPhase::kEnded && writes_out_ == 0; }
+  /// How often the outcome was sent without an answer that says something.
+  [[nodiscard]] int settle_tries() const { return settle_tries_; }
   /// The outcome is on its way, or done.
   [[nodiscard]] bool settling() const { return phase_ == PassPhase::kSettle || phase_ == PassPhase::kEnded; }
   [[nodiscard]] PassPhase phase() const { return phase_; }
@@ -206,6 +214,7 @@ class Pass {
   int persist_tries_ = 0;
   std::optional<MonoTime> persist_at_;
   bool recording_ = false;
+  bool alone_to_clear_ = false;
   std::vector<TextHash> answered_;
   std::vector<std::pair<std::uint32_t, std::string>> failing_;
   std::int64_t set_aside_count_ = 0;

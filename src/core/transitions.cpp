@@ -162,7 +162,9 @@ void claim(Job& job, KeyState& key, const ClaimStamp& stamp) {
   job.embedded_so_far = 0;
   job.reused_count = 0;
   job.embedded_count = 0;
+  job.operation_count = 0;
   job.progressed = false;
+  job.records_in_flight = false;
 }
 
 void apply_progress(Job& job, const Progress& progress, WallTime now) {
@@ -211,9 +213,15 @@ Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const 
     in_flight.clear();
     return start_over(job, key, false, now);
   }
-  ++job.crashes;
-  ++job.crashes_in_row;
   const auto sent = std::count_if(in_flight.begin(), in_flight.end(), [](const InFlight& row) { return row.sent; });
+  ++job.crashes;
+  if (job.records_in_flight && sent == 0) {
+    // It had nothing in flight: another job of the process is the likely cause.
+    job.last_error = "the worker died while the job waited for another one";
+    make_pending(job, now);
+    return hand_back(job, rules) ? fail(job, now) : Settled{};
+  }
+  ++job.crashes_in_row;
   for (InFlight& row : in_flight) {
     if (!row.sent) {
       continue;
@@ -256,6 +264,7 @@ void revoke(Job& job, KeyState& key, WallTime now) {
 
 void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent, std::span<const TextHash> answered) {
   job.progressed = job.progressed || !answered.empty();
+  job.records_in_flight = true;
   const auto contains = [](std::span<const TextHash> hashes, const TextHash& hash) {
     return std::find(hashes.begin(), hashes.end(), hash) != hashes.end();
   };

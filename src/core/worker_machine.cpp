@@ -12,6 +12,7 @@ using std::chrono::seconds;
 
 constexpr std::uint64_t kClaimsPerAgeTurn = 4;  // every fourth claim goes by age, so that no priority starves
 constexpr int kClaimTriesAfterStop = 3;
+constexpr int kSettleTriesAfterLease = 10;
 
 Duration doubling(Duration first, int times, Duration most) {
   return std::min<Duration>(first * (1 << std::min(times, 16)), most);
@@ -21,6 +22,11 @@ template <typename... Fs>
 struct Overloaded : Fs... {
   using Fs::operator()...;
 };
+
+/// An outcome is a fenced write: it does no harm after the lease, and may still hand the job back. It is tried for a while.
+bool still_settling(const Pass& pass) {
+  return pass.phase() == PassPhase::kSettle && pass.settle_tries() < kSettleTriesAfterLease;
+}
 
 std::size_t call_limit(const WorkerSettings& settings) {
   const auto wanted = static_cast<std::size_t>(settings.options.provider_concurrency);
@@ -215,10 +221,12 @@ void WorkerMachine::begin_passes(std::vector<Lease> leases, MonoTime now, Worker
     const PassId id = ++last_pass_;
     const auto slot = slots_.emplace(id, Slot{Pass(std::move(lease), settings), claim_sent_at_ + settings_.lease_duration, now}).first;
     PassActions actions;
-    if (state_ == WorkerState::kRunning) {
-      slot->second.pass.start(now, actions);
-    } else {
+    if (state_ != WorkerState::kRunning) {
       slot->second.pass.on_stop(now, actions);
+    } else if (now >= slot->second.valid_until) {
+      slot->second.pass.hand_back("the claim's answer took longer than a lease", now, actions);
+    } else {
+      slot->second.pass.start(now, actions);
     }
     renew_at_ = std::min(renew_at_, claim_sent_at_ + tick());
     step(id, std::move(actions), out);
@@ -320,11 +328,36 @@ void WorkerMachine::on_renewed(const RenewAction& sent, const Result<std::vector
 // --- provider calls
 // -----------------------------------------------------------------------------------------------------------------------
 
+// A suspect may kill the process: whatever is in flight beside it would be suspected too. So it waits until everything is back, and
+// everything waits for it. True when a suspect is about.
+bool WorkerMachine::hand_out_alone(MonoTime now, WorkerActions& out) {
+  for (auto& [id, slot] : slots_) {
+    if (slot.pass.has_alone()) {
+      return true;
+    }
+  }
+  for (auto& [id, slot] : slots_) {
+    if (!slot.pass.wants_alone()) {
+      continue;
+    }
+    if (gate_.in_flight() + calls_waiting() == 0 && gate_.may_call(now, 0)) {
+      PassActions actions;
+      (void)slot.pass.take_chunk(1, 1, now, actions);
+      step(id, std::move(actions), out);
+    }
+    return true;
+  }
+  return false;
+}
+
 void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
+  if (state_ != WorkerState::kRunning || hand_out_alone(now, out)) {
+    return;
+  }
   const auto batch_bytes = static_cast<std::size_t>(settings_.options.batch_bytes);
   std::size_t without = 0;
   auto next = slots_.upper_bound(last_served_);
-  while (state_ == WorkerState::kRunning && without < slots_.size() && gate_.may_call(now, calls_waiting())) {
+  while (without < slots_.size() && gate_.may_call(now, calls_waiting())) {
     if (next == slots_.end()) {
       next = slots_.begin();
     }
@@ -457,7 +490,7 @@ void WorkerMachine::on_time(MonoTime now, WorkerActions& out) {
   }
   for (auto& [id, slot] : slots_) {
     PassActions actions;
-    if (now >= slot.valid_until) {
+    if (now >= slot.valid_until && !still_settling(slot.pass)) {
       slot.pass.on_lease_lost(now, actions);  // we fence ourselves, before anybody else can hold the lease
     }
     if (const auto at = slot.pass.wake_at(); at && now >= *at) {
@@ -502,7 +535,9 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
         earlier(*pass_at);
       }
       if (slot.pass.phase() != PassPhase::kEnded) {
-        earlier(slot.valid_until);
+        if (!still_settling(slot.pass)) {
+          earlier(slot.valid_until);
+        }
         if (!renew_out_) {
           earlier(renew_at_);
         }

@@ -103,6 +103,7 @@ class WorkerMachine {
   void note(const Event& event);
   void look(MonoTime now, WorkerActions& out);
   void begin_passes(std::vector<Lease> leases, MonoTime now, WorkerActions& out);
+  bool hand_out_alone(MonoTime now, WorkerActions& out);
   void hand_out_calls(MonoTime now, WorkerActions& out);
   void hand_back_while_paused(MonoTime now, WorkerActions& out);
   void renew(MonoTime now, WorkerActions& out);

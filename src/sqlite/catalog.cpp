@@ -5,48 +5,46 @@
 
 #include "sqlite/backend.hpp"
 #include "sqlite/enqueue.hpp"
-#include "sqlite/manifest.hpp"
+#include "sqlite/spec.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
 namespace embedjobs::sqlite {
 namespace {
 
 constexpr std::size_t kMaxDocumentBytes = std::size_t{64} << 20;
-constexpr std::size_t kKeysPerTransaction = 200;
+constexpr std::size_t kKeysPerTransaction = 100;
 
 constexpr const char* kDocumentVersion = "SELECT 1 FROM documents WHERE key_id = ? AND version = ?";
 constexpr const char* kSaveDocument =
     "INSERT INTO documents (key_id, version, content) VALUES (?1, ?2, ?3) "
     "ON CONFLICT (key_id) DO UPDATE SET version = ?2, content = ?3";
-constexpr const char* kDropDocument = "DELETE FROM documents WHERE key_id = ?";
 constexpr const char* kResolve =
     "SELECT d.content, d.version FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id CROSS JOIN documents AS d ON d.key_id = "
     "k.id "
     "WHERE c.name = ? AND k.spec_name = ?";
-constexpr const char* kTouchSpec = "UPDATE keys SET updated_at = ?2 WHERE id = ?1";
-constexpr const char* kClearSpec = "UPDATE keys SET operation_count = 0 WHERE id = ?";
 
-constexpr const char* kCatalogsFrom = "SELECT id, name FROM catalogs WHERE name >= ? AND removed = 0 ORDER BY name";
+constexpr const char* kCatalogsFrom = "SELECT id, name FROM catalogs WHERE name >= ? ORDER BY name";
 constexpr const char* kVersionsAfter =
     "SELECT k.spec_name, d.version FROM keys AS k CROSS JOIN documents AS d ON d.key_id = k.id "
     "WHERE k.catalog_id = ? AND k.spec_name > ? ORDER BY k.spec_name LIMIT ?";
 constexpr const char* kSpecsAfter =
-    "SELECT k.spec_name, k.operation_count, k.generation, k.updated_at, IFNULL(m.row_count, 0), IFNULL(m.content_version, ''),"
-    " IFNULL(m.complete, 0) AND NOT m.extended AND (d.version IS NULL OR d.version = m.content_version), IFNULL(s.name, '') "
+    "SELECT k.spec_name, k.operation_count, k.generation, k.updated_at, IFNULL(m.row_count, 0), IFNULL(d.version, "
+    "IFNULL(m.content_version, '')),"
+    " IFNULL(m.complete, 0) AND (d.version IS NULL OR d.version = m.content_version), IFNULL(s.name, '') "
     "FROM keys AS k LEFT JOIN manifests AS m ON m.id = k.visible_manifest_id LEFT JOIN spaces AS s ON s.id = k.visible_space_id"
     " LEFT JOIN documents AS d ON d.key_id = k.id "
-    "WHERE k.catalog_id = ? AND k.spec_name > ? AND k.removed = 0 ORDER BY k.spec_name LIMIT ?";
+    "WHERE k.catalog_id = ? AND k.spec_name > ? AND k.has_spec ORDER BY k.spec_name LIMIT ?";
 constexpr const char* kListCatalogs =
     "SELECT c.name, c.target_space, c.search_space,"
-    " (SELECT COUNT(*) FROM keys AS k WHERE k.catalog_id = c.id AND k.removed = 0),"
+    " (SELECT COUNT(*) FROM keys AS k WHERE k.catalog_id = c.id AND k.has_spec),"
     " (SELECT COUNT(*) FROM keys AS k INDEXED BY keys_visible WHERE k.catalog_id = c.id AND k.visible_space_id IS NOT NULL"
     "  AND k.visible_space_id = (SELECT s.id FROM spaces AS s WHERE s.catalog_id = c.id AND s.name = c.target_space)) "
-    "FROM catalogs AS c WHERE c.removed = 0 ORDER BY c.name";
+    "FROM catalogs AS c ORDER BY c.name";
 constexpr const char* kDescribe =
     "SELECT m.complete, s.name, m.content_version, m.splitter_version "
     "FROM manifests AS m JOIN spaces AS s ON s.id = m.space_id WHERE m.id = ?";
-constexpr const char* kLiveKeys = "SELECT id FROM keys WHERE catalog_id = ? AND removed = 0 LIMIT ?";
-constexpr const char* kRemoveCatalog = "UPDATE catalogs SET removed = 1, target_space = '', search_space = '' WHERE id = ?";
+constexpr const char* kSpecIds = "SELECT id FROM keys WHERE catalog_id = ? AND has_spec LIMIT ?";
+constexpr const char* kOpenKeys = "SELECT key_id FROM jobs INDEXED BY jobs_open WHERE catalog_id = ? AND status <= 1 LIMIT ?";
 
 struct NamedId {
   std::int64_t id = 0;
@@ -94,17 +92,25 @@ SpecInfo read_spec(const Query& row, const std::string& catalog) {
           .updated_at = row.time(3)};
 }
 
-/// Rows are unlinked here and deleted by the sweep, so that a large spec is removed in a short transaction.
 void remove_spec(Connection& connection, KeyRow& key, WallTime now) {
-  if (!key.state.removed) {
-    cancel_key(connection, key, now);
+  cancel_key(connection, key, now);
+  if (key.has_spec) {
+    drop_spec(connection, key, now);
   }
-  connection.run(kDropDocument, key.id);
-  connection.run(kClearSpec, key.id);
-  unlink_manifests(connection, key.id);
-  key.visible_manifest_id = 0;
-  key.visible_space_id = 0;
-  save_visible(connection, key, now);
+}
+
+/// Some of the catalog's keys that have something to remove.
+std::vector<std::int64_t> keys_to_remove(Connection& connection, std::int64_t catalog_id) {
+  std::vector<std::int64_t> ids;
+  for (const char* sql : {kSpecIds, kOpenKeys}) {
+    Query row = connection.query(sql, catalog_id, kKeysPerTransaction);
+    while (row.next()) {
+      ids.push_back(row.integer(0));
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
 }
 
 }  // namespace
@@ -212,11 +218,12 @@ Result<EnqueueResult> SqliteCatalog::put(const SpecKey& key, std::string_view co
     if (connection.value_or(0, kDocumentVersion, row.id, version) == 0) {
       connection.run(kSaveDocument, row.id, version, Blob{content.data(), content.size()});
     }
-    connection.run(kTouchSpec, row.id, now());
+    row.has_spec = true;
+    save_spec(connection, row, now());
     return enqueue_generation(connection, row, key, JobKind::kSpecWrite, now());
   });
   if (answer.ok()) {
-    database_->wake().notify();
+    database_->wake().fire();
   }
   return answer;
 }
@@ -224,43 +231,33 @@ Result<EnqueueResult> SqliteCatalog::put(const SpecKey& key, std::string_view co
 Status SqliteCatalog::remove(const SpecKey& name) {
   return database_->write([&](Connection& connection) -> Status {
     std::optional<KeyRow> key = find_key(connection, name);
-    if (!key || key->state.removed) {
+    if (!key || (!key->has_spec && !find_open_job(connection, *key))) {
       return no_such_spec(name);
     }
     remove_spec(connection, *key, now());
-    follow_target(connection, key->catalog_id);
     return {};
   });
 }
 
 Status SqliteCatalog::remove_catalog(std::string_view catalog_id) {
-  for (bool more = true; more;) {
-    Status status = database_->write([&](Connection& connection) -> Status {
+  for (bool first = true;; first = false) {
+    auto removed = database_->write([&](Connection& connection) -> Result<std::size_t> {
       const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-      if (!catalog || catalog->removed) {
+      const std::vector<std::int64_t> ids = catalog ? keys_to_remove(connection, catalog->id) : std::vector<std::int64_t>();
+      if (first && ids.empty()) {
         return no_such_catalog(catalog_id);
-      }
-      std::vector<std::int64_t> ids;
-      Query row = connection.query(kLiveKeys, catalog->id, kKeysPerTransaction);
-      while (row.next()) {
-        ids.push_back(row.integer(0));
       }
       for (const std::int64_t id : ids) {
         if (std::optional<KeyRow> key = load_key(connection, id)) {
           remove_spec(connection, *key, now());
         }
       }
-      more = ids.size() == kKeysPerTransaction;
-      if (!more) {
-        connection.run(kRemoveCatalog, catalog->id);
-      }
-      return {};
+      return ids.size();
     });
-    if (!status.ok()) {
-      return status;
+    if (!removed.ok() || *removed == 0) {
+      return removed.status();
     }
   }
-  return {};
 }
 
 }  // namespace embedjobs::sqlite

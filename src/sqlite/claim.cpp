@@ -5,6 +5,8 @@
 #include <limits>
 #include <map>
 
+#include "core/checks.hpp"
+#include "core/due.hpp"
 #include "sqlite/claim_sql.hpp"
 #include "sqlite/enqueue.hpp"
 #include "sqlite/sqlite_store.hpp"
@@ -16,8 +18,6 @@ constexpr std::size_t kMaxExpiredAtOnce = 100;
 constexpr std::size_t kMaxClaimedAtOnce = 200;
 constexpr std::size_t kMaxRunningSeen = 10000;
 constexpr std::size_t kMaxOtherCounted = 1000;
-// Nothing is ever scheduled this far ahead (pauses end within an hour): the wall clock was set back, and must not delay the job.
-constexpr Duration kFarAhead = std::chrono::hours(2);
 constexpr WallTime kNever{Duration(std::numeric_limits<std::int64_t>::max())};
 constexpr WallTime kAlways{Duration(std::numeric_limits<std::int64_t>::min())};
 
@@ -86,7 +86,7 @@ void expire_job(Connection& connection, JobId id, const StoreOptions& rules, Wal
   const core::Settled settled = core::expire(row->job, key->state, in_flight, rules, now);
   save_key(connection, *key);
   save_job(connection, row->job);
-  note_settled(connection, *row, settled, &in_flight, now);
+  note_settled(connection, *row, settled, in_flight, now);
 }
 
 std::size_t expire_ended(Connection& connection, Database& database, std::size_t limit) {
@@ -142,7 +142,7 @@ class Picker {
   template <typename Select>
   void take(std::size_t count, const Select& select) {
     std::size_t left = count;
-    const std::pair<WallTime, WallTime> ranges[] = {{kAlways, now_}, {now_ + kFarAhead, kNever}};
+    const std::pair<WallTime, WallTime> ranges[] = {{kAlways, now_}, {now_ + core::kFarAhead, kNever}};
     for (const auto& [low, high] : ranges) {
       // Those picked already may come again.
       Query row = select(low, high, left + picked_.size());
@@ -213,7 +213,7 @@ void count_other_space(Connection& connection, std::string_view space, WallTime 
   }
   std::int64_t example = 0;
   {
-    Query row = connection.query(claim_sql::kOtherDue, now, now + kFarAhead, space, kMaxOtherCounted);
+    Query row = connection.query(claim_sql::kOtherDue, now, now + core::kFarAhead, space, kMaxOtherCounted);
     if (row.next()) {
       result.other_space = static_cast<std::size_t>(row.integer(0));
       example = row.integer(1);
@@ -237,7 +237,7 @@ void look_at_pending(Connection& connection, std::string_view space, WallTime no
   const auto urgent = [&](WallTime low, WallTime high) {
     return connection.query(claim_sql::kDueByPriority, 0, low, high, space, 1).next();
   };
-  peek.urgent_waiting = urgent(kAlways, now) || urgent(now + kFarAhead, kNever);
+  peek.urgent_waiting = urgent(kAlways, now) || urgent(now + core::kFarAhead, kNever);
   peek.next_due = peek.next_pending_due;
 }
 
@@ -256,8 +256,8 @@ void look_at_running(Connection& connection, Database& database, std::string_vie
 }  // namespace
 
 Result<ClaimResult> SqliteStore::claim(const ClaimRequest& request) {
-  if (request.nonce == 0) {
-    return {Code::kInvalidArgument, "a claim's nonce is zero"};
+  if (Status status = core::check_claim(request); !status.ok()) {
+    return status;
   }
   return database_->write([&](Connection& connection) -> Result<ClaimResult> {
     ClaimResult result;
@@ -288,6 +288,9 @@ Result<std::size_t> SqliteStore::reap(std::size_t limit) {
     if (*expired < piece) {
       break;
     }
+  }
+  if (total > 0) {
+    database_->wake().fire();
   }
   return total;
 }

@@ -85,30 +85,6 @@ void WriterGate::leave() {
   changed_.notify_all();
 }
 
-void WakeSignal::set(std::function<void()> wake) {
-  std::unique_lock lock(mutex_);
-  wake_ = std::move(wake);
-  idle_.wait(lock, [this] { return under_way_ == 0; });
-}
-
-void WakeSignal::notify() {
-  std::unique_lock lock(mutex_);
-  if (!wake_) {
-    return;
-  }
-  const std::function<void()> wake = wake_;
-  ++under_way_;
-  lock.unlock();
-  try {
-    wake();
-  } catch (...) {  // a host's exception must not undo a committed enqueue
-  }
-  lock.lock();
-  if (--under_way_ == 0) {
-    idle_.notify_all();
-  }
-}
-
 Database::Database(std::string path, SqliteOptions options, std::shared_ptr<Clock> clock)
     : path_(std::move(path)), options_(completed(std::move(options), *clock)), clock_(std::move(clock)), pid_(::getpid()) {}
 

@@ -12,6 +12,8 @@
 
 #include <sys/types.h>
 
+#include "core/guard.hpp"
+#include "core/wake.hpp"
 #include "embedjobs/sqlite.hpp"
 #include "sqlite/connection.hpp"
 
@@ -36,20 +38,6 @@ class WriterGate {
   std::condition_variable changed_;
   bool busy_ = false;
   int renewals_waiting_ = 0;
-};
-
-/// Calls the host after an enqueue.
-class WakeSignal {
- public:
-  /// When this returns, no call of the old function is under way.
-  void set(std::function<void()> wake);
-  void notify();
-
- private:
-  std::mutex mutex_;
-  std::condition_variable idle_;
-  std::function<void()> wake_;
-  int under_way_ = 0;
 };
 
 class Database {
@@ -119,7 +107,7 @@ class Database {
 
   [[nodiscard]] const SqliteOptions& options() const noexcept { return options_; }
   Clock& clock() noexcept { return *clock_; }
-  WakeSignal& wake() noexcept { return wake_; }
+  core::WakeSignal& wake() noexcept { return wake_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
  private:
@@ -140,13 +128,7 @@ class Database {
 
   template <typename Body>
   static std::invoke_result_t<Body, Connection&> guarded(Connection& connection, Body& body) {
-    try {
-      return body(connection);
-    } catch (const std::exception& error) {
-      return Status(Code::kInternal, std::string("exception in a database call: ") + error.what());
-    } catch (...) {
-      return Status(Code::kInternal, "exception in a database call");
-    }
+    return core::guarded("a database call", [&] { return body(connection); });
   }
   template <typename Body>
   std::invoke_result_t<Body, Connection&> transact(Connection& connection, Body& body) {
@@ -175,7 +157,7 @@ class Database {
 
   std::mutex readers_mutex_;
   std::vector<std::unique_ptr<Connection>> readers_;
-  WakeSignal wake_;
+  core::WakeSignal wake_;
 };
 
 }  // namespace embedjobs::sqlite

@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/checks.hpp"
 #include "sqlite/manifest.hpp"
+#include "sqlite/spec.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 #include "sqlite/vectors.hpp"
 
@@ -25,7 +27,7 @@ constexpr const char* kInsertBuilding =
     "INSERT INTO manifests (key_id, space_id, state, fence_counter, fence_nonce) VALUES (?, ?, 1, ?, ?) RETURNING id";
 constexpr const char* kReplaceLive = "UPDATE manifests SET state = 2 WHERE key_id = ? AND space_id = ? AND state = 0 AND id <> ?";
 constexpr const char* kFinish =
-    "UPDATE manifests SET state = 0, complete = 1, extended = 0, row_count = ?2, content_version = ?3, splitter_version = ?4 WHERE id = ?1";
+    "UPDATE manifests SET state = 0, complete = 1, row_count = ?2, content_version = ?3, splitter_version = ?4 WHERE id = ?1";
 constexpr const char* kSaveCount = "UPDATE keys SET operation_count = ?2, updated_at = ?3 WHERE id = ?1 AND operation_count <> ?2";
 
 /// What differs between the stored rows and a manifest.
@@ -48,9 +50,6 @@ class Finalizer {
       : database_(database), context_(context), manifest_(manifest), order_(manifest.sorted_by_id()) {}
 
   Status run() {
-    if (Status status = check_ids(); !status.ok()) {
-      return status;
-    }
     if (Status status = check_vectors(); !status.ok()) {
       return status;
     }
@@ -64,7 +63,6 @@ class Finalizer {
   }
 
  private:
-  Status check_ids() const;
   Status check_vectors() const;
   Status find_live();
   Status compare();
@@ -89,15 +87,6 @@ class Finalizer {
 Status Finalizer::incomplete(std::uint32_t first, std::size_t count) const {
   return {Code::kIncomplete,
           fmt::format("operation '{}' has no vector yet ({} of {} have none)", manifest_.operation_id(first), count, manifest_.size())};
-}
-
-Status Finalizer::check_ids() const {
-  for (std::size_t i = 1; i < order_.size(); ++i) {
-    if (manifest_.operation_id(order_[i - 1]) == manifest_.operation_id(order_[i])) {
-      return {Code::kInvalidArgument, fmt::format("operation '{}' is twice in the manifest", manifest_.operation_id(order_[i]))};
-    }
-  }
-  return {};
 }
 
 Status Finalizer::check_vectors() const {
@@ -298,7 +287,7 @@ Status Finalizer::build_piece(std::int64_t building, std::span<const std::uint32
 void Finalizer::finish(Connection& connection, KeyRow& key, std::int64_t space_id, std::int64_t manifest_id) const {
   const std::optional<ManifestRow> before = find_manifest(connection, manifest_id);
   const auto count = static_cast<std::int64_t>(manifest_.size());
-  const bool same = before && difference_.size() == 0 && before->complete && !before->extended && before->row_count == count &&
+  const bool same = before && difference_.size() == 0 && before->complete && before->row_count == count &&
                     before->content_version == context_.content_version && before->splitter_version == context_.splitter_version;
   if (!same) {
     connection.run(kFinish, manifest_id, count, context_.content_version, context_.splitter_version);
@@ -307,7 +296,8 @@ void Finalizer::finish(Connection& connection, KeyRow& key, std::int64_t space_i
   if (key.visible_manifest_id != manifest_id || !same) {
     key.visible_manifest_id = manifest_id;
     key.visible_space_id = space_id;
-    save_visible(connection, key, database_.clock().wall_now());
+    key.has_spec = true;
+    save_spec(connection, key, database_.clock().wall_now());
   }
   follow_target(connection, key.catalog_id);
 }
@@ -315,6 +305,12 @@ void Finalizer::finish(Connection& connection, KeyRow& key, std::int64_t space_i
 }  // namespace
 
 Status SqliteCatalog::finalize(const PassContext& context, const Manifest& manifest) {
+  if (Status status = core::check_pass(context); !status.ok()) {
+    return status;
+  }
+  if (Status status = core::check_manifest(manifest); !status.ok()) {
+    return status;
+  }
   return Finalizer(*database_, context, manifest).run();
 }
 

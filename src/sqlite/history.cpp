@@ -23,16 +23,16 @@ constexpr const char* kCounts = "SELECT status, count FROM job_counts";
 constexpr const char* kOpenFailures =
     "SELECT f.occurrences, f.first_failed_at, f.last_failed_at, f.last_error, f.last_success_at, f.resolved, c.name, k.spec_name "
     "FROM failures AS f INDEXED BY failures_open CROSS JOIN keys AS k ON k.id = f.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
-    "WHERE f.resolved = 0 AND (?1 = '' OR c.name = ?1) ORDER BY f.last_failed_at DESC LIMIT ?2";
-constexpr const char* kResolveFailure = "UPDATE failures SET resolved = 1 WHERE key_id = ? AND resolved = 0";
+    "WHERE f.resolved = 0 AND f.occurrences > 0 AND (?1 = '' OR c.name = ?1) ORDER BY f.last_failed_at DESC LIMIT ?2";
+constexpr const char* kResolveFailure = "UPDATE failures SET resolved = 1 WHERE key_id = ? AND occurrences > 0";
 
-// Of a key with an unresolved failure the newest failed job stays, whatever its age.
+// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key.
 constexpr const char* kPurge =
     "DELETE FROM jobs WHERE id IN ("
     "SELECT j.id FROM jobs AS j INDEXED BY jobs_ended WHERE j.status >= 2 AND j.completed_at < ?1"
-    " AND NOT (j.status = 3"
-    " AND EXISTS (SELECT 1 FROM failures AS f WHERE f.key_id = j.key_id AND f.resolved = 0)"
-    " AND NOT EXISTS (SELECT 1 FROM jobs AS n INDEXED BY jobs_by_key WHERE n.key_id = j.key_id AND n.id > j.id AND n.status = 3))"
+    " AND NOT (j.status = 3 AND ("
+    "  EXISTS (SELECT 1 FROM failures AS f WHERE f.key_id = j.key_id AND f.resolved = 0 AND f.occurrences > 0)"
+    "  OR NOT EXISTS (SELECT 1 FROM jobs AS n INDEXED BY jobs_by_key WHERE n.key_id = j.key_id AND n.id > j.id)))"
     " ORDER BY j.completed_at LIMIT ?2)";
 
 std::vector<Job> read_jobs(Query&& row) {
@@ -141,7 +141,7 @@ Status SqliteStore::resolve_failure(const SpecKey& name) {
   return database_->write([&](Connection& connection) -> Status {
     const std::optional<KeyRow> key = find_key(connection, name);
     if (!key || connection.run(kResolveFailure, key->id) == 0) {
-      return {Code::kNotFound, fmt::format("{}/{}: no unresolved failure", name.catalog_id, name.spec_name)};
+      return {Code::kNotFound, fmt::format("{}/{}: no failure", name.catalog_id, name.spec_name)};
     }
     return {};
   });
@@ -152,7 +152,7 @@ Result<std::size_t> SqliteStore::purge(Duration age, std::size_t limit) {
   while (total < limit) {
     const std::size_t piece = std::min(limit - total, kMaxRowsPerTransaction);
     auto purged = database_->write([&](Connection& connection) -> Result<std::size_t> {
-      return static_cast<std::size_t>(connection.run(kPurge, now() - age, piece));
+      return static_cast<std::size_t>(connection.run(kPurge, now() - std::max(age, Duration(0)), piece));
     });
     if (!purged.ok()) {
       return purged;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/checks.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 #include "sqlite/vectors.hpp"
 
@@ -11,25 +12,22 @@ namespace embedjobs::sqlite {
 namespace {
 
 constexpr const char* kFindManifest =
-    "SELECT id, space_id, complete, extended, row_count, content_version, splitter_version FROM manifests WHERE id = ?";
+    "SELECT id, space_id, complete, row_count, content_version, splitter_version FROM manifests WHERE id = ?";
 constexpr const char* kFindLive =
-    "SELECT id, space_id, complete, extended, row_count, content_version, splitter_version "
-    "FROM manifests WHERE key_id = ? AND space_id = ? AND state = 0";
+    "SELECT m.id, m.space_id, m.complete, m.row_count, m.content_version, m.splitter_version "
+    "FROM manifests AS m INDEXED BY manifests_live CROSS JOIN keys AS k ON k.id = m.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
+    "WHERE m.key_id = ? AND m.space_id = ? AND m.state = 0 AND (m.id > c.stale_before OR m.id = k.visible_manifest_id)";
+constexpr const char* kDropStale = "UPDATE manifests SET state = 2 WHERE key_id = ? AND space_id = ? AND state = 0";
 constexpr const char* kInsertLive = "INSERT INTO manifests (key_id, space_id, state) VALUES (?, ?, 0) RETURNING id";
-constexpr const char* kUnlink = "UPDATE manifests SET state = 2 WHERE key_id = ? AND state < 2";
-constexpr const char* kExtend = "UPDATE manifests SET row_count = row_count + ?2, extended = 1 WHERE id = ?1";
+constexpr const char* kExtend = "UPDATE manifests SET row_count = row_count + ?2 WHERE id = ?1 AND ?2 > 0";
 
 constexpr const char* kInsertOperation =
     "INSERT INTO operations (manifest_id, operation_id, text_hash) VALUES (?, ?, ?) ON CONFLICT (manifest_id, operation_id) DO NOTHING";
 constexpr const char* kUpdateOperation =
     "UPDATE operations SET text_hash = ?3 WHERE manifest_id = ?1 AND operation_id = ?2 AND text_hash <> ?3";
 
-// Two ranges of the index keys_visible, where <> would read every spec of the catalog.
-constexpr const char* kAnyBehind =
-    "SELECT EXISTS (SELECT 1 FROM keys INDEXED BY keys_visible WHERE catalog_id = ?1 AND visible_space_id < ?2)"
-    " OR EXISTS (SELECT 1 FROM keys INDEXED BY keys_visible WHERE catalog_id = ?1 AND visible_space_id > ?2)";
-constexpr const char* kBehindTarget = "SELECT target_space FROM catalogs WHERE id = ? AND target_space <> search_space";
-constexpr const char* kFollow = "UPDATE catalogs SET search_space = target_space WHERE id = ?";
+constexpr const char* kHolds = "SELECT 1 FROM jobs WHERE id = ? AND key_id = ? AND status = 1 AND fence_counter = ? AND fence_nonce = ?";
+constexpr const char* kTarget = "SELECT target_space FROM catalogs WHERE id = ?";
 
 std::optional<ManifestRow> read_manifest(Query&& row) {
   if (!row.next()) {
@@ -38,20 +36,9 @@ std::optional<ManifestRow> read_manifest(Query&& row) {
   return ManifestRow{.id = row.integer(0),
                      .space_id = row.integer(1),
                      .complete = row.boolean(2),
-                     .extended = row.boolean(3),
-                     .row_count = row.integer(4),
-                     .content_version = std::string(row.text(5)),
-                     .splitter_version = std::string(row.text(6))};
-}
-
-Status check_rows(const PassContext& context, std::span<const VectorRow> rows) {
-  for (const VectorRow& row : rows) {
-    if (row.vector.size() != context.space.dimension) {
-      return {Code::kInvalidArgument, fmt::format("operation '{}': its vector has {} floats, its space {}", row.operation_id,
-                                                  row.vector.size(), context.space.dimension)};
-    }
-  }
-  return {};
+                     .row_count = row.integer(3),
+                     .content_version = std::string(row.text(4)),
+                     .splitter_version = std::string(row.text(5))};
 }
 
 Status write_piece(Connection& connection, const PassContext& context, std::span<const VectorRow> rows, WallTime now) {
@@ -71,7 +58,8 @@ Status write_piece(Connection& connection, const PassContext& context, std::span
   if (key->visible_manifest_id == 0) {
     key->visible_manifest_id = manifest.id;
     key->visible_space_id = space_id;
-    save_visible(connection, *key, now);
+    key->has_spec = true;
+    save_spec(connection, *key, now);
   }
   return {};
 }
@@ -83,8 +71,14 @@ Result<KeyRow> fenced_key(Connection& connection, const PassContext& context) {
   if (!key) {
     return {Code::kNotFound, fmt::format("{}/{}: no such spec", context.key.catalog_id, context.key.spec_name)};
   }
-  if (!core::is_current(key->state, context.fence)) {
+  const bool holds = core::is_current(key->state, context.fence) &&
+                     connection.value_or(0, kHolds, context.job_id, key->id, context.fence.counter, context.fence.nonce) != 0;
+  if (!holds) {
     return {Code::kLeaseLost, fmt::format("{}/{}: the lease is lost", context.key.catalog_id, context.key.spec_name)};
+  }
+  Query catalog = connection.query(kTarget, key->catalog_id);
+  if (catalog.next() && catalog.text(0) != context.space.id()) {
+    return {Code::kRefused, fmt::format("{} has target space {}, not {}", context.key.catalog_id, catalog.text(0), context.space.id())};
   }
   return *key;
 }
@@ -101,16 +95,13 @@ ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std:
   if (std::optional<ManifestRow> found = find_live_manifest(connection, key_id, space_id)) {
     return *std::move(found);
   }
+  connection.run(kDropStale, key_id, space_id);
   ManifestRow made{.space_id = space_id};
   Query query = connection.query(kInsertLive, key_id, space_id);
   while (query.next()) {
     made.id = query.integer(0);
   }
   return made;
-}
-
-void unlink_manifests(Connection& connection, std::int64_t key_id) {
-  connection.run(kUnlink, key_id);
 }
 
 bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id, const TextHash& hash) {
@@ -121,23 +112,11 @@ bool put_operation(Connection& connection, std::int64_t manifest_id, std::string
   return false;
 }
 
-void follow_target(Connection& connection, std::int64_t catalog_id) {
-  std::string target;
-  {
-    Query row = connection.query(kBehindTarget, catalog_id);
-    if (!row.next()) {
-      return;
-    }
-    target = row.text(0);
-  }
-  const std::int64_t space_id = find_space(connection, catalog_id, target);
-  if (connection.value_or(1, kAnyBehind, catalog_id, space_id) == 0) {
-    connection.run(kFollow, catalog_id);
-  }
-}
-
 Status SqliteCatalog::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
-  if (Status status = check_rows(context, rows); !status.ok()) {
+  if (Status status = core::check_pass(context); !status.ok()) {
+    return status;
+  }
+  if (Status status = core::check_rows(context.space, rows); !status.ok()) {
     return status;
   }
   do {

@@ -16,13 +16,13 @@ struct ManifestRow {
   std::int64_t id = 0;
   std::int64_t space_id = 0;
   bool complete = false;
-  bool extended = false;
   std::int64_t row_count = 0;
   std::string content_version;
   std::string splitter_version;
 };
 
-/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody does.
+/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody does. kRefused: its
+/// space is not the catalog's target.
 Result<KeyRow> fenced_key(Connection& connection, const PassContext& context);
 
 std::optional<ManifestRow> find_manifest(Connection& connection, std::int64_t id);
@@ -30,13 +30,7 @@ std::optional<ManifestRow> find_live_manifest(Connection& connection, std::int64
 /// Finds or makes it.
 ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id);
 
-/// All that the spec has is the sweep's now.
-void unlink_manifests(Connection& connection, std::int64_t key_id);
-
 /// Adds the operation, or points it to another text. True: it is new.
 bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id, const TextHash& hash);
-
-/// When no spec of the catalog shows another space than the target any more, searches read the target from now on.
-void follow_target(Connection& connection, std::int64_t catalog_id);
 
 }  // namespace embedjobs::sqlite

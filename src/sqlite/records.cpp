@@ -8,9 +8,8 @@ constexpr const char* kRaiseMeta = "UPDATE meta SET value = value + 1 WHERE name
 constexpr std::string_view kEpoch = "epoch";
 constexpr std::string_view kEnqueueCounter = "enqueue_counter";
 
-constexpr const char* kFindCatalog = "SELECT id, target_space, search_space, removed FROM catalogs WHERE name = ?";
+constexpr const char* kFindCatalog = "SELECT id, target_space, search_space FROM catalogs WHERE name = ?";
 constexpr const char* kInsertCatalog = "INSERT INTO catalogs (name) VALUES (?) RETURNING id";
-constexpr const char* kReviveCatalog = "UPDATE catalogs SET removed = 0 WHERE id = ?";
 constexpr const char* kChooseTarget = "UPDATE catalogs SET target_space = ?2, search_space = ?2 WHERE id = ?1";
 
 constexpr const char* kFindSpace = "SELECT id FROM spaces WHERE catalog_id = ? AND name = ?";
@@ -18,18 +17,18 @@ constexpr const char* kInsertSpace = "INSERT INTO spaces (catalog_id, name) VALU
 
 constexpr const char* kFindKey =
     "SELECT k.id, k.catalog_id, k.generation, k.fence_counter, k.holder_nonce, k.reuse_floor, k.removed,"
-    " k.visible_manifest_id, k.visible_space_id "
+    " k.has_spec, k.visible_manifest_id, k.visible_space_id "
     "FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id "
     "WHERE c.name = ? AND k.spec_name = ?";
 constexpr const char* kLoadKey =
     "SELECT k.id, k.catalog_id, k.generation, k.fence_counter, k.holder_nonce, k.reuse_floor, k.removed,"
-    " k.visible_manifest_id, k.visible_space_id "
+    " k.has_spec, k.visible_manifest_id, k.visible_space_id "
     "FROM keys AS k WHERE k.id = ?";
 constexpr const char* kInsertKey = "INSERT INTO keys (catalog_id, spec_name) VALUES (?, ?) RETURNING id";
 constexpr const char* kSaveKey =
     "UPDATE keys SET generation = ?2, fence_counter = ?3, holder_nonce = ?4, reuse_floor = ?5, removed = ?6 WHERE id = ?1";
-constexpr const char* kSaveVisible =
-    "UPDATE keys SET visible_manifest_id = ?2, visible_space_id = NULLIF(?3, 0), updated_at = ?4 WHERE id = ?1";
+constexpr const char* kSaveSpec =
+    "UPDATE keys SET has_spec = ?2, visible_manifest_id = ?3, visible_space_id = NULLIF(?4, 0), updated_at = ?5 WHERE id = ?1";
 
 constexpr const char* kLoadJob = EMBEDJOBS_SELECT_JOB "WHERE j.id = ?";
 // The literal status <= 1 is what lets the partial index jobs_open be used.
@@ -38,18 +37,19 @@ constexpr const char* kInsertJob =
     "INSERT INTO jobs (key_id, catalog_id, kind, status, priority, attempts, last_error, next_run_at, worker_id, lease_expires_at,"
     " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, generation,"
     " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, progressed,"
-    " paused_since, lease_boot_id, lease_boot_time, lease_holder) "
-    "VALUES (?, ?, ?, ?, ?, 0, '', ?, '', 0, ?, ?, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, '', 0, '') RETURNING id";
+    " paused_since, records_in_flight, lease_boot_id, lease_boot_time, lease_holder) "
+    "VALUES (?, ?, ?, ?, ?, 0, '', ?, '', 0, ?, ?, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, '', 0, '') RETURNING id";
 constexpr const char* kSaveJob =
     "UPDATE jobs SET kind = ?2, status = ?3, priority = ?4, attempts = ?5, last_error = ?6, next_run_at = ?7, worker_id = ?8,"
     " lease_expires_at = ?9, updated_at = ?10, started_at = ?11, completed_at = ?12, embedded_so_far = ?13, reused_count = ?14,"
     " embedded_count = ?15, operation_count = ?16, generation = ?17, fence_counter = ?18, fence_nonce = ?19, settled = ?20, epoch = ?21,"
     " errors_in_row = ?22, crashes_in_row = ?23, hand_backs_in_row = ?24, crashes = ?25, fewest_missing = ?26, progressed = ?27,"
-    " paused_since = ?28 "
+    " paused_since = ?28, records_in_flight = ?29 "
     "WHERE id = ?1";
 constexpr const char* kSaveProgress =
     "UPDATE jobs SET updated_at = ?2, embedded_so_far = ?3, reused_count = ?4, embedded_count = ?5, operation_count = ?6,"
-    " errors_in_row = ?7, crashes_in_row = ?8, hand_backs_in_row = ?9, fewest_missing = ?10, progressed = ?11, paused_since = ?12 "
+    " errors_in_row = ?7, crashes_in_row = ?8, hand_backs_in_row = ?9, fewest_missing = ?10, progressed = ?11, paused_since = ?12,"
+    " records_in_flight = ?13 "
     "WHERE id = ?1";
 constexpr const char* kSaveLease = "UPDATE jobs SET lease_boot_id = ?2, lease_boot_time = ?3, lease_holder = ?4 WHERE id = ?1";
 
@@ -80,8 +80,9 @@ std::optional<KeyRow> read_key(Query&& row) {
                .holder_nonce = row.number(4),
                .reuse_floor = row.number(5),
                .removed = row.boolean(6)};
-  key.visible_manifest_id = row.integer(7);
-  key.visible_space_id = row.integer(8);
+  key.has_spec = row.boolean(7);
+  key.visible_manifest_id = row.integer(8);
+  key.visible_space_id = row.integer(9);
   return key;
 }
 
@@ -118,20 +119,12 @@ std::optional<CatalogRow> find_catalog(Connection& connection, std::string_view 
   if (!row.next()) {
     return std::nullopt;
   }
-  return CatalogRow{
-      .id = row.integer(0), .target_space = std::string(row.text(1)), .search_space = std::string(row.text(2)), .removed = row.boolean(3)};
+  return CatalogRow{.id = row.integer(0), .target_space = std::string(row.text(1)), .search_space = std::string(row.text(2))};
 }
 
 CatalogRow make_catalog_row(Connection& connection, std::string_view name) {
   std::optional<CatalogRow> found = find_catalog(connection, name);
-  if (!found) {
-    return CatalogRow{.id = inserted_id(connection.query(kInsertCatalog, name))};
-  }
-  if (found->removed) {
-    connection.run(kReviveCatalog, found->id);
-    found->removed = false;
-  }
-  return *std::move(found);
+  return found ? *std::move(found) : CatalogRow{.id = inserted_id(connection.query(kInsertCatalog, name))};
 }
 
 void choose_target(Connection& connection, CatalogRow& catalog, std::string_view space) {
@@ -175,8 +168,8 @@ void save_key(Connection& connection, const KeyRow& key) {
   connection.run(kSaveKey, key.id, state.generation, state.fence_counter, state.holder_nonce, state.reuse_floor, state.removed);
 }
 
-void save_visible(Connection& connection, const KeyRow& key, WallTime now) {
-  connection.run(kSaveVisible, key.id, key.visible_manifest_id, key.visible_space_id, now);
+void save_spec(Connection& connection, const KeyRow& key, WallTime now) {
+  connection.run(kSaveSpec, key.id, key.has_spec, key.visible_manifest_id, key.visible_space_id, now);
 }
 
 JobRow read_job(const Query& row) {
@@ -212,7 +205,8 @@ JobRow read_job(const Query& row) {
   job.fewest_missing = row.integer(28);
   job.progressed = row.boolean(29);
   job.paused_since = row.time(30);
-  job.key = {std::string(row.text(31)), std::string(row.text(32))};
+  job.records_in_flight = row.boolean(31);
+  job.key = {std::string(row.text(32)), std::string(row.text(33))};
   return result;
 }
 
@@ -237,12 +231,13 @@ void save_job(Connection& connection, const Job& job) {
                  job.lease_expires_at, job.updated_at, job.started_at, job.completed_at, job.embedded_so_far, job.reused_count,
                  job.embedded_count, job.operation_count, job.generation, job.fence.counter, job.fence.nonce, job.settled, job.epoch,
                  job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.crashes, job.fewest_missing, job.progressed,
-                 job.paused_since);
+                 job.paused_since, job.records_in_flight);
 }
 
 void save_progress(Connection& connection, const Job& job) {
   connection.run(kSaveProgress, job.id, job.updated_at, job.embedded_so_far, job.reused_count, job.embedded_count, job.operation_count,
-                 job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.fewest_missing, job.progressed, job.paused_since);
+                 job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.fewest_missing, job.progressed, job.paused_since,
+                 job.records_in_flight);
 }
 
 void save_lease(Connection& connection, JobId id, const LeaseStamp& stamp) {
@@ -298,7 +293,7 @@ void drop_failure(Connection& connection, std::int64_t key_id) {
   connection.run(kDropFailure, key_id);
 }
 
-void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled, const std::vector<core::InFlight>* kept,
+void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
                   WallTime now) {
   if (settled.succeeded || settled.failed) {
     Failure failure = load_failure(connection, row.key_id, row.job.key);
@@ -311,8 +306,8 @@ void note_settled(Connection& connection, const JobRow& row, const core::Settled
   }
   if (settled.fresh_budget) {
     clear_in_flight(connection, row.job.id);
-  } else if (kept != nullptr) {
-    save_in_flight(connection, row.job.id, *kept);
+  } else {
+    save_in_flight(connection, row.job.id, in_flight);
   }
 }
 

@@ -22,10 +22,9 @@ struct CatalogRow {
   std::int64_t id = 0;
   std::string target_space;
   std::string search_space;
-  bool removed = false;
 };
 std::optional<CatalogRow> find_catalog(Connection& connection, std::string_view name);
-/// Finds or makes it; one that was removed is there again.
+/// Finds or makes it.
 CatalogRow make_catalog_row(Connection& connection, std::string_view name);
 /// The first choice of a target, which is then what searches read.
 void choose_target(Connection& connection, CatalogRow& catalog, std::string_view space);
@@ -38,6 +37,7 @@ struct KeyRow {
   std::int64_t id = 0;
   std::int64_t catalog_id = 0;
   KeyState state;
+  bool has_spec = false;                 ///< There is a document, or rows, or both.
   std::int64_t visible_manifest_id = 0;  ///< 0: nothing is visible.
   std::int64_t visible_space_id = 0;
 };
@@ -45,7 +45,7 @@ std::optional<KeyRow> find_key(Connection& connection, const SpecKey& key);
 std::optional<KeyRow> load_key(Connection& connection, std::int64_t key_id);
 KeyRow make_key(Connection& connection, std::int64_t catalog_id, const SpecKey& key);
 void save_key(Connection& connection, const KeyRow& key);
-void save_visible(Connection& connection, const KeyRow& key, WallTime now);
+void save_spec(Connection& connection, const KeyRow& key, WallTime now);
 
 /// What decides that a lease has ended.
 struct LeaseStamp {
@@ -64,7 +64,8 @@ struct JobRow {
   "SELECT j.id, j.key_id, j.catalog_id, j.kind, j.status, j.priority, j.attempts, j.last_error, j.next_run_at, j.worker_id," \
   " j.lease_expires_at, j.created_at, j.updated_at, j.started_at, j.completed_at, j.embedded_so_far, j.reused_count,"        \
   " j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.settled, j.epoch, j.errors_in_row," \
-  " j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.progressed, j.paused_since, c.name, k.spec_name"   \
+  " j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.progressed, j.paused_since,"                       \
+  " j.records_in_flight, c.name, k.spec_name"                                                                                \
   " FROM jobs AS j CROSS JOIN keys AS k ON k.id = j.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
 JobRow read_job(const Query& row);
 std::optional<JobRow> load_job(Connection& connection, JobId id);
@@ -86,9 +87,8 @@ Failure load_failure(Connection& connection, std::int64_t key_id, const SpecKey&
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure);
 void drop_failure(Connection& connection, std::int64_t key_id);
 
-/// Stores what a transition said beside job and key: the unit's record of failing, and the in-flight rows (`kept`: those to store when
-/// the budget is not fresh; null: leave them).
-void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled, const std::vector<core::InFlight>* kept,
+/// Stores what a transition said beside job and key: the unit's record of failing, and the in-flight rows, which a fresh budget forgets.
+void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
                   WallTime now);
 
 }  // namespace embedjobs::sqlite

@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <tuple>
 
+#include "core/guard.hpp"
+#include "core/vectors.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 #include "sqlite/vectors.hpp"
@@ -31,7 +31,9 @@ constexpr const char* kSpaceName = "SELECT name FROM spaces WHERE id = ?";
 constexpr const char* kManifestsInSpace =
     "SELECT k.id, k.spec_name, m.id FROM keys AS k CROSS JOIN manifests AS m INDEXED BY manifests_live"
     " ON m.key_id = k.id AND m.space_id = ?2 AND m.state = 0 "
-    "WHERE k.catalog_id = ?1 AND k.spec_name > ?3 AND k.removed = 0 ORDER BY k.spec_name LIMIT ?4";
+    "CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
+    "WHERE k.catalog_id = ?1 AND k.spec_name > ?3 AND (m.id > c.stale_before OR m.id = k.visible_manifest_id) ORDER BY k.spec_name LIMIT "
+    "?4";
 
 struct Cursor {
   std::string after;
@@ -71,55 +73,6 @@ Result<Space> load_space(Connection& connection, std::int64_t space_id) {
   return row.next() ? parse_space(row.text(0)) : Result<Space>(Space{});
 }
 
-double norm_of(std::span<const float> vector) {
-  double sum = 0;
-  for (const float value : vector) {
-    sum += static_cast<double>(value) * static_cast<double>(value);
-  }
-  return std::sqrt(sum);
-}
-
-/// The best k, the worst of them on top.
-class Nearest {
- public:
-  Nearest(std::span<const float> query, std::size_t k) : query_(query), query_norm_(norm_of(query)), k_(k) {}
-
-  void offer(const SpecKey& key, const StoredRow& row) {
-    double dot = 0;
-    double square = 0;
-    for (std::size_t i = 0; i < query_.size(); ++i) {
-      const auto value = static_cast<double>(row.vector[i]);
-      dot += static_cast<double>(query_[i]) * value;
-      square += value * value;
-    }
-    const double norms = query_norm_ * std::sqrt(square);
-    const float score = norms > 0 ? static_cast<float>(std::clamp(dot / norms, -1.0, 1.0)) : 0.0F;
-    if (hits_.size() == k_ && (k_ == 0 || score < hits_.front().score)) {
-      return;
-    }
-    hits_.push_back({.key = key, .operation_id = row.operation_id, .score = score});
-    std::push_heap(hits_.begin(), hits_.end(), better);
-    if (hits_.size() > k_) {
-      std::pop_heap(hits_.begin(), hits_.end(), better);
-      hits_.pop_back();
-    }
-  }
-  std::vector<SearchHit> take() {
-    std::sort_heap(hits_.begin(), hits_.end(), better);
-    return std::move(hits_);
-  }
-
- private:
-  static bool better(const SearchHit& a, const SearchHit& b) {
-    return a.score != b.score ? a.score > b.score : std::tie(a.key, a.operation_id) < std::tie(b.key, b.operation_id);
-  }
-
-  std::span<const float> query_;
-  double query_norm_;
-  std::size_t k_;
-  std::vector<SearchHit> hits_;
-};
-
 struct SearchedSpec {
   std::int64_t key_id = 0;
   std::string spec_name;
@@ -129,7 +82,7 @@ struct SearchedSpec {
 Result<std::vector<SearchedSpec>> searched_specs(Connection& connection, std::string_view catalog_id, const std::string& space_id,
                                                  const std::string& after, std::int64_t& space) {
   const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-  if (!catalog || catalog->removed) {
+  if (!catalog) {
     return Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id));
   }
   if (catalog->search_space != space_id && !catalog->search_space.empty()) {
@@ -145,7 +98,7 @@ Result<std::vector<SearchedSpec>> searched_specs(Connection& connection, std::st
 }
 
 Status search_spec(Database& database, const SearchedSpec& spec, const SpecKey& key, std::int64_t space_id, std::size_t dimension,
-                   Nearest& nearest) {
+                   const core::Cosine& cosine, core::TopHits& best) {
   Cursor cursor;
   while (true) {
     auto rows = database.read([&](Connection& connection) -> Result<std::vector<StoredRow>> {
@@ -156,7 +109,7 @@ Status search_spec(Database& database, const SearchedSpec& spec, const SpecKey& 
       return rows.status();
     }
     for (const StoredRow& row : *rows) {
-      nearest.offer(key, row);
+      best.offer(key, row.operation_id, cosine(row.vector));
     }
     if (rows->size() < kRowsPerPiece) {
       return {};
@@ -174,7 +127,7 @@ Result<Space> SqliteCatalog::rows(const SpecKey& name, bool with_vectors, const 
   while (true) {
     auto rows = database_->read([&](Connection& connection) -> Result<std::vector<StoredRow>> {
       const std::optional<KeyRow> key = find_key(connection, name);
-      if (!key || key->state.removed) {
+      if (!key || !key->has_spec) {
         return Status(Code::kNotFound, fmt::format("{}/{}: no such spec", name.catalog_id, name.spec_name));
       }
       if (!cursor.first && key->visible_space_id != space_id) {
@@ -191,10 +144,14 @@ Result<Space> SqliteCatalog::rows(const SpecKey& name, bool with_vectors, const 
     if (!rows.ok()) {
       return rows.status();
     }
-    for (const StoredRow& row : *rows) {
-      if (!visit(row)) {
-        return space;
-      }
+    auto visited = core::guarded("the visitor of rows", [&]() -> Result<bool> {
+      return std::all_of(rows->begin(), rows->end(), [&](const StoredRow& row) { return visit(row); });
+    });
+    if (!visited.ok()) {
+      return visited.status();
+    }
+    if (!*visited) {
+      return space;
     }
     if (rows->size() < kRowsPerPiece) {
       return cursor.first && rows->empty() ? Space{} : space;
@@ -205,10 +162,14 @@ Result<Space> SqliteCatalog::rows(const SpecKey& name, bool with_vectors, const 
 
 Result<std::vector<SearchHit>> SqliteCatalog::search(std::string_view catalog_id, const Space& space, std::span<const float> query,
                                                      std::size_t k) {
-  if (query.size() != space.dimension) {
-    return {Code::kInvalidArgument, fmt::format("the query has {} floats, its space {}", query.size(), space.dimension)};
+  if (Status status = validate(space); !status.ok()) {
+    return status;
   }
-  Nearest nearest(query, k);
+  if (Status status = core::check_vector(query, space.dimension); !status.ok()) {
+    return status.with_context("query");
+  }
+  const core::Cosine cosine(query);
+  core::TopHits best(k);
   std::string after;
   while (true) {
     std::int64_t space_id = 0;
@@ -220,12 +181,12 @@ Result<std::vector<SearchHit>> SqliteCatalog::search(std::string_view catalog_id
     }
     for (const SearchedSpec& spec : *specs) {
       const SpecKey key{std::string(catalog_id), spec.spec_name};
-      if (Status status = search_spec(*database_, spec, key, space_id, space.dimension, nearest); !status.ok()) {
+      if (Status status = search_spec(*database_, spec, key, space_id, space.dimension, cosine, best); !status.ok()) {
         return status;
       }
     }
     if (specs->size() < kRowsPerPiece) {
-      return nearest.take();
+      return best.take();
     }
     after = specs->back().spec_name;
   }

@@ -1,8 +1,10 @@
 // A job's life between its claim and its end.
 #include <fmt/format.h>
 
+#include "core/checks.hpp"
 #include "sqlite/backend.hpp"
 #include "sqlite/enqueue.hpp"
+#include "sqlite/spec.hpp"
 #include "sqlite/sqlite_store.hpp"
 
 namespace embedjobs::sqlite {
@@ -11,7 +13,8 @@ namespace {
 // The job's fence is the key's current one as long as the job runs: whatever voids it (removal, expiry, a switch) ends the running too.
 constexpr const char* kRenew =
     "UPDATE jobs SET lease_boot_id = ?4, lease_boot_time = ?5, lease_expires_at = ?6 "
-    "WHERE id = ?1 AND status = 1 AND fence_counter = ?2 AND fence_nonce = ?3";
+    "WHERE id = ?1 AND status = 1 AND fence_counter = ?2 AND fence_nonce = ?3"
+    " AND key_id = (SELECT k.id FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id WHERE c.name = ?7 AND k.spec_name = ?8)";
 
 struct Held {
   KeyRow key;
@@ -26,15 +29,15 @@ Status lease_lost(const LeaseRef& lease) {
 std::optional<Held> load_held(Connection& connection, const LeaseRef& lease) {
   std::optional<JobRow> row = load_job(connection, lease.job_id);
   std::optional<KeyRow> key = row ? load_key(connection, row->key_id) : std::nullopt;
-  const bool current =
-      key && row->job.status == JobStatus::kRunning && row->job.fence == lease.fence && core::is_current(key->state, lease.fence);
+  const bool current = key && row->job.key == lease.key && row->job.status == JobStatus::kRunning && row->job.fence == lease.fence &&
+                       core::is_current(key->state, lease.fence);
   return current ? std::optional(Held{*key, *std::move(row)}) : std::nullopt;
 }
 
 /// The same call sent again, after its answer was lost: the status that the job has now.
 Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) {
   const std::optional<JobRow> row = load_job(connection, lease.job_id);
-  if (row && lease.fence.nonce != 0 && row->job.fence == lease.fence && row->job.settled) {
+  if (row && row->job.key == lease.key && lease.fence.nonce != 0 && row->job.fence == lease.fence && row->job.settled) {
     return row->job.status;
   }
   return lease_lost(lease);
@@ -47,7 +50,7 @@ std::shared_ptr<Store> make_store(std::shared_ptr<Database> database) {
 }
 
 Result<EnqueueResult> SqliteStore::enqueue(const SpecKey& key, JobKind kind) {
-  if (Status status = validate(key); !status.ok()) {
+  if (Status status = core::check_enqueue(key, kind); !status.ok()) {
     return status;
   }
   auto answer = database_->write([&](Connection& connection) -> Result<EnqueueResult> {
@@ -62,7 +65,7 @@ Result<EnqueueResult> SqliteStore::enqueue(const SpecKey& key, JobKind kind) {
     return enqueue_generation(connection, row, key, kind, now());
   });
   if (answer.ok()) {
-    database_->wake().notify();
+    database_->wake().fire();
   }
   return answer;
 }
@@ -77,12 +80,16 @@ Status SqliteStore::remove_key(const SpecKey& key) {
       return {Code::kNotFound, fmt::format("{}/{}: no such spec", key.catalog_id, key.spec_name)};
     }
     cancel_key(connection, *row, now());
+    // Where the host keeps the document, nothing else will ever clear the rows.
+    if (row->has_spec && !has_document(connection, *row)) {
+      drop_spec(connection, *row, now());
+    }
     return {};
   });
 }
 
 Result<std::vector<bool>> SqliteStore::renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) {
-  const Duration duration = lease_duration > Duration(0) ? lease_duration : rules().lease_duration;
+  const Duration duration = lease_duration > Duration(0) ? std::min(lease_duration, core::kMaxLease) : rules().lease_duration;
   return database_->write_renewal(time_limit, [&](Connection& connection) -> Result<std::vector<bool>> {
     const std::string boot_id = database_->clock().boot_id();
     const Duration ends = database_->clock().boot_time() + duration;
@@ -90,7 +97,8 @@ Result<std::vector<bool>> SqliteStore::renew(std::span<const LeaseRef> leases, D
     std::vector<bool> renewed;
     renewed.reserve(leases.size());
     for (const LeaseRef& lease : leases) {
-      renewed.push_back(connection.run(kRenew, lease.job_id, lease.fence.counter, lease.fence.nonce, boot_id, ends, ends_at) == 1);
+      renewed.push_back(connection.run(kRenew, lease.job_id, lease.fence.counter, lease.fence.nonce, boot_id, ends, ends_at,
+                                       lease.key.catalog_id, lease.key.spec_name) == 1);
     }
     return renewed;
   });
@@ -124,7 +132,7 @@ Status SqliteStore::record_in_flight(const LeaseRef& lease, std::span<const Text
 }
 
 Result<JobStatus> SqliteStore::settle(const LeaseRef& lease, const Outcome& outcome) {
-  return database_->write([&](Connection& connection) -> Result<JobStatus> {
+  auto answer = database_->write([&](Connection& connection) -> Result<JobStatus> {
     std::optional<Held> held = load_held(connection, lease);
     if (!held) {
       return settled_before(connection, lease);
@@ -133,9 +141,15 @@ Result<JobStatus> SqliteStore::settle(const LeaseRef& lease, const Outcome& outc
     const core::Settled settled = core::settle(job, held->key.state, outcome, rules(), now());
     save_key(connection, held->key);
     save_job(connection, job);
-    note_settled(connection, held->row, settled, nullptr, now());
+    std::vector<core::InFlight> in_flight = load_in_flight(connection, job.id);
+    core::land_in_flight(in_flight);
+    note_settled(connection, held->row, settled, in_flight, now());
     return job.status;
   });
+  if (answer.ok() && *answer == JobStatus::kPending) {
+    database_->wake().fire();
+  }
+  return answer;
 }
 
 }  // namespace embedjobs::sqlite

@@ -16,8 +16,9 @@ constexpr const char* kSaveCursor = "UPDATE meta SET value = ? WHERE name = 'swe
 
 // Beside what is replaced already: a manifest that is neither visible nor in a space that the catalog uses, and one whose builder is gone.
 constexpr const char* kManifestsAfter =
-    "SELECT m.id, m.state = 2 OR k.removed"
-    " OR (m.state = 0 AND m.id <> k.visible_manifest_id AND s.name NOT IN (c.target_space, c.search_space))"
+    "SELECT m.id, m.state = 2"
+    " OR (m.state = 0 AND m.id <> k.visible_manifest_id"
+    "  AND (m.id <= c.stale_before OR s.name NOT IN (c.target_space, c.search_space)))"
     " OR (m.state = 1 AND (m.fence_counter <> k.fence_counter OR m.fence_nonce <> k.holder_nonce)) "
     "FROM manifests AS m CROSS JOIN keys AS k ON k.id = m.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id"
     " CROSS JOIN spaces AS s ON s.id = m.space_id "
@@ -161,7 +162,7 @@ class Sweeper {
 
   void look_at(const UnusedVector& vector) {
     const bool marked = vector.since != WallTime{};
-    const WallTime since = marked ? vector.since : now_;
+    const WallTime since = marked ? std::min(vector.since, now_) : now_;  // a clock that was set back
     if (vector.referenced) {
       if (marked) {
         connection_.run(kMarkVector, vector.space_id, vector.hash, 0);
@@ -169,7 +170,7 @@ class Sweeper {
     } else if (now_ - since >= grace_) {
       connection_.run(kDeleteVector, vector.space_id, vector.hash);
       connection_.run(kDeleteData, vector.data_id);
-    } else if (!marked) {
+    } else if (since != vector.since) {
       connection_.run(kMarkVector, vector.space_id, vector.hash, now_);
     }
   }

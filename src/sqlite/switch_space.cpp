@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "sqlite/enqueue.hpp"
-#include "sqlite/manifest.hpp"
+#include "sqlite/spec.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
 namespace embedjobs::sqlite {
@@ -16,7 +16,10 @@ constexpr std::size_t kSpecsPerTransaction = 100;
 
 constexpr const char* kSetTarget = "UPDATE catalogs SET target_space = ? WHERE id = ?";
 constexpr const char* kKeysAfter =
-    "SELECT id, spec_name FROM keys WHERE catalog_id = ? AND spec_name > ? AND removed = 0 ORDER BY spec_name LIMIT ?";
+    "SELECT k.id, k.spec_name FROM keys AS k WHERE k.catalog_id = ?1 AND k.spec_name > ?2 AND k.removed = 0"
+    " AND (k.has_spec OR EXISTS (SELECT 1 FROM jobs AS j INDEXED BY jobs_open WHERE j.catalog_id = ?1 AND j.key_id = k.id AND j.status <= "
+    "1))"
+    " ORDER BY k.spec_name LIMIT ?3";
 
 struct Piece {
   std::string after;  ///< The last spec that was enqueued.
@@ -24,7 +27,7 @@ struct Piece {
 };
 
 Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string_view catalog_name, const std::string& after,
-                    const StoreOptions& rules, WallTime now) {
+                    WallTime now) {
   std::vector<std::pair<std::int64_t, std::string>> keys;
   {
     Query row = connection.query(kKeysAfter, catalog_id, after, kSpecsPerTransaction);
@@ -34,7 +37,7 @@ Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string
   }
   for (const auto& [id, name] : keys) {
     if (std::optional<KeyRow> key = load_key(connection, id)) {
-      enqueue_and_revoke(connection, *key, {std::string(catalog_name), name}, rules, now);
+      enqueue_for_switch(connection, *key, {std::string(catalog_name), name}, now);
     }
   }
   return {.after = keys.empty() ? after : keys.back().second, .count = keys.size()};
@@ -52,7 +55,7 @@ Result<std::size_t> SqliteCatalog::switch_space(std::string_view catalog_id, con
   for (bool first = true, more = true; more; first = false) {
     auto piece = database_->write([&](Connection& connection) -> Result<Piece> {
       const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-      if (!catalog || catalog->removed) {
+      if (!catalog) {
         return Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id));
       }
       if (first && catalog->target_space == target_id) {
@@ -65,7 +68,7 @@ Result<std::size_t> SqliteCatalog::switch_space(std::string_view catalog_id, con
         connection.run(kSetTarget, target_id, catalog->id);
         follow_target(connection, catalog->id);
       }
-      return enqueue_piece(connection, catalog->id, catalog_id, after, database_->options().store, now());
+      return enqueue_piece(connection, catalog->id, catalog_id, after, now());
     });
     if (!piece.ok()) {
       return piece.status();
@@ -75,7 +78,7 @@ Result<std::size_t> SqliteCatalog::switch_space(std::string_view catalog_id, con
     more = piece->count == kSpecsPerTransaction;
   }
   if (enqueued > 0) {
-    database_->wake().notify();
+    database_->wake().fire();
   }
   return enqueued;
 }

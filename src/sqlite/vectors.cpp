@@ -5,7 +5,9 @@
 #include <cstring>
 #include <numeric>
 
-#include "sqlite/records.hpp"
+#include "core/checks.hpp"
+#include "core/reuse.hpp"
+#include "sqlite/manifest.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
 namespace embedjobs::sqlite {
@@ -24,9 +26,8 @@ constexpr const char* kUpdateData = "UPDATE vector_data SET vector = ?2 WHERE id
 constexpr const char* kMarkReferenced =
     "UPDATE vectors SET unreferenced_since = 0 WHERE space_id = ? AND text_hash = ? AND unreferenced_since <> 0";
 
-/// A vector of a cut text may not be reused where more of the text would be embedded.
-bool cap_allows(std::size_t embedded_bytes, std::size_t stored_cap, std::size_t cap) {
-  return embedded_bytes == 0 || (cap == 0 ? stored_cap == 0 : stored_cap >= cap);
+core::VectorMark mark_of(const Query& row) {
+  return {.epoch = row.number(0), .embedded_bytes = row.number(1), .input_cap = row.number(2)};
 }
 
 void swap_bytes(std::span<std::uint8_t> bytes) {
@@ -61,11 +62,11 @@ bool from_stored(std::span<const std::uint8_t> blob, std::size_t dimension, std:
 }
 
 VectorProbe::VectorProbe(Connection& connection, std::int64_t space_id, const PassContext& context)
-    : query_(connection.query(kProbe)), space_id_(space_id), reuse_floor_(context.reuse_floor), input_cap_(context.input_cap) {}
+    : query_(connection.query(kProbe)), space_id_(space_id), context_(context) {}
 
 bool VectorProbe::reusable(const TextHash& hash) {
   query_.again(space_id_, hash);
-  return query_.next() && query_.number(0) >= reuse_floor_ && cap_allows(query_.number(1), query_.number(2), input_cap_);
+  return query_.next() && core::may_reuse(mark_of(query_), context_);
 }
 
 VectorWriter::VectorWriter(Connection& connection, std::int64_t space_id, const PassContext& context)
@@ -86,16 +87,19 @@ void VectorWriter::put(const VectorRow& row) {
 
 void VectorWriter::replace(const VectorRow& row) {
   std::int64_t data_id = 0;
+  bool stays = false;
   {
     Query stored = connection_.query(kLoadAddress, space_id_, row.text_hash);
     if (!stored.next()) {
       return;
     }
     // A later epoch stays, unless this pass could not use it: it would embed the text again and again.
-    if (stored.number(0) > context_.epoch && cap_allows(stored.number(1), stored.number(2), context_.input_cap)) {
-      return;
-    }
+    stays = stored.number(0) > context_.epoch && core::may_reuse(mark_of(stored), context_);
     data_id = stored.integer(3);
+  }
+  if (stays) {
+    mark_referenced(connection_, space_id_, row.text_hash);
+    return;
   }
   std::vector<float> buffer;
   connection_.run(kUpdateAddress, space_id_, row.text_hash, context_.epoch, row.embedded_bytes, row.input_cap);
@@ -107,19 +111,22 @@ void mark_referenced(Connection& connection, std::int64_t space_id, const TextHa
 }
 
 Result<std::vector<bool>> SqliteCatalog::list_existing(const PassContext& context, const Manifest& wanted) {
+  if (Status status = core::check_pass(context); !status.ok()) {
+    return status;
+  }
   std::vector<bool> existing(wanted.size(), false);
   std::vector<std::uint32_t> order(wanted.size());
   std::iota(order.begin(), order.end(), 0U);
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return wanted.text_hash(a) < wanted.text_hash(b); });
-  for (std::size_t begin = 0; begin < order.size(); begin += kReadPieceRows) {
+  std::size_t begin = 0;
+  do {
     const std::size_t end = std::min(order.size(), begin + kReadPieceRows);
     Status status = database_->read([&](Connection& connection) -> Status {
-      const std::optional<CatalogRow> catalog = find_catalog(connection, context.key.catalog_id);
-      const std::int64_t space_id = catalog ? find_space(connection, catalog->id, context.space.id()) : 0;
-      if (space_id == 0) {
-        return {};
+      auto key = fenced_key(connection, context);
+      if (!key.ok()) {
+        return key.status();
       }
-      VectorProbe probe(connection, space_id, context);
+      VectorProbe probe(connection, find_space(connection, key->catalog_id, context.space.id()), context);
       for (std::size_t i = begin; i < end; ++i) {
         existing[order[i]] = probe.reusable(wanted.text_hash(order[i]));
       }
@@ -128,7 +135,8 @@ Result<std::vector<bool>> SqliteCatalog::list_existing(const PassContext& contex
     if (!status.ok()) {
       return status;
     }
-  }
+    begin = end;
+  } while (begin < order.size());
   return existing;
 }
 

@@ -18,8 +18,7 @@ class VectorProbe {
  private:
   Query query_;
   std::int64_t space_id_;
-  std::uint64_t reuse_floor_;
-  std::size_t input_cap_;
+  const PassContext& context_;
 };
 
 /// Writes the vectors of chunks.

@@ -12,7 +12,9 @@ std::string vector_key(std::string_view catalog_id, const Space& space, const Te
   return fmt::format("{} {} {}", catalog_id, space.id(), to_hex(hash));
 }
 
-std::string show(const Fence& fence) { return fmt::format("{}:{:x}", fence.counter, fence.nonce); }
+std::string show(const Fence& fence) {
+  return fmt::format("{}:{:x}", fence.counter, fence.nonce);
+}
 
 bool ambiguous(const Status& status) {
   return !status.ok() && status.code() != Code::kLeaseLost && status.code() != Code::kNotFound && status.code() != Code::kIncomplete;
@@ -31,8 +33,8 @@ bool Checker::holds(const SpecKey& key, JobId id, const Fence& fence) const {
 
 void Checker::claimed(const Lease& lease, const std::string& worker) {
   const SpecKey& key = lease.job.key;
-  world_.trace(fmt::format("  {} leased {}/{} fence {} generation {} attempt {}", worker, key.catalog_id, key.spec_name, show(lease.job.fence),
-                           lease.job.generation, lease.job.attempts));
+  world_.trace(fmt::format("  {} leased {}/{} fence {} generation {} attempt {}", worker, key.catalog_id, key.spec_name,
+                           show(lease.job.fence), lease.job.generation, lease.job.attempts));
   if (lease.job.fence == last_fence_[key]) {
     return;  // the same claim, sent again
   }
@@ -97,8 +99,7 @@ bool Checker::took_effect(const PassContext& context, std::span<const VectorRow>
 }
 
 void Checker::listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer) {
-  const std::uint64_t pass = context.fence.nonce ^ std::hash<std::string>()(context.key.spec_name);
-  listings_[pass] = {context.key, world_.elapsed(), workers_[context.fence.nonce]};
+  listings_[{context.key, context.fence.nonce}] = {world_.elapsed(), workers_[context.fence.nonce]};
   for (std::size_t i = 0; i < answer.size() && context.reuse_floor == 0; ++i) {
     const bool stored = stored_at_.contains(vector_key(context.key.catalog_id, context.space, wanted.text_hash(i)));
     if (stored && !answer[i]) {
@@ -118,7 +119,7 @@ void Checker::sent(std::string_view text, const Space& space) {
     return;
   }
   for (const auto& [pass, listing] : listings_) {
-    if (listing.key.catalog_id == catalog_id && listing.since <= stored->second) {
+    if (pass.first.catalog_id == catalog_id && listing.since <= stored->second) {
       return;
     }
   }
@@ -141,7 +142,7 @@ void Checker::finalized(const PassContext& context, const Manifest& manifest) {
 
 void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
   lease_until_.erase(lease.key);
-  listings_.erase(lease.fence.nonce ^ std::hash<std::string>()(lease.key.spec_name));
+  listings_.erase({lease.key, lease.fence.nonce});
   world_.trace(fmt::format("  settled {}/{} as {}: {}", lease.key.catalog_id, lease.key.spec_name, to_string(status), outcome.error));
   if (status == JobStatus::kPending || status == JobStatus::kRunning) {
     return;

@@ -43,6 +43,11 @@ class Checker {
   void removed(const SpecKey& key);
   void put(const SpecKey& key) { removed_.erase(key); }
   void manual_retry(const SpecKey& key) { retried_.insert(key.catalog_id); }
+  /// Somebody's lease of the key has not ended.
+  [[nodiscard]] bool leased(const SpecKey& key) const {
+    const auto until = lease_until_.find(key);
+    return until != lease_until_.end() && until->second.first > world_.elapsed();
+  }
   [[nodiscard]] bool is_stored(const std::string& catalog_id, const Space& space, const TextHash& hash) const;
   void sent(std::string_view text, const Space& space);
 
@@ -61,15 +66,15 @@ class Checker {
   std::map<SpecKey, Fence> last_fence_;
   std::map<SpecKey, std::pair<Duration, std::string>> lease_until_;  // and the worker
   std::set<SpecKey> removed_;
-  std::set<std::string> retried_;  // catalogs in which vectors may be computed again
-  std::map<std::string, Duration> stored_at_;         // catalog, space, text hash -> when
+  std::set<std::string> retried_;              // catalogs in which vectors may be computed again
+  std::map<std::string, Duration> stored_at_;  // catalog, space, text hash -> when
   struct Listing {
-    SpecKey key;
     Duration since{0};
     std::string worker;
   };
-  std::map<std::uint64_t, Listing> listings_;         // by nonce: passes that may still act on what they listed, stale ones too
-  std::map<std::uint64_t, std::string> workers_;      // by nonce
+  std::map<std::pair<SpecKey, std::uint64_t>, Listing>
+      listings_;                                  // by key and nonce: passes that may still act on what they listed, stale ones too
+  std::map<std::uint64_t, std::string> workers_;  // by nonce
 };
 
 /// The store as a process sees it.

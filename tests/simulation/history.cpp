@@ -82,7 +82,11 @@ class History {
                    .crash_after = trouble / 10,
                    .slow = world_.chance(0.5) ? 0.03 : 0.0,
                    .slow_by = 3 * lease_};
-    provider_.odds = {.error = trouble, .pause = trouble / 2, .timeout = trouble, .wrong_count = trouble / 4, .bad_vector = trouble / 2,
+    provider_.odds = {.error = trouble,
+                      .pause = trouble / 2,
+                      .timeout = trouble,
+                      .wrong_count = trouble / 4,
+                      .bad_vector = trouble / 2,
                       .too_large = trouble};
     const std::size_t catalogs = 1 + world_.below(2);
     const std::size_t specs = 1 + world_.below(3);
@@ -103,14 +107,16 @@ class History {
     process->runtime = std::make_shared<ProcessRuntime>(world_, name);
     process->backend = shared_;
     Process* raw = process.get();
-    auto store = std::make_shared<CheckedStore>(process->backend.store, checker_, [raw](std::function<void()> wake) { raw->wake = std::move(wake); });
+    auto store = std::make_shared<CheckedStore>(process->backend.store, checker_,
+                                                [raw](std::function<void()> wake) { raw->wake = std::move(wake); });
     auto persister = std::make_shared<CheckedPersister>(process->backend.catalog, checker_);
     auto splitter = std::make_shared<LineSplitter>();
-    WorkerParts parts{.store = store,
-                      .resolver = process->backend.catalog,
-                      .persister = persister,
-                      .splitter = splitter,
-                      .embedder = std::make_shared<SimEmbedder>(provider_, space_, process->runtime, static_cast<std::size_t>(concurrency_))};
+    WorkerParts parts{
+        .store = store,
+        .resolver = process->backend.catalog,
+        .persister = persister,
+        .splitter = splitter,
+        .embedder = std::make_shared<SimEmbedder>(provider_, space_, process->runtime, static_cast<std::size_t>(concurrency_))};
     process->worker = std::make_unique<Worker>(*process->runtime, parts,
                                                WorkerOptions{.workers = slots_,
                                                              .batch_size = batch_size_,
@@ -119,16 +125,15 @@ class History {
                                                              .safety_bound = minutes(10),
                                                              .fallback_poll = seconds(1),
                                                              .worker_id = name});
-    process->maintenance = std::make_unique<Maintenance>(*process->runtime,
-                                                         MaintenanceParts{.store = store,
-                                                                          .resolver = process->backend.catalog,
-                                                                          .persister = persister,
-                                                                          .catalog = process->backend.catalog,
-                                                                          .space_id = space_.id(),
-                                                                          .splitter_version = splitter->version()},
-                                                         MaintenanceOptions{.reaper_interval = seconds(1),
-                                                                            .reconciler_interval = seconds(20),
-                                                                            .retention_interval = minutes(1)});
+    process->maintenance = std::make_unique<Maintenance>(
+        *process->runtime,
+        MaintenanceParts{.store = store,
+                         .resolver = process->backend.catalog,
+                         .persister = persister,
+                         .catalog = process->backend.catalog,
+                         .space_id = space_.id(),
+                         .splitter_version = splitter->version()},
+        MaintenanceOptions{.reaper_interval = seconds(1), .reconciler_interval = seconds(20), .retention_interval = minutes(1)});
     world_.trace(fmt::format("{} starts in space {}", name, space_.id()));
     process->runtime->on_crash = [this, index] { bury(index); };
     process->worker->start();
@@ -163,8 +168,8 @@ class History {
   void check_handed_back(const std::string& worker) {
     const auto running = shared_.store->list({.status = JobStatus::kRunning, .limit = 1000});
     for (const Job& job : *running) {
-      // With faults about, the last try of a hand-back may have gone wrong; then the lease ends by itself.
-      if (job.worker_id == worker && calm_) {
+      // With faults about the last try of a hand-back may have gone wrong, or the lease ended while the process was frozen.
+      if (job.worker_id == worker && calm_ && checker_.leased(job.key)) {
         world_.violation("9 (stop): a stopped worker kept " + job.key.spec_name);
       }
     }
@@ -211,15 +216,23 @@ class History {
     const std::size_t index = world_.below(processes_.size());
     const bool has_process = processes_[index] && processes_[index]->runtime->alive();
     switch (world_.below(20)) {
-      case 0: case 1: case 2: case 3: case 4: case 5: put(key); break;
-      case 6: case 7: case 8: {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+      case 5: put(key); break;
+      case 6:
+      case 7:
+      case 8: {
         world_.trace(fmt::format("host enqueues {}/{}", key.catalog_id, key.spec_name));
         if (documents_.contains(key)) {
           (void)shared_.store->enqueue(key, JobKind::kSpecWrite);
         }
         break;
       }
-      case 9: case 10: {
+      case 9:
+      case 10: {
         if (documents_.contains(key)) {
           world_.trace(fmt::format("host retries {}/{}", key.catalog_id, key.spec_name));
           checker_.manual_retry(key);
@@ -229,13 +242,15 @@ class History {
       }
       case 11: remove(key); break;
       case 12: switch_space(key.catalog_id); break;
-      case 13: case 14: {
+      case 13:
+      case 14: {
         if (has_process) {
           processes_[index]->runtime->crash("kill -9");
         }
         break;
       }
-      case 15: case 16: {
+      case 15:
+      case 16: {
         if (has_process) {
           const Duration time = world_.between(milliseconds(10), 3 * lease_);
           world_.trace(fmt::format("{} is frozen for {} ms", processes_[index]->runtime->name(), time.count() / 1'000'000));
@@ -243,7 +258,8 @@ class History {
         }
         break;
       }
-      case 17: case 18: {
+      case 17:
+      case 18: {
         if (has_process && !processes_[index]->stopping) {
           stop_process(index);
         }
@@ -343,8 +359,8 @@ class History {
       const auto rows = checker_.rows(key);
       if (!is_bad(content)) {
         if (rows != wanted || status != "succeeded") {
-          world_.violation(fmt::format("9 (liveness): {}/{} is {} with {} of {} rows after hours of calm: {}", key.catalog_id, key.spec_name,
-                                       status, rows.size(), wanted.size(), job ? job->last_error : ""));
+          world_.violation(fmt::format("9 (liveness): {}/{} is {} with {} of {} rows after hours of calm: {}", key.catalog_id,
+                                       key.spec_name, status, rows.size(), wanted.size(), job ? job->last_error : ""));
         }
         continue;
       }
@@ -387,6 +403,8 @@ class History {
 
 }  // namespace
 
-HistoryResult run_history(const HistoryOptions& options) { return History(options).run(); }
+HistoryResult run_history(const HistoryOptions& options) {
+  return History(options).run();
+}
 
 }  // namespace embedjobs::sim

@@ -66,21 +66,23 @@ Arguments parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
-  const std::string folder =
-      std::filesystem::temp_directory_path() / fmt::format("embedjobs-simulation-{}", std::chrono::steady_clock::now().time_since_epoch().count());
+  const std::string folder = std::filesystem::temp_directory_path() /
+                             fmt::format("embedjobs-simulation-{}", std::chrono::steady_clock::now().time_since_epoch().count());
   std::filesystem::create_directories(folder);
   double simulated = 0;
   std::uint64_t texts = 0;
   std::uint64_t failed = 0;
   const std::uint64_t end = arguments.first + arguments.seeds;
   for (std::uint64_t seed = arguments.first; seed < end; ++seed) {
-    const embedjobs::sim::HistoryOptions options{.seed = seed, .sqlite = arguments.sqlite, .print_trace = arguments.trace, .folder = folder};
+    const embedjobs::sim::HistoryOptions options{
+        .seed = seed, .sqlite = arguments.sqlite, .print_trace = arguments.trace, .folder = folder};
     const auto result = embedjobs::sim::run_history(options);
     simulated += result.simulated_seconds;
     texts += result.texts_sent;
     bool repeatable = true;
     if (seed % 50 == 0) {
-      repeatable = embedjobs::sim::run_history({.seed = seed, .sqlite = arguments.sqlite, .folder = folder}).trace_hash == result.trace_hash;
+      repeatable =
+          embedjobs::sim::run_history({.seed = seed, .sqlite = arguments.sqlite, .folder = folder}).trace_hash == result.trace_hash;
     }
     if (!result.violations.empty() || !repeatable) {
       ++failed;
@@ -92,7 +94,7 @@ int main(int argc, char** argv) {
     }
   }
   std::filesystem::remove_all(folder);
-  fmt::print("{} histories on {}, {:.1f} simulated hours, {} texts sent, {} failed\n", arguments.seeds, arguments.sqlite ? "sqlite" : "memory",
-             simulated / 3600, texts, failed);
+  fmt::print("{} histories on {}, {:.1f} simulated hours, {} texts sent, {} failed\n", arguments.seeds,
+             arguments.sqlite ? "sqlite" : "memory", simulated / 3600, texts, failed);
   return (failed != 0) == arguments.expect_violation ? 0 : 1;
 }

@@ -97,7 +97,9 @@ void ProcessRuntime::answer(const std::shared_ptr<Task>& task, Status fault) {
   later(delay, [task, fault = std::move(fault)] { task->finish(fault); });
 }
 
-void ProcessRuntime::post(std::function<void()> callback) { later(microseconds(1), std::move(callback)); }
+void ProcessRuntime::post(std::function<void()> callback) {
+  later(microseconds(1), std::move(callback));
+}
 
 TimerId ProcessRuntime::set_timer(MonoTime when, std::function<void()> callback) {
   const TimerId id = ++last_timer_;

@@ -11,7 +11,7 @@ CREATE TABLE catalogs (
   name         TEXT NOT NULL UNIQUE,
   target_space TEXT NOT NULL DEFAULT '',  -- what passes write; '': not chosen yet
   search_space TEXT NOT NULL DEFAULT '',  -- what searches read
-  removed      INTEGER NOT NULL DEFAULT 0
+  stale_before INTEGER NOT NULL DEFAULT 0  -- manifests up to this id that are not visible are of a space that searches left: not used again
 ) STRICT;
 
 CREATE TABLE spaces (
@@ -31,6 +31,7 @@ CREATE TABLE keys (
   holder_nonce        INTEGER NOT NULL DEFAULT 0,
   reuse_floor         INTEGER NOT NULL DEFAULT 0,
   removed             INTEGER NOT NULL DEFAULT 0,
+  has_spec            INTEGER NOT NULL DEFAULT 0,  -- there is a document, or rows, or both
   visible_manifest_id INTEGER NOT NULL DEFAULT 0,  -- 0: nothing is visible
   visible_space_id    INTEGER REFERENCES spaces (id),
   operation_count     INTEGER NOT NULL DEFAULT 0,
@@ -78,6 +79,7 @@ CREATE TABLE jobs (
   fewest_missing    INTEGER NOT NULL,
   progressed        INTEGER NOT NULL,
   paused_since      INTEGER NOT NULL,
+  records_in_flight INTEGER NOT NULL,
   lease_boot_id     TEXT NOT NULL,     -- decides expiry, with the next two
   lease_boot_time   INTEGER NOT NULL,  -- CLOCK_BOOTTIME at which the lease ends
   lease_holder      TEXT NOT NULL      -- identity of the process that holds it
@@ -153,7 +155,6 @@ CREATE TABLE manifests (
   space_id         INTEGER NOT NULL REFERENCES spaces (id),
   state            INTEGER NOT NULL,            -- 0 live, 1 being built, 2 replaced: the sweep deletes it
   complete         INTEGER NOT NULL DEFAULT 0,  -- it was finalized
-  extended         INTEGER NOT NULL DEFAULT 0,  -- rows came to it since then
   row_count        INTEGER NOT NULL DEFAULT 0,
   content_version  TEXT NOT NULL DEFAULT '',
   splitter_version TEXT NOT NULL DEFAULT '',
