@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by quickstart.sh, test.sh and .ci/run: installs Debian packages that are missing, and says so.
 
 # What building the library and the command takes, as Debian calls it, and for other systems.

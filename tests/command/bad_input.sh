@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Whatever a user names as a document or a database: one clear line, an exit code, and nothing that was stored is harmed.
 . "$(dirname "$0")/lib.sh"
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # From a document to answers; what is stored already is not embedded again.
 . "$(dirname "$0")/lib.sh"
 export EMBEDJOBS_EMBEDDER="hashing?log=$work/log"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the end-to-end tests of the command. Each runs in a folder of its own and ends at the first check that fails.
 set -euo pipefail
 EMBEDJOBS=${EMBEDJOBS:?path of the command}
@@ -56,7 +57,7 @@ document() {
   awk -v n="$1" -v prefix="$2" 'BEGIN {
     printf "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"t\",\"version\":\"1\"},\"paths\":{"
     for (i = 1; i <= n; ++i)
-      printf "%s\"/%s/%d\":{\"get\":{\"operationId\":\"%s%d\",\"summary\":\"Show %s number %d\"}}", i > 1 ? "," : "", prefix, i, prefix, i, prefix, i
+      printf "%s\"/%s/%d\":{\"get\":{\"operationId\":\"%s%d\",\"summary\":\"Show %s number %d\"}}", (i > 1 ? "," : ""), prefix, i, prefix, i, prefix, i
     print "}}"
   }'
 }

@@ -1,5 +1,7 @@
+#!/usr/bin/env bash
 # What happens while a job runs: an edit, a removal, a manual retry, signals, a lease that is much shorter than the pass.
 . "$(dirname "$0")/lib.sh"
+export EMBEDJOBS_EMBEDDER=hashing:16
 slow="hashing:16?delay=100ms&log=$work/log"
 
 # start_slow ARGUMENTS...: a worker in the background that has made its first call.

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # The operations of the worked examples, hash for hash, and text that tries to command a terminal.
 . "$(dirname "$0")/lib.sh"
 

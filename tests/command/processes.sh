@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Three processes work on one file with 20 specs: no text is embedded twice, and all of it once.
 . "$(dirname "$0")/lib.sh"
 export EMBEDJOBS_EMBEDDER="hashing:16?delay=5ms&log=$work/log"

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # A database that can't be written, and a disk that is full; work goes on once there is room.
 . "$(dirname "$0")/lib.sh"
 document 5 first > first.json

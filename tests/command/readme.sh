@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # The example of README.md is examples/readme_example.cpp, word for word, and does what it says.
 . "$(dirname "$0")/lib.sh"
 sed -n '/^```cpp$/,/^```$/p' "$SOURCE_DIR/README.md" | sed '1d;$d' > example.cpp

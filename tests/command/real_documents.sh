@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # The next version of a real document embeds only the texts that have no vector yet; renaming every id embeds nothing.
 . "$(dirname "$0")/lib.sh"
 need_specs

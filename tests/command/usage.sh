@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Exit codes, help, environment, and errors that say what to do.
 . "$(dirname "$0")/lib.sh"
 
