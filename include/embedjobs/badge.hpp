@@ -42,10 +42,12 @@ struct CatalogHealth {
   std::string degraded_reason;  ///< One line; empty when not degraded.
 };
 
+/// The one line above a list of specs.
 struct Banner {
   std::string text;
   Tone tone = Tone::kGreen;
 };
+/// Zero parts are left out; red when a spec failed, amber when one is not indexed yet.
 Banner make_banner(const CatalogHealth& health);
 
 }  // namespace embedjobs

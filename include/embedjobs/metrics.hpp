@@ -20,6 +20,7 @@ struct WorkerMetrics {
   std::int64_t batch_size = 0;       ///< Texts a call, as adapted.
 };
 
+/// Counters of this process and gauges of the whole store.
 struct MetricsSnapshot {
   WorkerMetrics worker;
   StoreCounts jobs;

@@ -14,6 +14,7 @@ struct Document {
   std::string version;  ///< Equal versions mean equal content, for example a hash. Never empty.
 };
 
+/// What a listing tells of a document: enough to see that it changed.
 struct SpecVersion {
   SpecKey key;
   std::string version;

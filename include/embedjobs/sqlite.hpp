@@ -42,6 +42,7 @@ struct SqliteSchema {
   int library_version = 0;
   int file_version = 0;
 };
+/// kNotFound: no file; kUnusable: not a database, or not ours.
 Result<SqliteSchema> inspect_sqlite(const std::string& path);
 
 }  // namespace embedjobs

@@ -60,6 +60,7 @@ struct Peek {
   bool other_space = false;                  ///< An open job belongs to a catalog of another target space.
 };
 
+/// What a holder shows to act on its lease.
 struct LeaseRef {
   JobId job_id = 0;
   SpecKey key;
@@ -91,6 +92,7 @@ struct Outcome {
   std::optional<Progress> progress;  ///< The pass's last counts, written with the outcome.
 };
 
+/// Which jobs to list: those that match every member that is set.
 struct JobFilter {
   std::optional<JobStatus> status;
   std::optional<JobKind> kind;

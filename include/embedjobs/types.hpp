@@ -60,6 +60,7 @@ enum class JobStatus : std::int32_t { kPending = 0, kRunning = 1, kSucceeded = 2
 
 std::string_view to_string(JobKind kind) noexcept;      ///< "spec_write", "reconciler", "manual_retry"
 std::string_view to_string(JobStatus status) noexcept;  ///< "pending", "running", "succeeded", "failed", "cancelled"
+/// The inverse of to_string; none for any other word.
 std::optional<JobKind> parse_job_kind(std::string_view text) noexcept;
 std::optional<JobStatus> parse_job_status(std::string_view text) noexcept;
 

@@ -1,8 +1,8 @@
 #include "embedjobs/options.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "core/duration.hpp"
 #include "embedjobs/persister.hpp"
 #include "embedjobs/resolver.hpp"
 
@@ -43,12 +43,11 @@ void apply_defaults(MaintenanceOptions& options) {
 
 std::vector<std::string> warnings(const WorkerOptions& options) {
   std::vector<std::string> lines;
-  const auto millis = [](Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d); };
   if (options.embed_timeout >= options.lease_duration) {
     lines.push_back(
         fmt::format("embed_timeout ({}) >= lease_duration ({}): after a crash in a slow call the job waits a whole lease; "
                     "lower embed_timeout or raise lease_duration",
-                    millis(options.embed_timeout), millis(options.lease_duration)));
+                    core::format_duration(options.embed_timeout), core::format_duration(options.lease_duration)));
   }
   return lines;
 }

@@ -275,11 +275,11 @@ bool Pass::take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime n
   chunk.id = ++last_chunk_id_;
   // From the first crash of a generation on, what is in flight is recorded before it is sent.
   if (lease_.job.crashes > 0) {
-    flying_.emplace(chunk.id, Flying{std::move(chunk), ChunkState::kToRecord});
+    flying_.emplace(last_chunk_id_, Flying{std::move(chunk), ChunkState::kToRecord});
     maybe_record(out);
   } else {
     out.push_back(EmbedAction{plan_, chunk});
-    flying_.emplace(chunk.id, Flying{std::move(chunk), ChunkState::kSent});
+    flying_.emplace(last_chunk_id_, Flying{std::move(chunk), ChunkState::kSent});
   }
   return true;
 }
@@ -664,6 +664,18 @@ void Pass::on_lease_lost(MonoTime /*now*/, PassActions& out) {
   flying_.clear();
   finished_.clear();
   emit(EventKind::kLeaseLost, out);
+}
+
+void Pass::on_lease_expired(MonoTime now, PassActions& out) {
+  if (settling()) {
+    return;
+  }
+  end_with({.kind = OutcomeKind::kRelease, .error = "the lease could not be renewed in time", .reason = ReleaseReason::kStop});
+  stop_.request_stop();
+  flying_.clear();
+  finished_.clear();
+  enter_settle(*ending_, out);
+  advance(now, out);
 }
 
 void Pass::hand_back(const std::string& why, MonoTime now, PassActions& out) {

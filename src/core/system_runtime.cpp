@@ -9,6 +9,7 @@
 #include <array>
 #include <condition_variable>
 #include <deque>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <random>
@@ -219,7 +220,9 @@ class SystemRuntime final : public Runtime {
 
   void run_due_timers() {
     const MonoTime now = steady_now();
-    while (!timers_.empty() && timers_.begin()->first.first <= now) {
+    // Only as many as are due now: a timer that a callback sets in the past must not keep posted answers waiting for ever.
+    auto due = std::distance(timers_.begin(), timers_.upper_bound({now, std::numeric_limits<TimerId>::max()}));
+    for (; due > 0 && !timers_.empty() && timers_.begin()->first.first <= now; --due) {
       auto node = timers_.extract(timers_.begin());
       due_by_id_.erase(node.key().second);
       node.mapped()();

@@ -490,8 +490,11 @@ void WorkerMachine::on_time(MonoTime now, WorkerActions& out) {
   }
   for (auto& [id, slot] : slots_) {
     PassActions actions;
-    if (now >= slot.valid_until && !still_settling(slot.pass)) {
-      slot.pass.on_lease_lost(now, actions);  // we fence ourselves, before anybody else can hold the lease
+    if (now >= slot.valid_until) {
+      slot.pass.on_lease_expired(now, actions);  // we fence ourselves, before anybody else can hold the lease
+      if (!still_settling(slot.pass)) {
+        slot.pass.on_lease_lost(now, actions);
+      }
     }
     if (const auto at = slot.pass.wake_at(); at && now >= *at) {
       slot.pass.on_time(now, actions);
@@ -552,7 +555,7 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
       const MonoTime unpaused = long_pause(now) ? gate_.paused_until() - settings_.lease_duration : now;
       earlier(std::max({want_look_ ? now : look_at_, claim_not_before_, unpaused}));
     }
-    if (!peek_out_ && settings_.poll_interval > Duration(0)) {
+    if (!peek_out_ && !claim_out_ && settings_.poll_interval > Duration(0)) {
       earlier(peek_at_);
     }
     if (gate_.paused(now)) {

@@ -89,9 +89,6 @@ std::string generate() {
         i == 0 ? "" : ",", i, i, i);
   }
   json += "}}";
-  json.reserve(json.size() + simdjson::SIMDJSON_PADDING);
-  json.shrink_to_fit();
-  json.reserve(json.size() + simdjson::SIMDJSON_PADDING);
   return json;
 }
 

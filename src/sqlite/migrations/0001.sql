@@ -82,6 +82,7 @@ CREATE TABLE jobs (
   fewest_missing    INTEGER NOT NULL,
   progressed        INTEGER NOT NULL,
   paused_since      INTEGER NOT NULL,
+  records_in_flight INTEGER NOT NULL,
   lease_boot_id     TEXT NOT NULL,     -- decides expiry, with the next two
   lease_boot_time   INTEGER NOT NULL,  -- CLOCK_BOOTTIME at which the lease ends
   lease_holder      TEXT NOT NULL      -- identity of the process that holds it

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Sourced by quickstart.sh, test.sh and .ci/run: installs Debian packages that are missing, and says so.
+
+# What building the library and the command takes, as Debian calls it, and for other systems.
+build_packages=(g++ cmake ninja-build libsqlite3-dev libsimdjson-dev libyaml-cpp-dev libfmt-dev libssl-dev libcli11-dev)
+other_systems="a C++20 compiler (GCC 12 or Clang 14, or newer), CMake 3.25, Ninja, and the development files of SQLite 3.37, simdjson 3.0,
+yaml-cpp 0.7, fmt 9, OpenSSL 3 (libcrypto) and CLI11 2.1; for the tests also Catch2 2.13, pkg-config and the sqlite3 shell"
+
+# ensure_packages NAME...: nothing to do when all are there, or when EMBEDJOBS_SKIP_INSTALL is set.
+ensure_packages() {
+  if [ -n "${EMBEDJOBS_SKIP_INSTALL:-}" ]; then
+    return 0
+  fi
+  if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
+    echo "error: this script installs packages on Debian and its relatives only. Install $other_systems;" >&2
+    echo "then run it again with EMBEDJOBS_SKIP_INSTALL=1" >&2
+    exit 1
+  fi
+  local missing=() package
+  for package in "$@"; do
+    if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null)" != installed ]; then
+      missing+=("$package")
+    fi
+  done
+  if [ ${#missing[@]} -eq 0 ]; then
+    return 0
+  fi
+  echo "installing with apt-get: ${missing[*]}" >&2
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo > /dev/null; then
+      echo "error: installing needs root, and there is no sudo here. As root, run: apt-get install ${missing[*]}" >&2
+      exit 1
+    fi
+    as_root=(sudo)
+  fi
+  # Standard output is for data; apt's own words are shown only when it fails.
+  local log
+  log=$(mktemp)
+  if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } > "$log" 2>&1 < /dev/null; then
+    cat "$log" >&2
+    rm -f "$log"
+    echo "error: apt-get could not install ${missing[*]}; the lines above say why" >&2
+    exit 1
+  fi
+  rm -f "$log"
+}

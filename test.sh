@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Everything that a contributor should see pass, in minutes: ./test.sh [--full]
+# Installs what tests need (Debian, as root or with sudo), builds in build/test and runs ctest. --full adds the long tiers.
+# EMBEDJOBS_SPEC_DIR: a folder of real OpenAPI documents; tests that want them are skipped, visibly, without it.
+# EMBEDJOBS_CMAKE_ARGS: more arguments for CMake. EMBEDJOBS_JOBS: how many things at a time.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+exclude=(-LE full)
+case "${1:-}" in
+  "") ;;
+  --full) exclude=() ;;
+  *)
+    echo "usage: ./test.sh [--full]" >&2
+    exit 2
+    ;;
+esac
+# shellcheck source=.ci/install.sh
+. .ci/install.sh
+ensure_packages "${build_packages[@]}" catch2 pkg-config sqlite3
+
+jobs=${EMBEDJOBS_JOBS:-$(nproc)}
+# The words are separate arguments.
+# shellcheck disable=SC2086
+cmake -S . -B build/test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo ${EMBEDJOBS_CMAKE_ARGS:-}
+cmake --build build/test -j "$jobs"
+ctest --test-dir build/test --output-on-failure -j "$jobs" "${exclude[@]}"

@@ -1,0 +1,42 @@
+#!/bin/sh
+# Builds and runs a consumer in one of three ways: find_package, pkg-config, add_subdirectory.
+# run.sh WAY SOURCE_DIR BUILD_DIR CXX: BUILD_DIR is a finished build, which is installed to a folder of its own.
+set -eu
+way=$1 source=$2 build=$3 cxx=$4
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+here=$source/tests/package
+launcher=
+if command -v ccache > /dev/null; then
+  launcher="-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DEMBEDJOBS_TEST_LAUNCHER=1"
+fi
+
+case $way in
+  find_package)
+    cmake --install "$build" --prefix "$work/prefix" > /dev/null
+    cmake -S "$here/consumer" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$work/prefix"
+    cmake --build "$work/build"
+    "$work/build/consumer"
+    ;;
+  pkg-config)
+    cmake --install "$build" --prefix "$work/prefix" > /dev/null
+    PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name embedjobs.pc)")
+    export PKG_CONFIG_PATH
+    flags=$(pkg-config --cflags --libs --static embedjobs)
+    # The words of $flags are separate arguments.
+    # shellcheck disable=SC2086
+    "$cxx" -std=c++20 "$here/consumer/main.cpp" -o "$work/consumer" $flags
+    "$work/consumer"
+    ;;
+  add_subdirectory)
+    # shellcheck disable=SC2086
+    cmake -S "$here/subdirectory" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DEMBEDJOBS_SOURCE_DIR="$source" $launcher
+    cmake --build "$work/build" --target consumer
+    "$work/build/consumer"
+    ;;
+  *)
+    echo "run.sh: unknown way '$way'" >&2
+    exit 2
+    ;;
+esac
+echo "a consumer builds and runs by $way"
