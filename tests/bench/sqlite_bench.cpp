@@ -196,7 +196,7 @@ std::string with_finished_jobs(const test::TempFolder& folder, int finished) {
           fmt::format(
               "PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;"
               "INSERT INTO jobs SELECT NULL, 1 + n.value % 300, 1, 0, 2, 0, 1, '', n.value, '', 0, n.value, n.value, n.value,"
-              " n.value, 10, 0, 10, 10, 1, 1, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, '', 0, '' "
+              " n.value, 10, 0, 10, 10, 1, 1, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, '' "
               "FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < {}) SELECT value FROM c) AS n",
               finished));
   return path;
