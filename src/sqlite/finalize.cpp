@@ -24,7 +24,8 @@ constexpr const char* kFirstOperations =
 constexpr const char* kDeleteOperation = "DELETE FROM operations WHERE manifest_id = ? AND operation_id = ?";
 constexpr const char* kDropUnfinished = "UPDATE manifests SET state = 2 WHERE key_id = ? AND state = 1";
 constexpr const char* kInsertBuilding =
-    "INSERT INTO manifests (key_id, space_id, state, fence_counter, fence_nonce) VALUES (?, ?, 1, ?, ?) RETURNING id";
+    "INSERT INTO manifests (key_id, space_id, state, flip, fence_counter, fence_nonce) "
+    "SELECT k.id, ?2, 1, c.flips, ?3, ?4 FROM keys AS k JOIN catalogs AS c ON c.id = k.catalog_id WHERE k.id = ?1 RETURNING id";
 constexpr const char* kReplaceLive = "UPDATE manifests SET state = 2 WHERE key_id = ? AND space_id = ? AND state = 0 AND id <> ?";
 constexpr const char* kFinish =
     "UPDATE manifests SET state = 0, complete = 1, row_count = ?2, content_version = ?3, splitter_version = ?4 WHERE id = ?1";

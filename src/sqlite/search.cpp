@@ -29,10 +29,13 @@ constexpr const char* kRowsWithVectors =
     " CROSS JOIN vector_data AS d ON d.id = v.vector_id "
     "WHERE o.manifest_id = ?1 AND o.operation_id >= ?2 AND (?3 OR o.operation_id > ?2) ORDER BY o.operation_id LIMIT ?5";
 constexpr const char* kSpaceName = "SELECT name FROM spaces WHERE id = ?";
-// What searches read of a spec: its visible rows, or those that it keeps until the flip. 0: nothing.
-#define EMBEDJOBS_SEARCHED_MANIFEST                              \
-  "CASE WHEN k.visible_space_id = ?2 THEN k.visible_manifest_id" \
-  " WHEN k.searched_flip = c.flips THEN k.searched_manifest_id ELSE 0 END"
+// What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows, what its pass has
+// persisted so far. 0: nothing.
+#define EMBEDJOBS_SEARCHED_MANIFEST                                                                                                        \
+  "CASE WHEN k.visible_space_id = ?2 THEN k.visible_manifest_id"                                                                           \
+  " WHEN k.searched_flip = c.flips AND k.searched_manifest_id <> 0 THEN k.searched_manifest_id"                                            \
+  " ELSE IFNULL((SELECT m.id FROM manifests AS m WHERE m.key_id = k.id AND m.space_id = ?2 AND m.state = 0 AND m.flip >= c.flips - 1), 0)" \
+  " END"
 constexpr const char* kSearchedSpecs =
     "SELECT k.id, k.spec_name FROM keys AS k CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
     "WHERE k.catalog_id = ?1 AND k.has_spec AND " EMBEDJOBS_SEARCHED_MANIFEST " <> 0 AND k.spec_name > ?3 ORDER BY k.spec_name LIMIT ?4";

@@ -235,7 +235,7 @@ class Sequence {
 
   void sweep_and_purge() {
     const Duration age = any(std::vector<Duration>{0s, 10min, 2h});
-    const std::size_t limit = 1 + below(4);
+    const std::size_t limit = 1000;  // not reached: which jobs go first is the backend's to choose
     note("purge older than {} s, {} jobs; sweep; resolve", age.count() / 1'000'000'000, limit);
     ::same("purge", get(scene_.store.purge(age, limit)), model_.purge(age, limit));
     (void)get(scene_.catalog.sweep(1'000'000h, 3));  // far within the grace period: nothing that can be seen may change

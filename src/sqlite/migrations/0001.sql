@@ -159,6 +159,7 @@ CREATE TABLE manifests (
   state            INTEGER NOT NULL,            -- 0 live, 1 being built, 2 replaced: the sweep deletes it
   complete         INTEGER NOT NULL DEFAULT 0,  -- it was finalized
   row_count        INTEGER NOT NULL DEFAULT 0,
+  flip             INTEGER NOT NULL,            -- of the catalog, when it was made: an old one is not used again
   content_version  TEXT NOT NULL DEFAULT '',
   splitter_version TEXT NOT NULL DEFAULT '',
   fence_counter    INTEGER NOT NULL DEFAULT 0,  -- being built: by whom
