@@ -19,7 +19,7 @@ constexpr const char* kInsertAddress =
     "INSERT INTO vectors (space_id, text_hash, epoch, embedded_bytes, input_cap, unreferenced_since, vector_id) "
     "VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (space_id, text_hash) DO NOTHING";
 constexpr const char* kInsertData = "INSERT INTO vector_data (id, vector) VALUES (?, ?)";
-constexpr const char* kLoadAddress = "SELECT epoch, embedded_bytes, input_cap, vector_id FROM vectors WHERE space_id = ? AND text_hash = ?";
+constexpr const char* kLoadAddress = "SELECT epoch, vector_id FROM vectors WHERE space_id = ? AND text_hash = ?";
 constexpr const char* kUpdateAddress =
     "UPDATE vectors SET epoch = ?3, embedded_bytes = ?4, input_cap = ?5, unreferenced_since = 0 WHERE space_id = ?1 AND text_hash = ?2";
 constexpr const char* kUpdateData = "UPDATE vector_data SET vector = ?2 WHERE id = ?1";
@@ -93,9 +93,9 @@ void VectorWriter::replace(const VectorRow& row) {
     if (!stored.next()) {
       return;
     }
-    // A later epoch stays, unless this pass could not use it: it would embed the text again and again.
-    stays = stored.number(0) > context_.epoch && core::may_reuse(mark_of(stored), context_);
-    data_id = stored.integer(3);
+    // A pass from before a manual retry does not undo the retry's work for another document.
+    stays = stored.number(0) > context_.epoch;
+    data_id = stored.integer(1);
   }
   if (stays) {
     mark_referenced(connection_, space_id_, row.text_hash);
