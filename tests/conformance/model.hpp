@@ -61,7 +61,8 @@ using ModelOps = std::vector<std::pair<std::string, std::string>>;
 
 class Model {
  public:
-  Model(StoreOptions rules, std::shared_ptr<Clock> clock) : rules_(rules), clock_(std::move(clock)) {}
+  /// `epoch`: where the backend's counter begins.
+  Model(StoreOptions rules, std::shared_ptr<Clock> clock, std::uint64_t epoch) : rules_(rules), clock_(std::move(clock)), epoch_(epoch) {}
 
   std::map<SpecKey, ModelSpec> specs;
   std::map<std::string, ModelCatalog> catalogs;
@@ -121,7 +122,7 @@ class Model {
   StoreOptions rules_;
   std::shared_ptr<Clock> clock_;
   JobId last_id_ = 0;
-  std::uint64_t epoch_ = 0;
+  std::uint64_t epoch_;
 };
 
 }  // namespace embedjobs::test

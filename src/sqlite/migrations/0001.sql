@@ -4,7 +4,7 @@ CREATE TABLE meta (
   name  TEXT NOT NULL PRIMARY KEY,
   value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta (name, value) VALUES ('epoch', 1), ('enqueue_counter', 0), ('sweep_cursor', '');
+INSERT INTO meta (name, value) VALUES ('epoch', 0), ('enqueue_counter', 0), ('sweep_cursor', '');
 
 CREATE TABLE catalogs (
   id           INTEGER PRIMARY KEY,
