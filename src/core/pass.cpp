@@ -666,6 +666,18 @@ void Pass::on_lease_lost(MonoTime /*now*/, PassActions& out) {
   emit(EventKind::kLeaseLost, out);
 }
 
+void Pass::on_lease_expired(MonoTime now, PassActions& out) {
+  if (settling()) {
+    return;
+  }
+  end_with({.kind = OutcomeKind::kRelease, .error = "the lease could not be renewed in time", .reason = ReleaseReason::kStop});
+  stop_.request_stop();
+  flying_.clear();
+  finished_.clear();
+  enter_settle(*ending_, out);
+  advance(now, out);
+}
+
 void Pass::hand_back(const std::string& why, MonoTime now, PassActions& out) {
   if (stopping_ || settling()) {
     return;

@@ -125,6 +125,9 @@ class Pass {
   /// chunks_waiting().
   bool take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out);
   void on_lease_lost(MonoTime now, PassActions& out);
+  /// By our own clock the lease has ended: nothing is written any more but the outcome, which its fence makes harmless and which hands the
+  /// job back if it is still ours.
+  void on_lease_expired(MonoTime now, PassActions& out);
   void on_stop(MonoTime now, PassActions& out) { hand_back("the worker stopped", now, out); }
   /// Ends the pass and gives the job back, for whatever reason: calls are cancelled, what has come back is persisted.
   void hand_back(const std::string& why, MonoTime now, PassActions& out);

@@ -490,8 +490,11 @@ void WorkerMachine::on_time(MonoTime now, WorkerActions& out) {
   }
   for (auto& [id, slot] : slots_) {
     PassActions actions;
-    if (now >= slot.valid_until && !still_settling(slot.pass)) {
-      slot.pass.on_lease_lost(now, actions);  // we fence ourselves, before anybody else can hold the lease
+    if (now >= slot.valid_until) {
+      slot.pass.on_lease_expired(now, actions);  // we fence ourselves, before anybody else can hold the lease
+      if (!still_settling(slot.pass)) {
+        slot.pass.on_lease_lost(now, actions);
+      }
     }
     if (const auto at = slot.pass.wake_at(); at && now >= *at) {
       slot.pass.on_time(now, actions);

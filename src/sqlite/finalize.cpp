@@ -294,6 +294,7 @@ void Finalizer::finish(Connection& connection, KeyRow& key, std::int64_t space_i
   }
   connection.run(kSaveCount, key.id, count, database_.clock().wall_now());
   if (key.visible_manifest_id != manifest_id || !same) {
+    keep_searched(connection, key, space_id);
     key.visible_manifest_id = manifest_id;
     key.visible_space_id = space_id;
     key.has_spec = true;

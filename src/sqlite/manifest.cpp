@@ -14,10 +14,8 @@ namespace {
 constexpr const char* kFindManifest =
     "SELECT id, space_id, complete, row_count, content_version, splitter_version FROM manifests WHERE id = ?";
 constexpr const char* kFindLive =
-    "SELECT m.id, m.space_id, m.complete, m.row_count, m.content_version, m.splitter_version "
-    "FROM manifests AS m INDEXED BY manifests_live CROSS JOIN keys AS k ON k.id = m.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
-    "WHERE m.key_id = ? AND m.space_id = ? AND m.state = 0 AND (m.id > c.stale_before OR m.id = k.visible_manifest_id)";
-constexpr const char* kDropStale = "UPDATE manifests SET state = 2 WHERE key_id = ? AND space_id = ? AND state = 0";
+    "SELECT id, space_id, complete, row_count, content_version, splitter_version "
+    "FROM manifests INDEXED BY manifests_live WHERE key_id = ? AND space_id = ? AND state = 0";
 constexpr const char* kInsertLive = "INSERT INTO manifests (key_id, space_id, state) VALUES (?, ?, 0) RETURNING id";
 constexpr const char* kExtend = "UPDATE manifests SET row_count = row_count + ?2 WHERE id = ?1 AND ?2 > 0";
 
@@ -95,7 +93,6 @@ ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std:
   if (std::optional<ManifestRow> found = find_live_manifest(connection, key_id, space_id)) {
     return *std::move(found);
   }
-  connection.run(kDropStale, key_id, space_id);
   ManifestRow made{.space_id = space_id};
   Query query = connection.query(kInsertLive, key_id, space_id);
   while (query.next()) {

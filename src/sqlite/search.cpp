@@ -16,6 +16,7 @@ namespace embedjobs::sqlite {
 namespace {
 
 constexpr std::size_t kRowsPerPiece = 500;
+constexpr std::size_t kVectorBytesPerPiece = std::size_t{8} << 20;
 
 // The first piece starts before every id; an operation id may be empty.
 constexpr const char* kRows =
@@ -28,12 +29,15 @@ constexpr const char* kRowsWithVectors =
     " CROSS JOIN vector_data AS d ON d.id = v.vector_id "
     "WHERE o.manifest_id = ?1 AND o.operation_id >= ?2 AND (?3 OR o.operation_id > ?2) ORDER BY o.operation_id LIMIT ?5";
 constexpr const char* kSpaceName = "SELECT name FROM spaces WHERE id = ?";
-constexpr const char* kManifestsInSpace =
-    "SELECT k.id, k.spec_name, m.id FROM keys AS k CROSS JOIN manifests AS m INDEXED BY manifests_live"
-    " ON m.key_id = k.id AND m.space_id = ?2 AND m.state = 0 "
-    "CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
-    "WHERE k.catalog_id = ?1 AND k.spec_name > ?3 AND (m.id > c.stale_before OR m.id = k.visible_manifest_id) ORDER BY k.spec_name LIMIT "
-    "?4";
+// What searches read of a spec: its visible rows, or those that it keeps until the flip. 0: nothing.
+#define EMBEDJOBS_SEARCHED_MANIFEST                              \
+  "CASE WHEN k.visible_space_id = ?2 THEN k.visible_manifest_id" \
+  " WHEN k.searched_flip = c.flips THEN k.searched_manifest_id ELSE 0 END"
+constexpr const char* kSearchedSpecs =
+    "SELECT k.id, k.spec_name FROM keys AS k CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
+    "WHERE k.catalog_id = ?1 AND k.has_spec AND " EMBEDJOBS_SEARCHED_MANIFEST " <> 0 AND k.spec_name > ?3 ORDER BY k.spec_name LIMIT ?4";
+constexpr const char* kSearchedManifest =
+    "SELECT " EMBEDJOBS_SEARCHED_MANIFEST " FROM keys AS k CROSS JOIN catalogs AS c ON c.id = k.catalog_id WHERE k.id = ?1 AND k.has_spec";
 
 struct Cursor {
   std::string after;
@@ -45,10 +49,17 @@ Status damaged(const Connection& connection, std::string_view operation_id) {
           fmt::format("{}: damaged: the vector of operation '{}' has another length than its space", connection.path(), operation_id)};
 }
 
+/// At least one, so that a piece always goes on.
+std::size_t piece_size(bool with_vectors, std::size_t dimension) {
+  const std::size_t bytes = std::max<std::size_t>(1, dimension * sizeof(float));
+  return with_vectors ? std::clamp<std::size_t>(kVectorBytesPerPiece / bytes, 1, kRowsPerPiece) : kRowsPerPiece;
+}
+
 std::vector<StoredRow> read_piece(Connection& connection, std::int64_t manifest_id, std::int64_t space_id, const Cursor& cursor,
                                   bool with_vectors, std::size_t dimension) {
   std::vector<StoredRow> rows;
-  Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, cursor.after, cursor.first, space_id, kRowsPerPiece);
+  Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, cursor.after, cursor.first, space_id,
+                               piece_size(with_vectors, dimension));
   while (row.next()) {
     StoredRow& stored = rows.emplace_back();
     stored.operation_id = row.text(0);
@@ -90,7 +101,7 @@ Result<std::vector<SearchedSpec>> searched_specs(Connection& connection, std::st
   }
   space = find_space(connection, catalog->id, space_id);
   std::vector<SearchedSpec> specs;
-  Query row = connection.query(kManifestsInSpace, catalog->id, space, after, kRowsPerPiece);
+  Query row = connection.query(kSearchedSpecs, catalog->id, space, after, kRowsPerPiece);
   while (row.next()) {
     specs.push_back({row.integer(0), std::string(row.text(1))});
   }
@@ -102,8 +113,8 @@ Status search_spec(Database& database, const SearchedSpec& spec, const SpecKey& 
   Cursor cursor;
   while (true) {
     auto rows = database.read([&](Connection& connection) -> Result<std::vector<StoredRow>> {
-      const std::optional<ManifestRow> manifest = find_live_manifest(connection, spec.key_id, space_id);
-      return manifest ? read_piece(connection, manifest->id, space_id, cursor, true, dimension) : std::vector<StoredRow>();
+      const std::int64_t manifest_id = connection.value_or(0, kSearchedManifest, spec.key_id, space_id);
+      return read_piece(connection, manifest_id, space_id, cursor, true, dimension);
     });
     if (!rows.ok()) {
       return rows.status();
@@ -111,7 +122,7 @@ Status search_spec(Database& database, const SearchedSpec& spec, const SpecKey& 
     for (const StoredRow& row : *rows) {
       best.offer(key, row.operation_id, cosine(row.vector));
     }
-    if (rows->size() < kRowsPerPiece) {
+    if (rows->size() < piece_size(true, dimension)) {
       return {};
     }
     advance(cursor, *rows);
@@ -153,7 +164,7 @@ Result<Space> SqliteCatalog::rows(const SpecKey& name, bool with_vectors, const 
     if (!*visited) {
       return space;
     }
-    if (rows->size() < kRowsPerPiece) {
+    if (rows->size() < piece_size(with_vectors, space.dimension)) {
       return cursor.first && rows->empty() ? Space{} : space;
     }
     advance(cursor, *rows);

@@ -14,11 +14,11 @@ namespace {
 constexpr const char* kLoadCursor = "SELECT value FROM meta WHERE name = 'sweep_cursor'";
 constexpr const char* kSaveCursor = "UPDATE meta SET value = ? WHERE name = 'sweep_cursor'";
 
-// Beside what is replaced already: a manifest that is neither visible nor in a space that the catalog uses, and one whose builder is gone.
+// Beside what is replaced already: a manifest that is neither visible nor searched nor in the target space, and one whose builder is gone.
 constexpr const char* kManifestsAfter =
     "SELECT m.id, m.state = 2"
-    " OR (m.state = 0 AND m.id <> k.visible_manifest_id"
-    "  AND (m.id <= c.stale_before OR s.name NOT IN (c.target_space, c.search_space)))"
+    " OR (m.state = 0 AND m.id <> k.visible_manifest_id AND s.name <> c.target_space"
+    "  AND NOT (m.id = k.searched_manifest_id AND k.searched_flip = c.flips))"
     " OR (m.state = 1 AND (m.fence_counter <> k.fence_counter OR m.fence_nonce <> k.holder_nonce)) "
     "FROM manifests AS m CROSS JOIN keys AS k ON k.id = m.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id"
     " CROSS JOIN spaces AS s ON s.id = m.space_id "

@@ -150,6 +150,20 @@ TEST_CASE("a new generation, a success and a removal forget the suspects") {
   CHECK(scene.claim_one().suspects.empty());
 }
 
+TEST_CASE("a job with nothing in flight is not blamed for the crash of its worker, but does not loop for ever") {
+  Scene scene;
+  scene.enqueue();
+  int crashes = 0;
+  while (scene.last_job().status == JobStatus::kPending && crashes < 1000) {
+    fly(scene, scene.claim_one(), {});
+    crash(scene);
+    CHECK(scene.last_job().crashes_in_row == 0);
+    CHECK(scene.last_job().crashes == ++crashes);
+  }
+  CHECK(crashes == 25);
+  CHECK(scene.last_job().status == JobStatus::kFailed);
+}
+
 TEST_CASE("a record sent again changes nothing") {
   Scene scene;
   scene.enqueue();

@@ -168,8 +168,8 @@ ClaimResult Model::claim(const ClaimRequest& request) {
       job.epoch = epoch_;
       job.started_at = now();
       ++job.attempts;
-      job.reused_count = job.embedded_count = job.embedded_so_far = 0;
-      job.progressed = false;
+      job.reused_count = job.embedded_count = job.embedded_so_far = job.operation_count = 0;
+      job.progressed = job.records_in_flight = false;
       renew({id, job.key, job.fence}, rules_.lease_duration);
     }
     Lease lease{.job = job, .reuse_floor = spec.floor, .suspects = {}};
@@ -231,6 +231,7 @@ Code Model::record_in_flight(const LeaseRef& lease, const std::set<std::string>&
     return Code::kLeaseLost;
   }
   job->progressed = job->progressed || !answered.empty();
+  job->records_in_flight = true;
   ModelSpec& spec = specs.at(lease.key);
   for (auto& [text, flight] : spec.flights) {
     flight.sent = false;
@@ -324,9 +325,13 @@ void Model::crash(Job& job, ModelSpec& spec) {
     return;
   }
   ++job.crashes;
-  ++job.crashes_in_row;
   job.last_error = "*";  // any text
   const auto flying = std::count_if(spec.flights.begin(), spec.flights.end(), [](const auto& flight) { return flight.second.sent; });
+  if (job.records_in_flight && flying == 0) {  // some other job's fault
+    hand_back(job, spec, now());
+    return;
+  }
+  ++job.crashes_in_row;
   for (auto& [text, flight] : spec.flights) {
     if (!std::exchange(flight.sent, false)) {
       continue;

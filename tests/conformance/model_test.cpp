@@ -398,6 +398,7 @@ class Sequence {
     field("crashes", backend.crashes, model.crashes);
     field("fewest_missing", backend.fewest_missing, model.fewest_missing);
     field("progressed", backend.progressed, model.progressed);
+    field("records_in_flight", backend.records_in_flight, model.records_in_flight);
     field("paused_since", backend.paused_since, model.paused_since);
   }
 

@@ -283,3 +283,35 @@ TEST_CASE("a switch back and forth keeps a manual retry's demand") {
   get(scene.catalog.switch_space("catalog", kSpace));
   CHECK(scene.existing(scene.claim_one(), kOps) == std::vector{false, false});
 }
+
+TEST_CASE("a second switch, after the first was complete, keeps searches as whole as the first") {
+  Switching scene;
+  scene.finish(kKey, kOps);
+  scene.finish(kOtherKey, kOtherOps);
+  REQUIRE(scene.catalog_info().search_space_id == kNewSpace.id());
+  const Space last{"last", 2, ""};
+  CHECK(get(scene.catalog.switch_space("catalog", last)) == 2);
+  for (const Lease& lease : scene.claim(10, last).leases) {
+    CHECK(sorted(scene.search("1", kNewSpace)) == kAll);
+    while (get(scene.catalog.sweep(1h, 100)) > 0) {
+    }
+    CHECK(sorted(scene.search("1", kNewSpace)) == kAll);
+    scene.complete(lease, lease.job.key == kKey ? kOps : kOtherOps, last);
+  }
+  CHECK(sorted(scene.search("1", last)) == kAll);
+}
+
+TEST_CASE("a spec that became empty brings no old rows back when its catalog returns to an old space") {
+  Switching scene;
+  scene.finish(kKey, kOps);
+  scene.finish(kOtherKey, {});
+  REQUIRE(scene.catalog_info().search_space_id == kNewSpace.id());
+  CHECK(get(scene.catalog.switch_space("catalog", kSpace)) == 2);
+  for (const Lease& lease : scene.claim(10).leases) {
+    if (lease.job.key == kKey) {
+      ok(scene.finalize(lease, kOps));
+    }
+  }
+  CHECK(scene.catalog_info().search_space_id == kSpace.id());
+  CHECK(scene.search("1").size() == kOps.size());
+}

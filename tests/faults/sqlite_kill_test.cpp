@@ -77,7 +77,7 @@ TEST_CASE("a process killed at any moment loses nothing that it acknowledged, an
   for (int round = 0; round < 25; ++round) {
     CAPTURE(round);
     const int last = work_and_kill(path, next, 1 + round % 3, static_cast<useconds_t>(round * 977 % 20'000));
-    check_integrity(path);
+    check_consistent(path);
     const Backend backend = get(open(path));
     for (int number = next; number <= last; ++number) {
       CAPTURE(number);

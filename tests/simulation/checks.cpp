@@ -166,7 +166,10 @@ bool Checker::is_stored(const std::string& catalog_id, const Space& space, const
   return stored_at_.contains(vector_key(catalog_id, space, hash));
 }
 
-void Checker::process_gone(const std::string& worker) {
+void Checker::process_gone(const std::string& worker, bool seen) {
+  if (seen) {
+    std::erase_if(lease_until_, [&](const auto& entry) { return entry.second.second == worker; });
+  }
   std::erase_if(listings_, [&](const auto& entry) { return entry.second.worker == worker; });
 }
 

@@ -39,7 +39,8 @@ class Checker {
   void switched(const std::string& catalog_id) {
     std::erase_if(lease_until_, [&](const auto& entry) { return entry.first.catalog_id == catalog_id; });
   }
-  void process_gone(const std::string& worker);
+  /// `seen`: its death can be told, and its leases are free at once.
+  void process_gone(const std::string& worker, bool seen);
   void removed(const SpecKey& key);
   void put(const SpecKey& key) { removed_.erase(key); }
   void manual_retry(const SpecKey& key) { retried_.insert(key.catalog_id); }

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "embedjobs/maintenance.hpp"
 #include "embedjobs/memory.hpp"
+#include "embedjobs/sqlite.hpp"
 #include "embedjobs/worker.hpp"
 #include "simulation/checks.hpp"
 
@@ -37,12 +39,22 @@ class History {
         world_(options.seed),
         lease_(world_.between(milliseconds(300), seconds(3))),
         clock_(std::make_shared<WorldClock>(world_)),
-        shared_(make_memory_backend({.lease_duration = lease_}, clock_)),
+        file_(fmt::format("{}/{}.db", options.folder, options.seed)),
+        shared_(options.sqlite ? open_file(nullptr) : make_memory_backend({.lease_duration = lease_}, clock_)),
         provider_(world_),
         checker_(world_, shared_, lease_) {
     world_.print_trace = options.print_trace;
     provider_.on_text = [this](std::string_view text, const Space& space) { checker_.sent(text, space); };
   }
+
+  ~History() {
+    processes_.clear();
+    shared_ = {};
+    std::filesystem::remove(file_);
+    std::filesystem::remove(file_ + "-journal");
+  }
+  History(const History&) = delete;
+  History& operator=(const History&) = delete;
 
   HistoryResult run() {
     draw_world();
@@ -100,12 +112,47 @@ class History {
 
   // --- processes ---
 
+  /// A handle on the database file of this history: a process's own, whose commits fail as the seed says, or (null) the world's.
+  Backend open_file(ProcessRuntime* process) {
+    SqliteOptions options{.store = {.lease_duration = lease_}, .journal = SqliteJournal::kRollback};
+    options.holder_identity = process != nullptr ? process->name() : "host";
+    options.holder_alive = [this](const std::string& holder) { return is_alive(holder); };
+    if (process != nullptr) {
+      options.commit_fault = [this, process](bool committed) { return commit_fault(*process, committed); };
+    }
+    auto backend = open_sqlite(file_, options, clock_);
+    if (!backend.ok()) {
+      world_.violation("the database can't be opened: " + backend.status().to_string());
+      return make_memory_backend({.lease_duration = lease_}, clock_);
+    }
+    return *backend;
+  }
+
+  /// Between the pieces of one call the same things go wrong as between calls. A dead process commits nothing more.
+  Status commit_fault(ProcessRuntime& process, bool committed) {
+    const Odds& odds = world_.odds;
+    if (process.crashing() || world_.chance(committed ? odds.crash_after : odds.crash_before)) {
+      process.crash_soon();
+      return {Code::kRetry, "simulated death"};
+    }
+    if (world_.chance(committed ? odds.lost_answer : odds.error)) {
+      return {Code::kRetry, committed ? "simulated lost commit answer" : "simulated commit error"};
+    }
+    return {};
+  }
+
+  bool is_alive(const std::string& holder) {
+    return std::any_of(processes_.begin(), processes_.end(), [&](const auto& process) {
+      return process && process->runtime->name() == holder && process->runtime->alive();
+    });
+  }
+
   void start_process(std::size_t index) {
     auto& process = processes_[index];
     const std::string name = fmt::format("p{}.{}", index, ++incarnations_);
     process = std::make_unique<Process>();
     process->runtime = std::make_shared<ProcessRuntime>(world_, name);
-    process->backend = shared_;
+    process->backend = options_.sqlite ? open_file(process->runtime.get()) : shared_;
     Process* raw = process.get();
     auto store = std::make_shared<CheckedStore>(process->backend.store, checker_,
                                                 [raw](std::function<void()> wake) { raw->wake = std::move(wake); });
@@ -143,7 +190,7 @@ class History {
   /// The process is gone, and comes back after a while.
   void bury(std::size_t index) {
     world_.after(Duration(0), [this, index] {
-      checker_.process_gone(processes_[index]->runtime->name());
+      checker_.process_gone(processes_[index]->runtime->name(), options_.sqlite);
       processes_[index].reset();
       world_.after(world_.between(milliseconds(20), seconds(2)), [this, index] { start_process(index); });
     });
@@ -387,7 +434,8 @@ class History {
   World world_;
   Duration lease_;
   std::shared_ptr<WorldClock> clock_;
-  Backend shared_;
+  std::string file_;
+  Backend shared_;  ///< The world's own, past all faults; over memory everybody's.
   Provider provider_;
   Checker checker_;
   Space space_ = kSpaceA;

@@ -87,6 +87,32 @@ TEST_CASE("an answer lost at any commit changes nothing in the end") {
     const std::string path = folder.file(std::to_string(at) + ".db");
     CHECK((live(path, fault) == expected));
     CHECK(fault.happened);
-    check_integrity(path);
+    check_consistent(path);
   }
+}
+
+TEST_CASE("a switch of the space that dies half-way leaves specs that show another space than the target, for the reconciler to find") {
+  const TempFolder folder("/dev/shm");
+  const std::string path = folder.file("x.db");
+  OneFault fault;
+  SqliteOptions options;
+  options.commit_fault = [&fault](bool) { return fault(); };
+  const Backend backend = get(open_sqlite(path, options, std::make_shared<ManualClock>()));
+  constexpr int kSpecs = 150;
+  for (int i = 0; i < kSpecs; ++i) {
+    get(backend.catalog->put({"catalog", "spec " + std::to_string(i)}, "content", kSpace.id()));
+  }
+  const std::uint64_t before = get(backend.store->peek(kSpace.id())).enqueue_counter;
+  fault.at = fault.moments + 2;  // before the second commit
+  CHECK_FALSE(backend.catalog->switch_space("catalog", kNewSpace).ok());
+  CHECK(fault.happened);
+  const CatalogInfo info = get(backend.catalog->catalogs()).at(0);
+  CHECK(info.target_space_id == kNewSpace.id());
+  CHECK(info.specs_in_target == 0);
+  const std::uint64_t enqueued = get(backend.store->peek(kSpace.id())).enqueue_counter - before;
+  CHECK(enqueued > 0);
+  CHECK(enqueued < kSpecs);
+  CHECK(get(backend.store->claim({.worker_id = "old", .max_jobs = 10, .nonce = 1, .space_id = kSpace.id()})).leases.empty());
+  CHECK(get(backend.store->claim({.worker_id = "new", .max_jobs = 10, .nonce = 2, .space_id = kNewSpace.id()})).leases.size() == 10);
+  check_consistent(path);
 }

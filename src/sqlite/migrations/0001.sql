@@ -11,7 +11,7 @@ CREATE TABLE catalogs (
   name         TEXT NOT NULL UNIQUE,
   target_space TEXT NOT NULL DEFAULT '',  -- what passes write; '': not chosen yet
   search_space TEXT NOT NULL DEFAULT '',  -- what searches read
-  stale_before INTEGER NOT NULL DEFAULT 0  -- manifests up to this id that are not visible are of a space that searches left: not used again
+  flips        INTEGER NOT NULL DEFAULT 0  -- how often searches have moved to another space
 ) STRICT;
 
 CREATE TABLE spaces (
@@ -34,6 +34,9 @@ CREATE TABLE keys (
   has_spec            INTEGER NOT NULL DEFAULT 0,  -- there is a document, or rows, or both
   visible_manifest_id INTEGER NOT NULL DEFAULT 0,  -- 0: nothing is visible
   visible_space_id    INTEGER REFERENCES spaces (id),
+  -- While a switch is under way: what searches read of a spec that shows the new space already. Of use only until the next flip.
+  searched_manifest_id INTEGER NOT NULL DEFAULT 0,
+  searched_flip       INTEGER NOT NULL DEFAULT 0,
   operation_count     INTEGER NOT NULL DEFAULT 0,
   updated_at          INTEGER NOT NULL DEFAULT 0,
   UNIQUE (catalog_id, spec_name)
@@ -86,9 +89,9 @@ CREATE TABLE jobs (
 ) STRICT;
 -- At most one open job a key; also finds open jobs by catalog.
 CREATE UNIQUE INDEX jobs_open ON jobs (catalog_id, key_id) WHERE status <= 1;
--- The claim reads these alone, however many finished jobs there are.
-CREATE INDEX jobs_by_priority ON jobs (priority, next_run_at, id, catalog_id) WHERE status = 0;
-CREATE INDEX jobs_by_age ON jobs (next_run_at, id, catalog_id) WHERE status = 0;
+-- The claim reads these alone, however many finished jobs there are. The status is in them because SQLite looks at it again.
+CREATE INDEX jobs_by_priority ON jobs (priority, next_run_at, id, catalog_id, status) WHERE status = 0;
+CREATE INDEX jobs_by_age ON jobs (next_run_at, id, catalog_id, status) WHERE status = 0;
 CREATE INDEX jobs_running ON jobs (id) WHERE status = 1;
 CREATE INDEX jobs_by_key ON jobs (key_id, id);
 CREATE INDEX jobs_by_status ON jobs (status, id);

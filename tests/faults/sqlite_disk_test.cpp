@@ -1,4 +1,4 @@
-// A disk without room: every call says so, what was stored stays, and the calls work again when there is room.
+// Disks that refuse: without room, and read-only. Every call says so, what was stored stays, and the calls work again when there is room.
 #include <sys/mount.h>
 
 #include <cstdio>
@@ -33,6 +33,10 @@ class SmallDisk {
     clear();
     const auto free = std::filesystem::space(folder_.path()).available;
     std::ofstream(file("filler"), std::ios::binary) << std::string(free > leave ? free - leave : 0, 'x');
+  }
+  /// No file may be open for writing.
+  [[nodiscard]] bool make_read_only() const {
+    return ::mount(nullptr, folder_.path().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0;
   }
   void clear() { std::filesystem::remove(file("filler")); }
 
@@ -97,4 +101,27 @@ TEST_CASE("a database that has no room to be made says so, and is made later") {
   check_full(open_sqlite(disk.file("x.db"), {}, std::make_shared<ManualClock>()).status());
   disk.clear();
   CHECK(open_sqlite(disk.file("x.db"), {}, std::make_shared<ManualClock>()).ok());
+}
+
+TEST_CASE("on a read-only file system reads work, and writes are refused with a reason") {
+  SmallDisk disk;
+  if (!mounted(disk)) {
+    return;
+  }
+  const std::string path = disk.file("x.db");
+  {
+    const Backend backend = open_sqlite(path, {}, std::make_shared<ManualClock>()).value();
+    REQUIRE(backend.catalog->put({"c", "first"}, "first", "").ok());
+  }
+  REQUIRE(disk.make_read_only());
+  const Status made = open_sqlite(disk.file("new.db"), {}, std::make_shared<ManualClock>()).status();
+  CHECK(made.code() == Code::kUnusable);
+  const auto backend = open_sqlite(path, {}, std::make_shared<ManualClock>());
+  INFO(backend.status().to_string());
+  REQUIRE(backend.ok());
+  CHECK(backend->catalog->resolve({"c", "first"})->content == "first");
+  CHECK(backend->store->counts()->pending == 1);
+  const Status status = backend->store->enqueue({"c", "first"}, JobKind::kSpecWrite).status();
+  CHECK(status.code() == Code::kUnusable);
+  CHECK_THAT(status.message(), Catch::Contains("read-only"));
 }
