@@ -19,7 +19,12 @@ inline constexpr Duration kFarAhead = std::chrono::hours(2);
 }
 /// By the boot-time clock that stamped it; a lease of another boot has ended whatever this says.
 [[nodiscard]] inline bool lease_ended(Duration lease_until, Duration boot_now) noexcept {
+#ifdef EMBEDJOBS_MUTANT_NO_LEASE_CHECK  // see transitions.cpp
+  (void)lease_until, (void)boot_now;
+  return true;
+#else
   return boot_now >= lease_until;
+#endif
 }
 
 }  // namespace embedjobs::core

@@ -50,8 +50,9 @@ Job new_job(const SpecKey& spec, const KeyState& key, JobKind kind, WallTime now
 /// An enqueue that met an open job, after raise_generation.
 void enqueue_open(Job& job, const KeyState& key, JobKind kind, WallTime now);
 
-/// True when `fence` is the key's current one.
-bool is_current(const KeyState& key, const Fence& fence);
+/// The fence check: `fence` is the key's current one, and `job` is the running job that it was given to. Every write of a pass asks this,
+/// in the transaction that writes.
+bool holds(const Job& job, const KeyState& key, const Fence& fence);
 
 struct ClaimStamp {
   std::string worker_id;
@@ -70,7 +71,7 @@ struct Settled {
   bool failed = false;        ///< Note a failure of the unit, with job.last_error.
   bool fresh_budget = false;  ///< A new generation or the end of one: forget the in-flight records.
 };
-/// Ends the holder's pass. The caller has checked is_current().
+/// Ends the holder's pass. The caller has checked holds().
 Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now);
 /// Ends the pass of a holder whose lease has ended. `in_flight` is updated: what was sent becomes suspect.
 Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules, WallTime now);

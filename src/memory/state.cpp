@@ -34,8 +34,7 @@ Job* State::open_job(const Unit& unit) {
 std::pair<Job*, Unit*> State::find_held(JobId job_id, const SpecKey& key, const Fence& fence) {
   const auto job = jobs.find(job_id);
   UnitEntry* entry = find_unit(key);
-  if (job == jobs.end() || entry == nullptr || job->second.key != key || job->second.status != JobStatus::kRunning ||
-      job->second.fence != fence || !core::is_current(entry->second.state, fence)) {
+  if (job == jobs.end() || entry == nullptr || job->second.key != key || !core::holds(job->second, entry->second.state, fence)) {
     return {nullptr, nullptr};
   }
   return {&job->second, &entry->second};

@@ -111,7 +111,7 @@ std::vector<Lease> claimed_before(Connection& connection, std::uint64_t nonce) {
   for (const RunningJob& running : running_jobs(connection)) {
     std::optional<JobRow> row = running.nonce == nonce ? load_job(connection, running.id) : std::nullopt;
     std::optional<KeyRow> key = row ? load_key(connection, row->key_id) : std::nullopt;
-    if (key && core::is_current(key->state, row->job.fence)) {
+    if (key && core::holds(row->job, key->state, row->job.fence)) {
       leases.push_back(lease_of(connection, *row, *key));
     }
   }

@@ -31,7 +31,6 @@ constexpr const char* kInsertOperation =
 constexpr const char* kUpdateOperation =
     "UPDATE operations SET text_hash = ?3 WHERE manifest_id = ?1 AND operation_id = ?2 AND text_hash <> ?3";
 
-constexpr const char* kHolds = "SELECT 1 FROM jobs WHERE id = ? AND key_id = ? AND status = 1 AND fence_counter = ? AND fence_nonce = ?";
 constexpr const char* kTarget = "SELECT target_space FROM catalogs WHERE id = ?";
 
 std::optional<ManifestRow> read_manifest(Query&& row) {
@@ -76,9 +75,8 @@ Result<KeyRow> fenced_key(Connection& connection, const PassContext& context) {
   if (!key) {
     return {Code::kNotFound, fmt::format("{}/{}: no such spec", context.key.catalog_id, context.key.spec_name)};
   }
-  const bool holds = core::is_current(key->state, context.fence) &&
-                     connection.value_or(0, kHolds, context.job_id, key->id, context.fence.counter, context.fence.nonce) != 0;
-  if (!holds) {
+  const std::optional<JobRow> row = load_job(connection, context.job_id);
+  if (!row || row->key_id != key->id || !core::holds(row->job, key->state, context.fence)) {
     return {Code::kLeaseLost, fmt::format("{}/{}: the lease is lost", context.key.catalog_id, context.key.spec_name)};
   }
   Query catalog = connection.query(kTarget, key->catalog_id);

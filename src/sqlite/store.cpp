@@ -29,8 +29,7 @@ Status lease_lost(const LeaseRef& lease) {
 std::optional<Held> load_held(Connection& connection, const LeaseRef& lease) {
   std::optional<JobRow> row = load_job(connection, lease.job_id);
   std::optional<KeyRow> key = row ? load_key(connection, row->key_id) : std::nullopt;
-  const bool current = key && row->job.key == lease.key && row->job.status == JobStatus::kRunning && row->job.fence == lease.fence &&
-                       core::is_current(key->state, lease.fence);
+  const bool current = key && row->job.key == lease.key && core::holds(row->job, key->state, lease.fence);
   return current ? std::optional(Held{*key, *std::move(row)}) : std::nullopt;
 }
 

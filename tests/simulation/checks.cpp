@@ -47,7 +47,11 @@ void Checker::claimed(const Lease& lease, const std::string& worker) {
   if (until != lease_until_.end() && until->second.first > world_.elapsed()) {
     violation("1 (one holder)", key, fmt::format("claimed while {} still holds the lease", until->second.second));
   }
-  lease_until_[key] = {world_.elapsed() + lease_duration_, worker};
+  if (lease.job.started_at == WorldClock(world_).wall_now()) {
+    lease_until_[key] = {world_.elapsed() + lease_duration_, worker};
+  } else {
+    lease_until_.erase(key);  // leased by an earlier call whose answer was lost: nobody knows since when
+  }
   if (removed_.contains(key)) {
     violation("7 (removal)", key, "a removed spec was claimed");
   }
@@ -254,8 +258,9 @@ Result<JobStatus> CheckedStore::settle(const LeaseRef& lease, const Outcome& out
   Result<JobStatus> answer = inner_->settle(lease, outcome);
   const bool own_effect = before.ok() && before->settled && before->fence == lease.fence;
   checker_.wrote("settle", lease.key, held || (own_effect && answer.ok()), answer.status());
-  if (answer.ok() && held) {
-    checker_.settled(lease, outcome, *answer);
+  if (held && !checker_.holds(lease.key, lease.job_id, lease.fence)) {  // whatever was answered, this is what was done
+    const auto after = checker_.observer().store->get(lease.job_id);
+    checker_.settled(lease, outcome, after.ok() ? after->status : JobStatus::kPending);
   }
   return answer;
 }

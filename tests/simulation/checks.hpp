@@ -104,7 +104,9 @@ class CheckedStore final : public Store {
   Status resolve_failure(const SpecKey& key) override { return inner_->resolve_failure(key); }
   Result<std::size_t> purge(Duration age, std::size_t limit) override { return inner_->purge(age, limit); }
   [[nodiscard]] Duration lease_duration() const override { return inner_->lease_duration(); }
-  [[nodiscard]] Duration poll_interval() const override { return inner_->poll_interval(); }
+  [[nodiscard]] Duration poll_interval() const override {
+    return inner_->poll_interval() > Duration(0) ? Duration(std::chrono::seconds(1)) : Duration(0);
+  }
   void set_wake(std::function<void()> wake) override { on_wake_(std::move(wake)); }
 
  private:

@@ -142,9 +142,8 @@ class History {
   }
 
   bool is_alive(const std::string& holder) {
-    return std::any_of(processes_.begin(), processes_.end(), [&](const auto& process) {
-      return process && process->runtime->name() == holder && process->runtime->alive();
-    });
+    return std::any_of(processes_.begin(), processes_.end(),
+                       [&](const auto& process) { return process && process->runtime->name() == holder && process->runtime->alive(); });
   }
 
   void start_process(std::size_t index) {

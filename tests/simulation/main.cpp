@@ -72,8 +72,8 @@ std::filesystem::path simulation_folder() {
 
 int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
-  const std::string folder = simulation_folder() /
-                             fmt::format("embedjobs-simulation-{}", std::chrono::steady_clock::now().time_since_epoch().count());
+  const std::string folder =
+      simulation_folder() / fmt::format("embedjobs-simulation-{}", std::chrono::steady_clock::now().time_since_epoch().count());
   std::filesystem::create_directories(folder);
   double simulated = 0;
   std::uint64_t texts = 0;

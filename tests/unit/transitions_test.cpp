@@ -34,9 +34,9 @@ TEST_CASE("a claim raises the fence and spends an attempt") {
   CHECK(scene.job.status == JobStatus::kRunning);
   CHECK(scene.job.fence == Fence{1, 7});
   CHECK(scene.job.attempts == 1);
-  CHECK(is_current(scene.key, scene.job.fence));
-  CHECK_FALSE(is_current(scene.key, {1, 8}));
-  CHECK_FALSE(is_current(scene.key, {0, 0}));
+  CHECK(holds(scene.job, scene.key, scene.job.fence));
+  CHECK_FALSE(holds(scene.job, scene.key, {1, 8}));
+  CHECK_FALSE(holds(scene.job, scene.key, {0, 0}));
 }
 
 TEST_CASE("every outcome of a pass whose key moved on makes the job pending again with fresh budgets") {
@@ -153,7 +153,7 @@ TEST_CASE("removal revokes the lease and cancels") {
   cancel(&scene.job, scene.key, kNow);
   CHECK(scene.job.status == JobStatus::kCancelled);
   CHECK(scene.key.removed);
-  CHECK_FALSE(is_current(scene.key, scene.job.fence));
+  CHECK_FALSE(holds(scene.job, scene.key, scene.job.fence));
 }
 
 TEST_CASE("a manual retry forbids older vectors until a success that honoured it") {
