@@ -169,6 +169,19 @@ TEST_CASE("each chunk reaches the persister, in operation order, and the batch s
   CHECK(scene.embedder->calls.size() == 3);
 }
 
+TEST_CASE("the provider works on the next chunk while the last one is written") {
+  WorkerScene scene;
+  scene.options.batch_size = 2;
+  scene.runtime.hold("persist");
+  scene.put(lines(6));
+  scene.start();
+  CHECK(scene.embedder->calls.size() == 3);
+  CHECK(scene.rows().empty());
+  scene.runtime.release();
+  scene.runtime.settle();
+  CHECK(scene.rows().size() == 6);
+}
+
 TEST_CASE("a batch has no more bytes than the options say, but one longer text goes alone") {
   WorkerScene scene;
   scene.options.batch_bytes = 30;  // "text of op0" are 11 bytes
