@@ -83,7 +83,7 @@ TEST_CASE("a pass whose lease was rotated is cancelled and writes nothing more; 
   CHECK(scene.job().worker_id == "other");
   CHECK(scene.worker->metrics().running == 0);
   const std::size_t renewals = scene.runtime.submitted("renew");
-  scene.runtime.run_for(kShort / 2);
+  scene.runtime.run_for(milliseconds(15));  // a tick is 13 ms
   CHECK(scene.runtime.submitted("renew") == renewals);
 }
 
