@@ -26,8 +26,11 @@ class ProviderGate {
   void call_began() { ++in_flight_; }
   void call_ended() { --in_flight_; }
 
-  /// True when this ended a pause.
-  bool call_worked() {
+  /// True when this ended a pause. An answer that comes in the middle of one is of a call that was sent before: it says nothing.
+  bool call_worked(MonoTime now) {
+    if (paused(now)) {
+      return false;
+    }
     const bool resumed = probing_;
     probing_ = false;
     pauses_ = 0;

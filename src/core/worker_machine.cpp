@@ -392,7 +392,7 @@ void WorkerMachine::on_embedded(PassId id, std::uint64_t chunk, std::size_t text
   if (answer.ok()) {
     metrics_.provider_tokens += answer->prompt_tokens.value_or(0);
     resized = batch_.worked(texts);
-    if (gate_.call_worked()) {
+    if (gate_.call_worked(now)) {
       pause_announced_ = false;
       out.push_back(EventAction{{.kind = EventKind::kProviderResumed}});
     }
