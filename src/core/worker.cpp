@@ -180,6 +180,16 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
               });
   }
 
+  /// The same for a chunk or a manifest.
+  void submit_write(PassId id, const char* name, std::function<Status()> work,
+                    void (Pass::*deliver)(const Status&, MonoTime, PassActions&)) {
+    submit<Status>(Lane::kPersist, name, std::move(work),
+                   [id, deliver](Impl&, WorkerMachine& machine, const Status& answer, MonoTime now, WorkerActions& out) {
+                     machine.note_write(answer);
+                     machine.on_pass(id, now, out, [&](Pass& pass, PassActions& actions) { (pass.*deliver)(answer, now, actions); });
+                   });
+  }
+
   double jitter() { return static_cast<double>(runtime_.random() >> 11) * 0x1.0p-53; }
 
   // --- actions of the worker ---
@@ -293,12 +303,12 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void run(PassId id, const PersistAction& action) {
-    submit_for<Status>(
-        id, Lane::kPersist, "persist",
+    submit_write(
+        id, "persist",
         [persister = parts_.persister, context = machine_->pass(id)->context(), action] {
           return persist(*persister, context, *action.plan, *action.chunks);
         },
-        [](Pass& pass, const Status& answer, MonoTime now, PassActions& out) { pass.on_persisted(answer, now, out); });
+        &Pass::on_persisted);
   }
 
   void run(PassId id, const ProgressAction& action) {
@@ -341,12 +351,12 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void run(PassId id, const FinalizeAction& action) {
-    submit_for<Status>(
-        id, Lane::kPersist, "finalize",
+    submit_write(
+        id, "finalize",
         [persister = parts_.persister, context = machine_->pass(id)->context(), manifest = action.manifest] {
           return persister->finalize(context, *manifest);
         },
-        [](Pass& pass, const Status& answer, MonoTime now, PassActions& out) { pass.on_finalized(answer, now, out); });
+        &Pass::on_finalized);
   }
 
   void run(PassId id, const SettleAction& action) {

@@ -472,6 +472,11 @@ void WorkerMachine::note(const Event& event) {
   }
 }
 
+void WorkerMachine::note_write(const Status& answer) {
+  const bool failed = !answer.ok() && answer.code() != Code::kLeaseLost && answer.code() != Code::kIncomplete;
+  metrics_.persist_errors += failed ? 1U : 0U;
+}
+
 void WorkerMachine::drop_ended() {
   const std::size_t before = slots_.size();
   std::erase_if(slots_, [](const auto& entry) { return entry.second.pass.ended(); });

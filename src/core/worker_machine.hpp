@@ -83,6 +83,9 @@ class WorkerMachine {
   /// Any other answer to a pass; ignored when the pass is over.
   void on_pass(PassId pass, MonoTime now, WorkerActions& out, const std::function<void(Pass&, PassActions&)>& deliver);
 
+  /// For the metrics: the answer to a chunk or a manifest.
+  void note_write(const Status& answer);
+
   /// The nonce that the shell drew for the claim on its way, so that the same claim can be sent again.
   void claim_sent(std::uint64_t nonce, MonoTime now);
 
