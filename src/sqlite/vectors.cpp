@@ -30,7 +30,7 @@ core::VectorMark mark_of(const Query& row) {
   return {.epoch = row.number(0), .embedded_bytes = row.number(1), .input_cap = row.number(2)};
 }
 
-void swap_bytes(std::span<std::uint8_t> bytes) {
+[[maybe_unused]] void swap_bytes(std::span<std::uint8_t> bytes) {
   for (std::size_t i = 0; i + 4 <= bytes.size(); i += 4) {
     std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i), bytes.begin() + static_cast<std::ptrdiff_t>(i + 4));
   }
