@@ -59,6 +59,13 @@ class ManualRuntime final : public Runtime {
   /// The next task of this name is answered with `fault` and not done.
   void fail_next(std::string name, Status fault) { faults_.emplace_back(std::move(name), std::move(fault)); }
 
+  /// Forgets what waits. A backend whose clock this is may be held by it.
+  void close() {
+    posted_.clear();
+    tasks_.clear();
+    timers_.clear();
+  }
+
   /// How many tasks of this name were ever submitted; how many wait.
   [[nodiscard]] std::size_t submitted(std::string_view name) const {
     return static_cast<std::size_t>(std::count(submitted_.begin(), submitted_.end(), name));

@@ -32,6 +32,13 @@ struct Scene {
     maintenance = std::make_unique<Maintenance>(*runtime, std::move(parts), MaintenanceOptions{});
   }
 
+  ~Scene() {
+    maintenance.reset();
+    runtime->close();
+  }
+  Scene(const Scene&) = delete;
+  Scene& operator=(const Scene&) = delete;
+
   void start() {
     maintenance->start();
     runtime->settle();
