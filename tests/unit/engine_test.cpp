@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <future>
 #include <thread>
 
 #include "support/engine_scene.hpp"
@@ -136,16 +137,22 @@ TEST_CASE("start twice acts once; stop is idempotent, before start too, and fina
 }
 
 TEST_CASE("stop says false while a provider call does not return, and hands the job back all the same") {
-  EngineScene scene;
+  std::promise<void> handed_back;
+  EngineOptions options = memory_options();
+  options.events = [&](const Event& event) {
+    if (event.kind == EventKind::kJobReleased) {
+      handed_back.set_value();
+    }
+  };
+  EngineScene scene({}, nullptr, options);
   REQUIRE(scene->start().ok());
   scene.provider->hold();
   REQUIRE(scene->put(kKey, spec_with(3, "users")).ok());
   scene.provider->wait_for_calls(1);
   CHECK_FALSE(scene->stop(10ms));
   CHECK_FALSE(scene->stop(0ms));
-  while (scene->store().counts()->running > 0) {
-    std::this_thread::yield();
-  }
+  const bool released = handed_back.get_future().wait_for(60s) == std::future_status::ready;
+  CHECK(released);
   CHECK(scene->store().counts()->pending == 1);
   scene.provider->release();
   CHECK(scene->stop(60s));
