@@ -10,7 +10,7 @@
 namespace embedjobs {
 namespace {
 
-constexpr std::size_t kMaxQueryBytes = 64 * 1024;
+constexpr std::size_t kMaxQueryBytes = std::size_t{64} * 1024;
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos;

@@ -13,7 +13,7 @@
 namespace {
 
 using namespace embedjobs;
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 
 constexpr int kCalls = 2000;
 constexpr int kInFlight = 4;
@@ -23,13 +23,13 @@ class SlowEmbedder final : public Embedder {
  public:
   Result<Space> space(const CallContext&) override { return Space{"slow", 384, ""}; }
   Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext&) override {
-    const auto began = Clock::now();
+    const auto began = Steady::now();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     Embeddings answer{.vectors = Matrix(texts.size(), 384)};
     for (std::size_t row = 0; row < texts.size(); ++row) {
       answer.vectors.row(row)[row % 384] = 1.0F;
     }
-    own_time_ += std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - began).count();
+    own_time_ += std::chrono::duration_cast<std::chrono::nanoseconds>(Steady::now() - began).count();
     ++calls_;
     return answer;
   }
@@ -70,13 +70,13 @@ int run(const std::filesystem::path& folder) {
     fmt::print(stderr, "{}\n", put.status().to_string());
     return 1;
   }
-  const auto began = Clock::now();
+  const auto began = Steady::now();
   if (const Status status = (*engine)->start(); !status.ok()) {
     fmt::print(stderr, "{}\n", status.to_string());
     return 1;
   }
   (void)(*engine)->wait_idle(std::chrono::minutes(1));
-  const double wall = std::chrono::duration<double>(Clock::now() - began).count();
+  const double wall = std::chrono::duration<double>(Steady::now() - began).count();
   const double own = static_cast<double>(embedder->own_time_) / 1e9 / kInFlight;
   fmt::print("pipeline: {} calls, wall {:.2f} s, embedder's own time {:.2f} s, ratio {:.3f} (goal <= 1.05)\n", embedder->calls_.load(),
              wall, own, wall / own);
@@ -87,7 +87,7 @@ int run(const std::filesystem::path& folder) {
 
 int main() {
   const auto folder =
-      std::filesystem::temp_directory_path() / fmt::format("embedjobs-pipeline-{}", Clock::now().time_since_epoch().count());
+      std::filesystem::temp_directory_path() / fmt::format("embedjobs-pipeline-{}", Steady::now().time_since_epoch().count());
   std::filesystem::create_directories(folder);
   const int result = run(folder);
   std::filesystem::remove_all(folder);
