@@ -40,8 +40,8 @@ enum class Lane : std::int32_t {
 inline constexpr int kLaneCount = 6;
 
 /// Blocking work and what follows. `run` is called on a thread of the lane and keeps its answer to itself; `finish` is then called on the
-/// logical thread: with success to hand that answer over, or with an error to hand over in its place (a simulated fault, or kCancelled when
-/// the runtime is closing and `run` was never called).
+/// logical thread: with success to hand that answer over, or with an error to hand over in its place (a simulated fault). When the runtime
+/// is closed, what was not called yet never is.
 struct Task {
   Lane lane = Lane::kStore;
   const char* name = "";  ///< A literal, for traces.
