@@ -10,23 +10,18 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::size_t kRowsAWrite = 1000;  // a writing transaction is short
-constexpr std::size_t kRowsToHold = 2000;  // embedded, not yet persisted: above it no new chunk is sent
-constexpr std::size_t kSmallestCut = 256;  // bytes
-constexpr int kWriteTries = 4;             // of a chunk or manifest within a pass
 constexpr int kListRounds = 3;
 constexpr Duration kStopGrace = seconds(1);  // for calls that were cancelled to come back
-constexpr std::size_t kNamesInMessage = 5;
-
-Duration write_backoff(int tries) {
-  return milliseconds(100) * (1 << std::min(tries, 6));
-}
 
 Duration settle_backoff(int tries) {
   return std::min<Duration>(milliseconds(100) * (1 << std::min(tries, 6)), seconds(5));
 }
 
 }  // namespace
+
+Duration Pass::write_backoff(int tries) {
+  return milliseconds(100) * (1 << std::min(tries, 6));
+}
 
 PassContext Pass::context() const {
   return {.key = lease_.job.key,
@@ -70,7 +65,6 @@ void Pass::end_with(OutcomeKind kind, const std::string& error) {
 }
 
 // --- resolve, split, list
-// -----------------------------------------------------------------------------------------------------------------
 
 void Pass::start(MonoTime now, PassActions& out) {
   last_progress_ = now;
@@ -200,324 +194,7 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
   advance(now, out);
 }
 
-// --- embed
-// --------------------------------------------------------------------------------------------------------------------------------
-
-bool Pass::nothing_left() const {
-  return next_missing_ >= missing_.size() && alone_.empty() && again_.empty() && flying_.empty() && finished_.empty() && !persisting_;
-}
-
-bool Pass::wants_chunk() const {
-  if (phase_ != PassPhase::kEmbed || ending_ || stopping_ || finished_rows_ >= kRowsToHold) {
-    return false;
-  }
-  if (!alone_.empty() || has_alone()) {
-    return flying_.empty() && !alone_to_clear_;
-  }
-  if (!again_.empty()) {
-    return !again_.front().alone || flying_.empty();
-  }
-  return next_missing_ < missing_.size();
-}
-
-bool Pass::wants_alone() const {
-  return wants_chunk() && (again_.empty() ? !alone_.empty() : again_.front().alone);
-}
-
-std::size_t Pass::chunks_waiting() const {
-  return static_cast<std::size_t>(
-      std::count_if(flying_.begin(), flying_.end(), [](const auto& entry) { return entry.second.state != ChunkState::kSent; }));
-}
-
-bool Pass::next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk) {
-  // What comes again goes first: a text that was alone stays so.
-  if (!again_.empty()) {
-    chunk = std::move(again_.front());
-    again_.pop_front();
-    if (chunk.pieces.size() > most_texts) {
-      Chunk rest;
-      rest.pieces.assign(chunk.pieces.begin() + static_cast<std::ptrdiff_t>(most_texts), chunk.pieces.end());
-      chunk.pieces.resize(most_texts);
-      again_.push_front(std::move(rest));
-    }
-    return true;
-  }
-  if (!alone_.empty()) {
-    chunk.pieces.push_back({alone_.front()});
-    chunk.alone = true;
-    alone_.pop_front();
-    return true;
-  }
-  std::size_t bytes = 0;
-  while (next_missing_ < missing_.size() && chunk.pieces.size() < most_texts) {
-    const std::uint32_t operation = missing_[next_missing_];
-    if (!skipped_.contains(operation)) {
-      bytes += plan_->operations().text(operation).size();
-      if (bytes > most_bytes && !chunk.pieces.empty()) {
-        break;
-      }
-      chunk.pieces.push_back({operation});
-    }
-    ++next_missing_;
-  }
-  return !chunk.pieces.empty();
-}
-
-bool Pass::take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out) {
-  if (!wants_chunk()) {
-    return false;
-  }
-  Chunk chunk;
-  if (!next_pieces(std::max<std::size_t>(most_texts, 1), std::max<std::size_t>(most_bytes, 1), chunk)) {
-    advance(now, out);  // only skipped ones were left
-    return false;
-  }
-  chunk.id = ++last_chunk_id_;
-  // From the first crash of a generation on, what is in flight is recorded before it is sent.
-  if (lease_.job.crashes > 0) {
-    flying_.emplace(last_chunk_id_, Flying{std::move(chunk), ChunkState::kToRecord});
-    maybe_record(out);
-  } else {
-    out.push_back(EmbedAction{plan_, chunk});
-    flying_.emplace(last_chunk_id_, Flying{std::move(chunk), ChunkState::kSent});
-  }
-  return true;
-}
-
-void Pass::maybe_record(PassActions& out) {
-  const auto to_record = [](const auto& entry) { return entry.second.state == ChunkState::kToRecord; };
-  if (recording_ || (!alone_to_clear_ && std::none_of(flying_.begin(), flying_.end(), to_record))) {
-    return;
-  }
-  recording_ = true;
-  RecordAction record;
-  for (auto& [id, flying] : flying_) {
-    if (flying.state == ChunkState::kToRecord) {
-      flying.state = ChunkState::kRecording;
-    }
-    for (const Piece& piece : flying.chunk.pieces) {
-      record.sent.push_back(plan_->operations().text_hash(piece.operation));
-    }
-  }
-  record.answered.swap(answered_);
-  out.push_back(std::move(record));
-}
-
-void Pass::on_recorded(const Status& answer, MonoTime now, PassActions& out) {
-  recording_ = false;
-  alone_to_clear_ = false;
-  if (ignores_answers()) {
-    return;
-  }
-  if (answer.code() == Code::kLeaseLost) {
-    on_lease_lost(now, out);
-    return;
-  }
-  if (!answer.ok()) {
-    end_with(OutcomeKind::kRetry, "what is in flight can't be recorded: " + answer.message());
-  }
-  for (auto entry = flying_.begin(); entry != flying_.end();) {
-    Flying& flying = entry->second;
-    if (flying.state != ChunkState::kRecording) {
-      ++entry;
-    } else if (!answer.ok() || ending_ || stopping_) {
-      entry = flying_.erase(entry);  // never sent
-    } else {
-      flying.state = ChunkState::kSent;
-      out.push_back(EmbedAction{plan_, flying.chunk});
-      ++entry;
-    }
-  }
-  advance(now, out);
-}
-
-void Pass::on_embedded(std::uint64_t chunk_id, Result<Matrix> answer, MonoTime now, PassActions& out) {
-  const auto entry = flying_.find(chunk_id);
-  if (entry == flying_.end() || ignores_answers()) {
-    return;
-  }
-  Chunk chunk = std::move(entry->second.chunk);
-  flying_.erase(entry);
-  if (lease_.job.crashes > 0 && answer.status().code() != Code::kCancelled) {
-    for (const Piece& piece : chunk.pieces) {
-      answered_.push_back(plan_->operations().text_hash(piece.operation));
-    }
-    alone_to_clear_ = chunk.alone;
-  }
-  if (answer.ok()) {
-    finished_rows_ += chunk.pieces.size();
-    finished_.push_back({std::move(chunk), std::move(*answer)});
-  } else {
-    on_embed_error(chunk, answer.status());
-  }
-  advance(now, out);
-}
-
-// A batch is first split or a text cut where the error says so. An error that stays ends the pass, after what is in flight is persisted.
-void Pass::on_embed_error(const Chunk& chunk, const Status& error) {
-  const bool single = chunk.pieces.size() == 1;
-  switch (error.code()) {
-    case Code::kPaused: again_.push_front(chunk); return;
-    case Code::kCancelled:
-      if (!stopping_) {
-        end_with(OutcomeKind::kRetry, describe(chunk) + ": the provider call was cancelled");
-      }
-      return;
-    case Code::kTimeout:
-      if (!single) {
-        split_chunk(chunk);
-        return;
-      }
-      break;
-    case Code::kBatchTooLarge:
-    case Code::kInputTooLarge:
-      if (!single) {
-        split_chunk(chunk);
-      } else {
-        cut_piece(chunk, error);
-      }
-      return;
-    case Code::kInputRejected:
-      if (!single) {
-        split_chunk(chunk);
-      } else {
-        set_aside(chunk.pieces[0].operation, error.message());
-      }
-      return;
-    case Code::kFailed: end_with(OutcomeKind::kFail, describe(chunk) + ": " + error.message()); return;
-    default: break;
-  }
-  end_with(OutcomeKind::kRetry, describe(chunk) + ": " + error.message());
-}
-
-void Pass::split_chunk(const Chunk& chunk) {
-  const auto middle = chunk.pieces.begin() + static_cast<std::ptrdiff_t>(chunk.pieces.size() / 2);
-  again_.push_front({.pieces = {middle, chunk.pieces.end()}});
-  again_.push_front({.pieces = {chunk.pieces.begin(), middle}});
-}
-
-void Pass::cut_piece(const Chunk& chunk, const Status& error) {
-  Piece piece = chunk.pieces[0];
-  std::size_t sent = plan_->operations().text(piece.operation).size();
-  for (const std::size_t cap : {settings_.input_cap, piece.cut}) {
-    sent = cap == 0 ? sent : std::min(sent, cap);
-  }
-  if (sent <= kSmallestCut) {
-    set_aside(piece.operation, error.message());
-    return;
-  }
-  piece.cut = std::max(kSmallestCut, sent / 2);
-  again_.push_front({.pieces = {piece}, .alone = chunk.alone});
-}
-
-void Pass::set_aside(std::uint32_t operation, const std::string& why) {
-  skipped_.insert(operation);
-  failing_.emplace_back(operation, why);
-}
-
-std::string Pass::describe(const Chunk& chunk) const {
-  const OperationList& operations = plan_->operations();
-  const std::uint32_t first = chunk.pieces.front().operation;
-  const std::uint32_t last = chunk.pieces.back().operation;
-  if (chunk.pieces.size() == 1) {
-    return fmt::format("operation {} of {} ({})", first + 1, operations.size(), operations.operation_id(first));
-  }
-  return fmt::format("operations {} to {} of {} ({} ... {})", first + 1, last + 1, operations.size(), operations.operation_id(first),
-                     operations.operation_id(last));
-}
-
-std::string Pass::failing_message() const {
-  std::string message = fmt::format("{} of {} operations can't be embedded: ", failing_.size(), operation_count_);
-  for (std::size_t i = 0; i < std::min(failing_.size(), kNamesInMessage); ++i) {
-    const auto& [operation, why] = failing_[i];
-    message += fmt::format("{}{} ({})", i == 0 ? "" : ", ", plan_->operations().operation_id(operation), why);
-  }
-  return failing_.size() > kNamesInMessage ? message + ", ..." : message;
-}
-
-void Pass::maybe_persist(MonoTime now, PassActions& out) {
-  if (persist_at_ && now >= *persist_at_) {
-    persist_at_.reset();
-    ++writes_out_;
-    out.push_back(PersistAction{plan_, persisting_});
-    return;
-  }
-  if (persisting_ || finished_.empty()) {
-    return;
-  }
-  auto group = std::make_shared<std::vector<FinishedChunk>>();
-  std::size_t rows = 0;
-  auto end = finished_.begin();
-  do {
-    rows += end->chunk.pieces.size();
-    group->push_back(std::move(*end));
-    ++end;
-  } while (end != finished_.end() && rows + end->chunk.pieces.size() <= kRowsAWrite);
-  finished_.erase(finished_.begin(), end);
-  persisting_ = std::move(group);
-  persist_tries_ = 0;
-  ++writes_out_;
-  out.push_back(PersistAction{plan_, persisting_});
-}
-
-void Pass::on_persisted(const Status& answer, MonoTime now, PassActions& out) {
-  --writes_out_;
-  if (ignores_answers()) {
-    return;
-  }
-  if (answer.code() == Code::kLeaseLost) {
-    on_lease_lost(now, out);
-    return;
-  }
-  if (!answer.ok()) {
-    if (++persist_tries_ < kWriteTries && !stopping_) {
-      persist_at_ = now + write_backoff(persist_tries_);
-      return;
-    }
-    end_with(OutcomeKind::kRetry, describe(persisting_->front().chunk) + ": the vectors can't be stored: " + answer.message());
-    persisting_.reset();
-    finished_.clear();
-    finished_rows_ = 0;
-  } else {
-    std::int64_t operations = 0;
-    for (const FinishedChunk& finished : *persisting_) {
-      finished_rows_ -= finished.chunk.pieces.size();
-      for (const Piece& piece : finished.chunk.pieces) {
-        operations += plan_->count_of_text(piece.operation);
-      }
-    }
-    persisting_.reset();
-    embedded_ += operations;
-    last_progress_ = now;
-    want_progress_ = true;
-    emit(EventKind::kChunkPersisted, out, {}, operations);
-  }
-  advance(now, out);
-}
-
-void Pass::maybe_write_progress(PassActions& out) {
-  if (want_progress_ && !progress_out_) {
-    want_progress_ = false;
-    progress_out_ = true;
-    out.push_back(ProgressAction{progress()});
-    emit(EventKind::kJobProgress, out);
-  }
-}
-
-void Pass::on_progress_written(const Status& answer, MonoTime now, PassActions& out) {
-  progress_out_ = false;
-  if (ignores_answers()) {
-    return;
-  }
-  if (answer.code() == Code::kLeaseLost) {
-    on_lease_lost(now, out);
-    return;
-  }
-  advance(now, out);  // a progress write that failed does not fail the job
-}
-
 // --- a host's compute
-// ---------------------------------------------------------------------------------------------------------------------
 
 void Pass::on_host_progress(std::int64_t done, std::int64_t total, MonoTime now, PassActions& out) {
   if (phase_ != PassPhase::kCompute) {
@@ -569,7 +246,6 @@ void Pass::on_computed(Result<Manifest> answer, MonoTime now, PassActions& out) 
 }
 
 // --- finalize and settle
-// ------------------------------------------------------------------------------------------------------------------
 
 void Pass::enter_finalize(std::shared_ptr<const Manifest> manifest, PassActions& out) {
   phase_ = PassPhase::kFinalize;
@@ -653,7 +329,6 @@ void Pass::on_settled(const Result<JobStatus>& answer, MonoTime now, PassActions
 }
 
 // --- from outside
-// -------------------------------------------------------------------------------------------------------------------------
 
 void Pass::on_lease_lost(MonoTime /*now*/, PassActions& out) {
   if (phase_ == PassPhase::kEnded) {
@@ -766,34 +441,6 @@ void Pass::advance(MonoTime now, PassActions& out) {
     case PassPhase::kSettle:
     case PassPhase::kEnded: return;
   }
-}
-
-void Pass::advance_embed(MonoTime now, PassActions& out) {
-  if (stopping_) {
-    // Chunks that wait for their record were never sent.
-    std::erase_if(flying_, [](const auto& entry) { return entry.second.state == ChunkState::kToRecord; });
-  }
-  while (next_missing_ < missing_.size() && skipped_.contains(missing_[next_missing_])) {
-    ++next_missing_;
-  }
-  maybe_record(out);
-  maybe_persist(now, out);
-  maybe_write_progress(out);
-  if (ending_) {
-    if (flying_.empty() && finished_.empty() && !persisting_) {
-      finish(out);
-    }
-    return;
-  }
-  if (!nothing_left() || recording_) {
-    return;
-  }
-  if (!failing_.empty()) {
-    end_with(OutcomeKind::kFail, failing_message());
-    finish(out);
-    return;
-  }
-  enter_finalize(manifest_, out);
 }
 
 }  // namespace embedjobs::core

@@ -159,6 +159,9 @@ class Pass {
   [[nodiscard]] Progress progress() const;
 
  private:
+  static constexpr int kWriteTries = 4;  // of a chunk or manifest within a pass
+  static Duration write_backoff(int tries);
+
   enum class ChunkState { kToRecord, kRecording, kSent };
   struct Flying {
     Chunk chunk;
