@@ -47,6 +47,13 @@ struct SpecState {
   std::string splitter_version;
 };
 
+/// What a pass may do about a text whose vector it can't reuse.
+enum class Reservation : std::int32_t {
+  kMine = 0,       ///< Embed it: no other pass of the catalog will while this one holds its lease.
+  kStored = 1,     ///< Its vector was stored meanwhile, and may be reused.
+  kElsewhere = 2,  ///< Another pass, whose lease holds, is about to embed it. Ask again later.
+};
+
 /// Thread safety: called from library threads; never two upsert_batch or finalize calls at once for the same key. No library lock is held
 /// during a call. An exception that leaves a method becomes kInternal.
 ///
@@ -60,6 +67,10 @@ class Persister {
   /// Which operations of `wanted` have a vector that may be reused, in the context's space: answer[i] for wanted[i]. A persister that
   /// addresses by content answers for any text it holds; one that addresses by operation id only for the same id with the same hash.
   virtual Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) = 0;
+  /// Asked before texts are embedded, so that two passes of a catalog at the same time do not both pay for a text that they share:
+  /// answer[i] for texts[i], all different. A reservation ends when the vector is stored or the pass's fence is no longer current. The
+  /// default gives everything to the pass.
+  virtual Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts);
   /// Adds or replaces rows; others survive. Visible at once when the space is the spec's visible one (or it has none yet), else not before
   /// finalize. Several operations may share a text. Empty: nothing to do, but the fence is checked. kNotFound: the spec does not exist.
   virtual Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) = 0;

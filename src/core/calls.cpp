@@ -69,6 +69,26 @@ Result<std::shared_ptr<const Plan>> split(const Splitter& splitter, const Docume
   return std::make_shared<const Plan>(std::move(*operations));
 }
 
+Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext& context, const Plan& plan,
+                                         std::span<const std::uint32_t> operations) {
+  static constexpr std::size_t kPiece = 1000;
+  std::vector<Reservation> answer;
+  answer.reserve(operations.size());
+  while (!operations.empty()) {
+    std::vector<TextHash> texts;
+    for (const std::uint32_t operation : operations.first(std::min(operations.size(), kPiece))) {
+      texts.push_back(plan.operations().text_hash(operation));
+    }
+    Result<std::vector<Reservation>> piece = persister.reserve(context, texts);
+    if (!piece.ok()) {
+      return piece;
+    }
+    answer.insert(answer.end(), piece->begin(), piece->end());
+    operations = operations.subspan(texts.size());
+  }
+  return answer;
+}
+
 Result<Embeddings> embed(Embedder& embedder, const Plan& plan, const Chunk& chunk, std::size_t input_cap, std::size_t dimension,
                          const CallContext& context) {
   if (context.stop.stop_requested()) {

@@ -17,6 +17,10 @@ Result<Space> ask_space(const WorkerParts& parts, Duration time_limit);
 /// Splits and links equal texts. kInvalidDocument also when an operation id comes twice.
 Result<std::shared_ptr<const Plan>> split(const Splitter& splitter, const Document& document);
 
+/// The texts of these operations, in pieces.
+Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext& context, const Plan& plan,
+                                         std::span<const std::uint32_t> operations);
+
 /// Cuts what is over the cap, calls the embedder, and refuses an answer that breaks the embedder's promise: another number of vectors or
 /// another dimension (kRetry), a vector that is zero or not finite (kInputRejected).
 Result<Embeddings> embed(Embedder& embedder, const Plan& plan, const Chunk& chunk, std::size_t input_cap, std::size_t dimension,

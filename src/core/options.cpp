@@ -52,6 +52,10 @@ std::vector<std::string> warnings(const WorkerOptions& options) {
   return lines;
 }
 
+Result<std::vector<Reservation>> Persister::reserve(const PassContext& /*context*/, std::span<const TextHash> texts) {
+  return std::vector<Reservation>(texts.size(), Reservation::kMine);
+}
+
 Result<std::vector<SpecState>> Persister::describe(std::span<const SpecKey> /*keys*/) {
   return {Code::kRefused, "this persister can't describe what it holds"};
 }

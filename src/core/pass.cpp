@@ -144,32 +144,87 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
     advance(now, out);
     return;
   }
-  const std::vector<bool>& stored = *answer;
-  missing_.clear();
-  next_missing_ = 0;
-  skipped_.clear();
-  alone_.clear();
-  reused_ = 0;
-  failing_.clear();
-  set_aside_count_ = 0;
+  forget_embedding();
+  std::vector<std::uint32_t> missing;
   for (std::uint32_t first = 0; first < plan_->size(); ++first) {
     if (!plan_->is_first_of_text(first)) {
       continue;
     }
     bool all_stored = true;
-    std::int64_t operations = 0;
     for (std::uint32_t operation = first; operation != Plan::kNone; operation = plan_->next_of_text(operation)) {
-      all_stored = all_stored && stored[operation];
-      ++operations;
+      all_stored = all_stored && (*answer)[operation];
     }
     if (all_stored) {
-      reused_ += operations;
+      reused_ += plan_->count_of_text(first);
     } else {
-      missing_.push_back(first);
+      missing.push_back(first);
     }
   }
   embedded_ = std::min(embedded_, reused_);  // in a second round what this pass embedded is stored too
   reused_ -= embedded_;
+  last_progress_ = now;
+  if (missing.empty()) {
+    enter_embed(now, out);
+  } else {
+    missing.shrink_to_fit();
+    enter_reserve(std::move(missing), out);
+  }
+}
+
+/// Another round begins.
+void Pass::forget_embedding() {
+  missing_.clear();
+  next_missing_ = 0;
+  skipped_.clear();
+  alone_.clear();
+  elsewhere_.clear();
+  failing_.clear();
+  reused_ = set_aside_count_ = 0;
+}
+
+void Pass::enter_reserve(std::vector<std::uint32_t> operations, PassActions& out) {
+  phase_ = PassPhase::kReserve;
+  reserve_at_.reset();
+  to_reserve_ = std::make_shared<const std::vector<std::uint32_t>>(std::move(operations));
+  out.push_back(ReserveAction{plan_, to_reserve_});
+}
+
+void Pass::on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out) {
+  if (phase_ != PassPhase::kReserve) {
+    return;
+  }
+  if (!answer.ok() || answer->size() != to_reserve_->size()) {
+    if (answer.status().code() == Code::kLeaseLost) {
+      on_lease_lost(now, out);
+      return;
+    }
+    end_with(OutcomeKind::kRetry, answer.ok() ? "the persister answered for another number of texts than asked"
+                                              : "texts can't be reserved: " + answer.status().message());
+    advance(now, out);
+    return;
+  }
+  missing_.clear();
+  next_missing_ = 0;
+  elsewhere_.clear();
+  for (std::size_t i = 0; i < answer->size(); ++i) {
+    const std::uint32_t first = (*to_reserve_)[i];
+    switch ((*answer)[i]) {
+      case Reservation::kMine: missing_.push_back(first); break;
+      case Reservation::kStored: reused_ += plan_->count_of_text(first); break;
+      case Reservation::kElsewhere: elsewhere_.push_back(first); break;
+    }
+  }
+  if (elsewhere_.size() == to_reserve_->size()) {
+    ++reserve_rounds_;
+  } else {
+    reserve_rounds_ = 0;
+    last_progress_ = now;
+  }
+  to_reserve_.reset();
+  enter_embed(now, out);
+}
+
+void Pass::enter_embed(MonoTime now, PassActions& out) {
   for (const Suspect& suspect : lease_.suspects) {
     const auto operation = plan_->find(suspect.text_hash);
     if (!operation || !std::binary_search(missing_.begin(), missing_.end(), *operation)) {
@@ -183,14 +238,12 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
       alone_.push_back(*operation);
     }
   }
-  missing_.shrink_to_fit();
   phase_ = PassPhase::kEmbed;
   if (lease_.job.crashes > 0 && !recording_) {
     recording_ = true;
     out.push_back(RecordAction{});  // nothing is in flight yet: should the process die now, it was not for a text of this pass
   }
   want_progress_ = true;
-  last_progress_ = now;
   advance(now, out);
 }
 
@@ -408,7 +461,7 @@ std::optional<MonoTime> Pass::wake_at() const {
     return settle_at_;
   }
   MonoTime at = last_progress_ + settings_.safety_bound;
-  for (const auto& other : {persist_at_, finalize_at_, stop_grace_}) {
+  for (const auto& other : {persist_at_, finalize_at_, reserve_at_, stop_grace_}) {
     at = other ? std::min(at, *other) : at;
   }
   return at;
@@ -420,6 +473,7 @@ void Pass::advance(MonoTime now, PassActions& out) {
     case PassPhase::kResolve:
     case PassPhase::kSplit:
     case PassPhase::kList:
+    case PassPhase::kReserve:
       if (ending_) {
         finish(out);
       }

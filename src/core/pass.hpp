@@ -4,8 +4,9 @@
 //   phase      waits for                 then
 //   resolve    the document              split, or compute (a host's own), or finalize (gone: an empty manifest)
 //   split      its operations            list
-//   list       which are stored          embed
-//   embed      chunks, rows, progress    finalize when nothing is missing
+//   list       which are stored          reserve
+//   reserve    which others embed        embed
+//   embed      chunks, rows, progress    finalize when nothing is missing; reserve again what others embed
 //   compute    the host's manifest       finalize
 //   finalize   the visible manifest      settle; list again when a vector is missing
 //   look_again the document, once more   settle (before a terminal failure: it may be gone or changed)
@@ -58,6 +59,10 @@ struct SplitAction {
 struct ListAction {
   std::shared_ptr<const Plan> plan;
 };
+struct ReserveAction {
+  std::shared_ptr<const Plan> plan;
+  std::shared_ptr<const std::vector<std::uint32_t>> operations;  ///< First operations of texts.
+};
 struct RecordAction {
   std::vector<TextHash> sent;
   std::vector<TextHash> answered;
@@ -85,8 +90,8 @@ struct SettleAction {
 struct EmitAction {
   Event event;
 };
-using PassAction = std::variant<ResolveAction, SplitAction, ListAction, RecordAction, EmbedAction, PersistAction, ProgressAction,
-                                ComputeAction, FinalizeAction, SettleAction, EmitAction>;
+using PassAction = std::variant<ResolveAction, SplitAction, ListAction, ReserveAction, RecordAction, EmbedAction, PersistAction,
+                                ProgressAction, ComputeAction, FinalizeAction, SettleAction, EmitAction>;
 using PassActions = std::vector<PassAction>;
 
 struct PassSettings {
@@ -97,7 +102,7 @@ struct PassSettings {
   Duration safety_bound = std::chrono::hours(1);
 };
 
-enum class PassPhase { kResolve, kSplit, kList, kEmbed, kCompute, kFinalize, kLookAgain, kSettle, kEnded };
+enum class PassPhase { kResolve, kSplit, kList, kReserve, kEmbed, kCompute, kFinalize, kLookAgain, kSettle, kEnded };
 
 class Pass {
  public:
@@ -109,6 +114,7 @@ class Pass {
   void on_resolved(Result<Document> answer, MonoTime now, PassActions& out);
   void on_split(Result<std::shared_ptr<const Plan>> answer, MonoTime now, PassActions& out);
   void on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions& out);
+  void on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out);
   void on_recorded(const Status& answer, MonoTime now, PassActions& out);
   void on_embedded(std::uint64_t chunk_id, Result<Matrix> answer, MonoTime now, PassActions& out);
   void on_persisted(const Status& answer, MonoTime now, PassActions& out);
@@ -171,6 +177,9 @@ class Pass {
   void advance(MonoTime now, PassActions& out);
   void advance_embed(MonoTime now, PassActions& out);
   void enter_list(PassActions& out);
+  void forget_embedding();
+  void enter_reserve(std::vector<std::uint32_t> operations, PassActions& out);
+  void enter_embed(MonoTime now, PassActions& out);
   void enter_finalize(std::shared_ptr<const Manifest> manifest, PassActions& out);
   void enter_settle(Outcome outcome, PassActions& out);
   void finish(PassActions& out);
@@ -207,6 +216,10 @@ class Pass {
   std::shared_ptr<const Manifest> manifest_;
 
   // Embedding.
+  std::shared_ptr<const std::vector<std::uint32_t>> to_reserve_;
+  std::vector<std::uint32_t> elsewhere_;  // first operations of texts that other passes embed
+  int reserve_rounds_ = 0;                // in a row that brought nothing
+  std::optional<MonoTime> reserve_at_;
   std::vector<std::uint32_t> missing_;  // first operations of texts to embed, in operation order
   std::size_t next_missing_ = 0;
   std::set<std::uint32_t> skipped_;  // of missing_: suspects and what was set aside

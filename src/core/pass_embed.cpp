@@ -13,6 +13,11 @@ constexpr std::size_t kRowsToHold = 2000;  // embedded, not yet persisted: above
 constexpr std::size_t kSmallestCut = 256;  // bytes
 constexpr std::size_t kNamesInMessage = 5;
 
+// Until what another pass embeds is asked for again.
+Duration reserve_backoff(int rounds) {
+  return std::min<Duration>(std::chrono::milliseconds(50) * (1 << std::min(rounds, 6)), std::chrono::seconds(2));
+}
+
 }  // namespace
 
 bool Pass::nothing_left() const {
@@ -353,7 +358,13 @@ void Pass::advance_embed(MonoTime now, PassActions& out) {
     finish(out);
     return;
   }
-  enter_finalize(manifest_, out);
+  if (elsewhere_.empty()) {
+    enter_finalize(manifest_, out);
+  } else if (!reserve_at_) {
+    reserve_at_ = now + reserve_backoff(reserve_rounds_);
+  } else if (now >= *reserve_at_) {
+    enter_reserve(std::move(elsewhere_), out);
+  }
 }
 
 }  // namespace embedjobs::core

@@ -155,6 +155,23 @@ class MemoryCatalog final : public Catalog {
     });
   }
 
+  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts) override {
+    if (Status status = core::check_pass(context); !status.ok()) {
+      return status;
+    }
+    return locked(*state_, [&]() -> Result<std::vector<Reservation>> {
+      if (Status status = check_holder(context); !status.ok()) {
+        return status;
+      }
+      CatalogRow& catalog = state_->catalog_of(context.key).second;
+      std::vector<Reservation> answer;
+      for (const TextHash& text : texts) {
+        answer.push_back(reserve(catalog, context, text));
+      }
+      return answer;
+    });
+  }
+
   Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override {
     Status status = core::check_pass(context);
     if (status.ok()) {
@@ -172,6 +189,7 @@ class MemoryCatalog final : public Catalog {
       const SpaceId space = context.space.id();
       for (const VectorRow& row : rows) {
         store_vector(catalog, space, row, context.epoch);
+        end_reservation(catalog, context, row.text_hash);
         state_->put_row(catalog, spec, space, row.operation_id, row.text_hash);
       }
       if (spec.visible_space.empty()) {
@@ -314,6 +332,9 @@ class MemoryCatalog final : public Catalog {
       const WallTime now = state_->clock->wall_now();
       std::optional<VectorKey>& done = state_->swept_to;
       std::set<VectorKey>& unreferenced = state_->unreferenced;
+      if (!done) {
+        drop_reservations();
+      }
       std::size_t looked_at = 0;
       for (auto next = done ? unreferenced.upper_bound(*done) : unreferenced.begin(); next != unreferenced.end() && looked_at < limit;) {
         ++looked_at;
@@ -373,6 +394,36 @@ class MemoryCatalog final : public Catalog {
   [[nodiscard]] static bool reusable(const VectorTable& vectors, const TextHash& hash, const PassContext& context) {
     const auto found = vectors.find(hash);
     return found != vectors.end() && core::may_reuse(found->second.mark, context);
+  }
+
+  Reservation reserve(CatalogRow& catalog, const PassContext& context, const TextHash& text) {
+    const SpaceId space = context.space.id();
+    if (reusable(catalog.vectors[space], text, context)) {
+      return Reservation::kStored;
+    }
+    const Holder self{context.key, context.fence};
+    Holder& holder = catalog.reservations[space].try_emplace(text, self).first->second;
+    if (holder.key != context.key && state_->lives(holder)) {
+      return Reservation::kElsewhere;
+    }
+    holder = self;
+    return Reservation::kMine;
+  }
+
+  static void end_reservation(CatalogEntry& catalog, const PassContext& context, const TextHash& text) {
+    ReservationTable& reservations = catalog.second.reservations[context.space.id()];
+    const auto found = reservations.find(text);
+    if (found != reservations.end() && found->second.key == context.key) {
+      reservations.erase(found);
+    }
+  }
+
+  void drop_reservations() {
+    for (auto& [id, catalog] : state_->catalogs) {
+      for (auto& [space, reservations] : catalog.reservations) {
+        std::erase_if(reservations, [&](const auto& entry) { return !state_->lives(entry.second); });
+      }
+    }
   }
 
   static void store_vector(CatalogEntry& catalog, const SpaceId& space, const VectorRow& row, std::uint64_t epoch) {

@@ -40,6 +40,13 @@ std::pair<Job*, Unit*> State::find_held(JobId job_id, const SpecKey& key, const 
   return {&job->second, &entry->second};
 }
 
+bool State::lives(const Holder& holder) {
+  UnitEntry* entry = find_unit(holder.key);
+  const Job* job = entry == nullptr ? nullptr : open_job(entry->second);
+  return job != nullptr && core::holds(*job, entry->second.state, holder.fence) &&
+         !core::lease_ended(entry->second.lease_until, clock->boot_time());
+}
+
 EnqueueResult State::open_new_job(UnitEntry& entry, JobKind kind, WallTime now) {
   auto& [key, unit] = entry;
   Job job = core::new_job(key, unit.state, kind, now);

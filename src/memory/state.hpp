@@ -33,6 +33,12 @@ struct HashOfHash {
   std::size_t operator()(const TextHash& hash) const noexcept;
 };
 using VectorTable = std::unordered_map<TextHash, StoredVector, HashOfHash>;
+/// The pass that is about to embed a text.
+struct Holder {
+  SpecKey key;
+  Fence fence;
+};
+using ReservationTable = std::unordered_map<TextHash, Holder, HashOfHash>;
 using OperationRows = std::map<std::string, TextHash, std::less<>>;
 using SpaceId = std::string;
 
@@ -68,6 +74,7 @@ struct CatalogRow {
   SpaceId target_space;
   SpaceId search_space;
   std::map<SpaceId, VectorTable> vectors;
+  std::map<SpaceId, ReservationTable> reservations;
 };
 using CatalogMap = std::map<std::string, CatalogRow, std::less<>>;
 using CatalogEntry = CatalogMap::value_type;
@@ -103,6 +110,8 @@ class State {
   [[nodiscard]] Job* open_job(const Unit& unit);
   /// The running job that this lease is the right to run, with its unit; null when the lease is lost.
   std::pair<Job*, Unit*> find_held(JobId job_id, const SpecKey& key, const Fence& fence);
+  /// Its fence is current and its lease has not ended.
+  [[nodiscard]] bool lives(const Holder& holder);
   EnqueueResult enqueue(UnitEntry& entry, JobKind kind, WallTime now);
   /// A generation because the target space changed: a running job is taken from its holder.
   void enqueue_for_switch(UnitEntry& entry, WallTime now);

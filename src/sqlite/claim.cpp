@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
 
 #include "core/checks.hpp"
 #include "core/due.hpp"
 #include "sqlite/claim_sql.hpp"
 #include "sqlite/enqueue.hpp"
+#include "sqlite/expiry.hpp"
 #include "sqlite/sqlite_store.hpp"
 
 namespace embedjobs::sqlite {
@@ -43,38 +43,6 @@ std::vector<RunningJob> running_jobs(Connection& connection) {
   }
   return jobs;
 }
-
-/// Whether leases have ended, at one moment. Asks once a process whether it lives.
-class Expiry {
- public:
-  explicit Expiry(Database& database)
-      : options_(database.options()), boot_id_(database.clock().boot_id()), boot_time_(database.clock().boot_time()) {}
-
-  bool ended(const LeaseStamp& lease) { return remaining(lease) <= Duration(0); }
-  Duration remaining(const LeaseStamp& lease) {
-    if (lease.boot_id != boot_id_ || !alive(lease.holder)) {
-      return Duration(0);
-    }
-    return std::max(lease.boot_time - boot_time_, Duration(0));
-  }
-
- private:
-  bool alive(const std::string& holder) {
-    if (holder.empty()) {
-      return true;
-    }
-    const auto [entry, is_new] = alive_.try_emplace(holder, true);
-    if (is_new) {
-      entry->second = options_.holder_alive(holder);
-    }
-    return entry->second;
-  }
-
-  const SqliteOptions& options_;
-  std::string boot_id_;
-  Duration boot_time_;
-  std::map<std::string, bool> alive_;
-};
 
 void expire_job(Connection& connection, JobId id, const StoreOptions& rules, WallTime now) {
   std::optional<JobRow> row = load_job(connection, id);

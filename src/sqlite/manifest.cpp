@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/checks.hpp"
+#include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 #include "sqlite/vectors.hpp"
 
@@ -56,6 +57,7 @@ Status write_piece(Connection& connection, const PassContext& context, std::span
   std::int64_t added = 0;
   for (const VectorRow& row : rows) {
     vectors.put(row);
+    end_reservation(connection, space_id, row.text_hash, key->id);
     added += put_operation(connection, manifest.id, row.operation_id, row.text_hash) ? 1 : 0;
   }
   connection.run(kExtend, manifest.id, added);

@@ -1,5 +1,5 @@
-// Catalog over a Database. Its parts: catalog.cpp (documents and lists), vectors.cpp and manifest.cpp (chunks), finalize.cpp, search.cpp
-// (reading rows), switch_space.cpp, sweep.cpp.
+// Catalog over a Database. Its parts: catalog.cpp (documents and lists), vectors.cpp, reserve.cpp and manifest.cpp (chunks), finalize.cpp,
+// search.cpp (reading rows), switch_space.cpp, sweep.cpp.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,7 @@ class SqliteCatalog final : public Catalog {
   Result<std::vector<SpecVersion>> list(const SpecKey* after, std::size_t limit) override;
 
   Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) override;
+  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts) override;
   Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override;
   Status finalize(const PassContext& context, const Manifest& manifest) override;
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override;

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "sqlite/manifest.hpp"
+#include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
 namespace embedjobs::sqlite {
@@ -89,6 +90,9 @@ class Sweeper {
     {
       Query row = connection_.query(kLoadCursor);
       cursor_ = row.next() ? SweepCursor::parse(row.text(0)) : SweepCursor();
+    }
+    if (!cursor_.vectors && cursor_.id == 0) {
+      drop_stale_reservations(connection_, left_);
     }
     const std::size_t before = left_;
     bool ended = false;

@@ -20,3 +20,21 @@ equal "$(hashes log | sort -u | wc -l)" 800 "different texts embedded"
 run 0 jobs --status succeeded --json
 equal "$(wc -l < out)" 20 "jobs that succeeded"
 equal "$(field attempts | sort -u)" 1 "attempts"
+
+# The same document under twenty names: what one process embeds, no other does.
+export EMBEDJOBS_EMBEDDER="hashing:16?delay=5ms&log=$work/shared.log"
+document 200 "shared" > same.json
+for i in $(seq 20); do
+  run 0 put d "same$i" same.json
+done
+for i in 1 2 3; do
+  "$EMBEDJOBS" work --until-idle --batch-size 8 > "out$i" 2> "err$i" &
+  pids+=("$!")
+done
+for pid in "${pids[@]}"; do
+  wait "$pid" || fail "a worker failed: $(cat err1 err2 err3)"
+done
+pids=()
+run 0 verify d
+equal "$(hashes shared.log | wc -l)" 200 "shared texts embedded"
+equal "$(hashes shared.log | sort -u | wc -l)" 200 "different shared texts embedded"

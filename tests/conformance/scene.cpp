@@ -99,6 +99,14 @@ std::vector<bool> Scene::existing(const Lease& lease, const Ops& ops, const Spac
   return get(catalog.list_existing(context(lease, space), manifest_of(ops)));
 }
 
+std::vector<Reservation> Scene::reserve(const Lease& lease, const std::vector<std::string>& texts, const Space& space) {
+  std::vector<TextHash> hashes;
+  for (const std::string& text : texts) {
+    hashes.push_back(hash_text(text));
+  }
+  return get(catalog.reserve(context(lease, space), hashes));
+}
+
 void Scene::complete(const Lease& lease, const Ops& ops, const Space& space) {
   ok(persist(lease, ops, space));
   ok(finalize(lease, ops, space));

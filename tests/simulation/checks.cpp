@@ -89,7 +89,9 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
     if (!finite || zero || row.vector.size() != context.space.dimension) {
       violation("5 (vectors)", context.key, "a vector that is not one was stored");
     }
-    stored_at_.emplace(vector_key(context.key.catalog_id, context.space, row.text_hash), world_.elapsed());
+    const std::string text = vector_key(context.key.catalog_id, context.space, row.text_hash);
+    stored_at_.emplace(text, world_.elapsed());
+    std::erase_if(grants_[text], [&](const Grant& grant) { return grant.key == context.key && grant.fence == context.fence; });
   }
 }
 
@@ -103,7 +105,6 @@ bool Checker::took_effect(const PassContext& context, std::span<const VectorRow>
 }
 
 void Checker::listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer) {
-  listings_[{context.key, context.fence.nonce}] = {world_.elapsed(), workers_[context.fence.nonce]};
   for (std::size_t i = 0; i < answer.size() && context.reuse_floor == 0; ++i) {
     const bool stored = stored_at_.contains(vector_key(context.key.catalog_id, context.space, wanted.text_hash(i)));
     if (stored && !answer[i]) {
@@ -115,19 +116,36 @@ void Checker::listed(const PassContext& context, const Manifest& wanted, const s
   }
 }
 
-// A text may be sent although its vector is stored only by a pass that listed before it was.
+void Checker::reserved(const PassContext& context, std::span<const TextHash> texts, const std::vector<Reservation>& answer) {
+  for (std::size_t i = 0; i < answer.size(); ++i) {
+    const std::string text = vector_key(context.key.catalog_id, context.space, texts[i]);
+    if (answer[i] == Reservation::kStored && !stored_at_.contains(text)) {
+      violation("8 (manifest)", context.key, "a vector was found that was never stored");
+    }
+    if (answer[i] != Reservation::kMine) {
+      continue;
+    }
+    for (const Grant& grant : grants_[text]) {
+      if (grant.key != context.key && leased(grant.key) && holds(grant.key, grant.job_id, grant.fence)) {
+        violation("3 (reservation)", context.key, fmt::format("{} holds a text of it already", grant.key.spec_name));
+      }
+    }
+    grants_[text].push_back({context.key, context.job_id, context.fence, world_.elapsed(), workers_[context.fence.nonce]});
+  }
+}
+
+// A text may be sent although its vector is stored only by a pass that was given it before: a stale one.
 void Checker::sent(std::string_view text, const Space& space) {
   const std::string catalog_id(text.substr(0, text.find(' ')));
-  const auto stored = stored_at_.find(vector_key(catalog_id, space, hash_text(text)));
+  const std::string address = vector_key(catalog_id, space, hash_text(text));
+  const auto stored = stored_at_.find(address);
   if (stored == stored_at_.end() || retried_.contains(catalog_id)) {
     return;
   }
-  for (const auto& [pass, listing] : listings_) {
-    if (pass.first.catalog_id == catalog_id && listing.since <= stored->second) {
-      return;
-    }
+  const std::vector<Grant>& grants = grants_[address];
+  if (std::none_of(grants.begin(), grants.end(), [&](const Grant& grant) { return grant.since <= stored->second; })) {
+    world_.violation(fmt::format("3 (reuse): '{}' was sent although its vector was stored before any pass reserved it", text));
   }
-  world_.violation(fmt::format("3 (reuse): '{}' was sent although its vector was stored before any pass listed", text));
 }
 
 void Checker::finalized(const PassContext& context, const Manifest& manifest) {
@@ -146,7 +164,7 @@ void Checker::finalized(const PassContext& context, const Manifest& manifest) {
 
 void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
   lease_until_.erase(lease.key);
-  listings_.erase({lease.key, lease.fence.nonce});
+  end_grants([&](const Grant& grant) { return grant.key == lease.key && grant.fence == lease.fence; });
   world_.trace(fmt::format("  settled {}/{} as {}: {}", lease.key.catalog_id, lease.key.spec_name, to_string(status), outcome.error));
   if (status == JobStatus::kPending || status == JobStatus::kRunning) {
     return;
@@ -174,7 +192,7 @@ void Checker::process_gone(const std::string& worker, bool seen) {
   if (seen) {
     std::erase_if(lease_until_, [&](const auto& entry) { return entry.second.second == worker; });
   }
-  std::erase_if(listings_, [&](const auto& entry) { return entry.second.worker == worker; });
+  end_grants([&](const Grant& grant) { return grant.worker == worker; });
 }
 
 void Checker::removed(const SpecKey& key) {
@@ -269,6 +287,16 @@ Result<std::vector<bool>> CheckedPersister::list_existing(const PassContext& con
   Result<std::vector<bool>> answer = inner_->list_existing(context, wanted);
   if (answer.ok()) {
     checker_.listed(context, wanted, *answer);
+  }
+  return answer;
+}
+
+Result<std::vector<Reservation>> CheckedPersister::reserve(const PassContext& context, std::span<const TextHash> texts) {
+  const bool held = checker_.holds(context.key, context.job_id, context.fence);
+  Result<std::vector<Reservation>> answer = inner_->reserve(context, texts);
+  checker_.wrote("reservation", context.key, held, answer.status());
+  if (answer.ok()) {
+    checker_.reserved(context, texts, *answer);
   }
   return answer;
 }

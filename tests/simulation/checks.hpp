@@ -35,6 +35,7 @@ class Checker {
   void finalized(const PassContext& context, const Manifest& manifest);
   void settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status);
   void listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer);
+  void reserved(const PassContext& context, std::span<const TextHash> texts, const std::vector<Reservation>& answer);
   // Told by the world's own actions.
   void switched(const std::string& catalog_id) {
     std::erase_if(lease_until_, [&](const auto& entry) { return entry.first.catalog_id == catalog_id; });
@@ -69,13 +70,22 @@ class Checker {
   std::set<SpecKey> removed_;
   std::set<std::string> retried_;              // catalogs in which vectors may be computed again
   std::map<std::string, Duration> stored_at_;  // catalog, space, text hash -> when
-  struct Listing {
+  /// A pass was given a text to embed. It may still act on that after its lease is lost.
+  struct Grant {
+    SpecKey key;
+    JobId job_id = 0;
+    Fence fence;
     Duration since{0};
     std::string worker;
   };
-  std::map<std::pair<SpecKey, std::uint64_t>, Listing>
-      listings_;                                  // by key and nonce: passes that may still act on what they listed, stale ones too
-  std::map<std::uint64_t, std::string> workers_;  // by nonce
+  template <typename Predicate>
+  void end_grants(const Predicate& over) {
+    for (auto& [text, grants] : grants_) {
+      std::erase_if(grants, over);
+    }
+  }
+  std::map<std::string, std::vector<Grant>> grants_;  // catalog, space, text hash -> passes
+  std::map<std::uint64_t, std::string> workers_;      // by nonce
 };
 
 /// The store as a process sees it.
@@ -119,6 +129,7 @@ class CheckedPersister final : public Persister {
  public:
   CheckedPersister(std::shared_ptr<Persister> inner, Checker& checker) : inner_(std::move(inner)), checker_(checker) {}
   Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) override;
+  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts) override;
   Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override;
   Status finalize(const PassContext& context, const Manifest& manifest) override;
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override { return inner_->describe(keys); }

@@ -330,5 +330,98 @@ TEST_CASE("an edit that lands while the job runs is embedded by the next pass") 
   CHECK(scene.embedder->texts_sent() == 5);
 }
 
+// --- texts that another pass embeds ---
+
+struct SharedScene : WorkerScene {
+  const SpecKey other_key{"catalog", "other"};
+  std::optional<Lease> other;
+
+  /// Another worker's pass, which has reserved these texts.
+  explicit SharedScene(const std::vector<std::string>& texts) {
+    put("x", other_key);
+    const auto claim = backend.store->claim({.worker_id = "elsewhere", .nonce = 77, .space_id = embedder->space({})->id()});
+    REQUIRE(claim.ok());
+    other = claim->leases.at(0);
+    std::vector<TextHash> hashes;
+    std::transform(texts.begin(), texts.end(), std::back_inserter(hashes), [](const std::string& text) { return hash_text(text); });
+    REQUIRE(backend.catalog->reserve(context(), hashes).ok());
+  }
+  PassContext context() {
+    return {.key = other_key,
+            .job_id = other->job.id,
+            .fence = other->job.fence,
+            .generation = other->job.generation,
+            .space = *embedder->space({}),
+            .epoch = other->job.epoch,
+            .content_version = "v"};
+  }
+  void other_stores(const std::string& text) {
+    const std::vector<float> vector(embedder->space({})->dimension, 1.0F);
+    const std::vector<VectorRow> rows{{.operation_id = "theirs", .text_hash = hash_text(text), .vector = vector}};
+    REQUIRE(backend.catalog->upsert_batch(context(), rows).ok());
+  }
+  std::size_t sent() {
+    std::size_t texts = 0;
+    for (const auto& call : embedder->calls) {
+      texts += call.size();
+    }
+    return texts;
+  }
+};
+
+TEST_CASE("a text that another pass embeds is waited for, and used when it is stored") {
+  SharedScene scene({"text of op1"});
+  scene.put(lines(3));
+  scene.start();
+  CHECK(scene.sent() == 2);
+  CHECK(scene.job().status == JobStatus::kRunning);
+  scene.runtime.run_for(minutes(5));
+  CHECK(scene.job().status == JobStatus::kRunning);
+  scene.other_stores("text of op1");
+  scene.runtime.run_for(seconds(2));
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+  CHECK(scene.sent() == 2);
+  CHECK(scene.rows().size() == 3);
+  CHECK(scene.job().reused_count == 1);
+  CHECK(scene.job().embedded_count == 2);
+  CHECK(scene.job().attempts == 1);
+}
+
+TEST_CASE("a text that another pass reserved and did not embed is embedded here when that pass ends") {
+  SharedScene scene({"text of op0", "text of op1", "text of op2"});
+  scene.put(lines(3));
+  scene.start();
+  CHECK(scene.sent() == 0);
+  REQUIRE(scene.backend.store
+              ->settle({scene.other->job.id, scene.other_key, scene.other->job.fence}, {.kind = OutcomeKind::kFail, .error = "no"})
+              .ok());
+  scene.runtime.run_for(seconds(2));
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+  CHECK(scene.sent() == 3);
+}
+
+TEST_CASE("a pass with a text that can't be embedded does not wait for another pass: it fails, naming it") {
+  SharedScene scene({"text of op1"});
+  scene.embedder->on_call = [](Texts texts, const CallContext&) {
+    return texts.size() == 1 && texts[0] == "text of op0" ? Status(Code::kInputRejected, "poison")
+           : texts.size() > 1                        ? Status(Code::kInputRejected, "one of them")
+                                                     : Status();
+  };
+  scene.put(lines(3));
+  scene.start();
+  CHECK(scene.job().status == JobStatus::kFailed);
+  CHECK(contains(scene.job().last_error, "op0 (poison)"));
+}
+
+TEST_CASE("a pass that waits for another one stops at once when asked to") {
+  SharedScene scene({"text of op1"});
+  scene.put(lines(3));
+  scene.start();
+  scene.stop();
+  CHECK(scene.stopped == 1);
+  CHECK(scene.job().status == JobStatus::kPending);
+  CHECK(scene.job().attempts == 0);
+}
+
 }  // namespace
 }  // namespace embedjobs::test

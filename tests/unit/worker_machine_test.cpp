@@ -119,6 +119,14 @@ class Driver {
       tell([&](Pass& pass, PassActions& out) { pass.on_split(plan, now_, out); });
     } else if (std::holds_alternative<ListAction>(step.action)) {
       tell([&](Pass& pass, PassActions& out) { pass.on_listed(std::vector<bool>(60), now_, out); });
+    } else if (auto* reserve = std::get_if<ReserveAction>(&step.action)) {
+      std::vector<Reservation> answer;
+      for (std::size_t i = 0; i < reserve->operations->size(); ++i) {
+        answer.push_back(static_cast<Reservation>(chance(80) ? 0 : 1 + random_() % 2));
+      }
+      tell([&](Pass& pass, PassActions& out) {
+        pass.on_reserved(status.ok() ? Result<std::vector<Reservation>>(answer) : Result<std::vector<Reservation>>(status), now_, out);
+      });
     } else if (auto* embed = std::get_if<EmbedAction>(&step.action)) {
       const std::size_t texts = embed->chunk.pieces.size();
       const Status error = chance(50) ? status : Status::paused(milliseconds(random_() % 1500), "429");

@@ -152,6 +152,16 @@ CREATE TABLE vector_data (
   vector BLOB NOT NULL  -- float32, little-endian
 ) STRICT;
 
+-- Texts that a pass is about to embed, so that no other pass of the catalog embeds them too. Of use while the key has this fence.
+CREATE TABLE reservations (
+  space_id      INTEGER NOT NULL,
+  text_hash     BLOB NOT NULL,
+  key_id        INTEGER NOT NULL,
+  fence_counter INTEGER NOT NULL,
+  fence_nonce   INTEGER NOT NULL,
+  PRIMARY KEY (space_id, text_hash)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE manifests (
   id               INTEGER PRIMARY KEY AUTOINCREMENT,
   key_id           INTEGER NOT NULL REFERENCES keys (id),
