@@ -168,7 +168,10 @@ class SystemRuntime final : public Runtime {
   Duration boot_time() override { return read_boot_time(); }
   std::string boot_id() override { return clock_.boot_id(); }
 
-  void submit(Task task) override { lanes_[static_cast<std::size_t>(task.lane)]->submit(std::move(task)); }
+  void submit(Task task) override {
+    const auto lane = static_cast<std::size_t>(task.lane);
+    lanes_[lane]->submit(std::move(task));
+  }
 
   void post(std::function<void()> callback) override {
     const std::lock_guard lock(mutex_);

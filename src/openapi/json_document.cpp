@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <memory>
 #include <span>
 
 #include "openapi/encoding.hpp"
@@ -14,17 +15,17 @@ namespace embedjobs::openapi {
 namespace {
 
 /// Asks for large pages: touching fresh memory page by page costs as much as the parse itself. Only a wish; what comes of it is the same.
-void prefer_large_pages(const void* memory, std::size_t size) {
+void prefer_large_pages(void* memory, std::size_t size) {
 #ifdef MADV_HUGEPAGE
-  constexpr std::uintptr_t kPage = 4096;
+  constexpr std::size_t kPage = 4096;
   constexpr std::size_t kWorthwhile = std::size_t{4} << 20;
   if (size < kWorthwhile) {
     return;
   }
-  const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + kPage - 1) / kPage * kPage;
-  const auto end = (reinterpret_cast<std::uintptr_t>(memory) + size) / kPage * kPage;
-  if (end > begin) {
-    (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  void* begin = memory;
+  std::size_t room = size;
+  if (std::align(kPage, kPage, begin, room) != nullptr) {
+    (void)madvise(begin, room / kPage * kPage, MADV_HUGEPAGE);
   }
 #endif
 }
