@@ -36,8 +36,17 @@ build=$root/build/release
 echo "building in $build (the first time takes a few minutes)" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+# Lets the step that a build is at through to a terminal: "[12/60] Building ..." becomes "12 of 60 steps".
+show_steps() {
+  if [ -t 2 ]; then
+    sed -un 's,^\[\([0-9]*\)/\([0-9]*\)\].*,\1 of \2 steps,p' | while read -r steps; do printf '\r  %s ' "$steps" >&2; done
+    printf '\r\033[K' >&2
+  else
+    cat > /dev/null
+  fi
+}
 if ! { cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DEMBEDJOBS_BUILD_TESTS=OFF &&
-  cmake --build "$build" --target embedjobs_command; } > "$log" 2>&1; then
+  cmake --build "$build" --target embedjobs_command; } 2>&1 | tee "$log" | show_steps; then
   cat "$log" >&2
   echo "error: the build failed; the lines above say why. Needed are $other_systems" >&2
   exit 1

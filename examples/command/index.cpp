@@ -8,6 +8,7 @@
 #include "commands.hpp"
 #include "embedjobs/openapi.hpp"
 #include "files.hpp"
+#include "text.hpp"
 #include "work.hpp"
 
 namespace embedjobs::command {
@@ -112,7 +113,7 @@ std::string summary_of(const Tally& tally) {
   if (tally.embedded == 0) {
     return fmt::format("nothing to embed: all {} operations were stored already", tally.operations);
   }
-  return fmt::format("{} operations embedded, {} were stored already", tally.embedded, tally.operations - tally.embedded);
+  return fmt::format("{} embedded, {} stored already", counted(tally.embedded, "operation"), tally.operations - tally.embedded);
 }
 
 Status print_statuses(const Session& session, Engine& engine, const IndexFlags& flags, const std::vector<Input>& inputs) {

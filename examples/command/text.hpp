@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ bool is_control(char32_t point);
 
 /// One line that is safe to print: control characters and invalid bytes are escaped as \n, \x1b, \u202e.
 std::string printable(std::string_view text);
+
+/// "1 operation", "2 operations".
+std::string counted(std::int64_t count, std::string_view word);
 
 /// The first `max_points` code points of printable(text), with an ellipsis where it was cut.
 std::string shortened(std::string_view text, std::size_t max_points);

@@ -11,6 +11,7 @@
 #include "commands.hpp"
 #include "core/duration.hpp"
 #include "json.hpp"
+#include "text.hpp"
 
 namespace embedjobs::command {
 namespace {
@@ -48,8 +49,8 @@ int run_work(const Session& session, const WorkFlags& flags, bool until_idle) {
                    .boolean("work_left", left)
                    .str());
   } else {
-    print_line(fmt::format("{} jobs succeeded, {} failed; {} operations embedded, {} reused", totals.succeeded, totals.failed,
-                           totals.embedded, totals.reused));
+    print_line(fmt::format("{} succeeded, {} failed; {} embedded, {} reused", counted(totals.succeeded, "job"), totals.failed,
+                           counted(totals.embedded, "operation"), totals.reused));
   }
   if (!until_idle) {
     return kSuccess;  // it was asked to stop, and did

@@ -5,7 +5,7 @@ export EMBEDJOBS_EMBEDDER="hashing?log=$work/log"
 api=$SOURCE_DIR/examples/data/gateway-admin.yaml
 
 run 0 index "$api"
-grep -q '^43 operations embedded, 0 were stored already$' out || fail "what was embedded is not told"
+grep -q '^43 operations embedded, 0 stored already$' out || fail "what was embedded is not told"
 grep -q '^default/gateway-admin: 43/43 indexed ' out || fail "no badge"
 equal "$(hashes log | sort -u | wc -l)" 43 "texts embedded"
 equal "$(hashes log | wc -l)" 43 "texts embedded, with repetitions"
@@ -66,7 +66,7 @@ run 0 export default gateway-admin --json
 equal "$(field operation_id | grep -vc '^renamed' || true)" 0 "rows with an old id"
 sed -i 's/summary: Invite an operator/summary: Invite a colleague/' gateway-admin.yaml
 run 0 index gateway-admin.yaml
-grep -q '^1 operations embedded, 42 were stored already$' out || fail "an edit embeds the text that is new"
+grep -q '^1 operation embedded, 42 stored already$' out || fail "an edit embeds the text that is new"
 equal "$(hashes log | wc -l)" 44 "texts embedded after an edit"
 run 0 verify default
 

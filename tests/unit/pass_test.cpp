@@ -330,6 +330,42 @@ TEST_CASE("an edit that lands while the job runs is embedded by the next pass") 
   CHECK(scene.embedder->texts_sent() == 5);
 }
 
+// --- memory ---
+
+TEST_CASE("while the database is slow no more than 2,000 vectors are held: no further chunk is sent") {
+  WorkerScene scene(minutes(10), {.concurrent_calls = 4});
+  scene.options.batch_size = 100;
+  scene.runtime.hold("persist");
+  scene.put(lines(10000));
+  scene.start();
+  std::size_t sent = 0;
+  for (const auto& call : scene.embedder->calls) {
+    sent += call.size();
+  }
+  CHECK(sent >= 2000);
+  CHECK(sent <= 2000 + 4 * 100);
+  CHECK(scene.job().status == JobStatus::kRunning);
+  scene.runtime.release();
+  scene.runtime.settle();
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+  CHECK(scene.rows().size() == 10000);
+}
+
+TEST_CASE("what comes back while a write is under way is written in groups of at most 1,000 rows") {
+  WorkerScene scene(minutes(10), {.concurrent_calls = 4});
+  scene.options.batch_size = 100;
+  scene.runtime.hold("persist");
+  scene.put(lines(2000));
+  scene.start();
+  scene.runtime.release();
+  scene.runtime.settle();
+  REQUIRE(scene.persister->chunks.size() >= 2);
+  CHECK(scene.persister->chunks.size() < 10);
+  for (const auto& chunk : scene.persister->chunks) {
+    CHECK(chunk.size() <= 1000);
+  }
+}
+
 // --- texts that another pass embeds ---
 
 struct SharedScene : WorkerScene {
@@ -404,8 +440,8 @@ TEST_CASE("a pass with a text that can't be embedded does not wait for another p
   SharedScene scene({"text of op1"});
   scene.embedder->on_call = [](Texts texts, const CallContext&) {
     return texts.size() == 1 && texts[0] == "text of op0" ? Status(Code::kInputRejected, "poison")
-           : texts.size() > 1                        ? Status(Code::kInputRejected, "one of them")
-                                                     : Status();
+           : texts.size() > 1                             ? Status(Code::kInputRejected, "one of them")
+                                                          : Status();
   };
   scene.put(lines(3));
   scene.start();
