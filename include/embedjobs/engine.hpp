@@ -105,10 +105,11 @@ class Engine {
   // Work
   /// Starts worker and sweeps. Acts once. kRefused: the embedder's space is not the target space of any catalog, or no embedder fits.
   Status start();
-  /// True: everything has ended and every lease is handed back. False: the deadline passed first (a provider call does not return); leases
-  /// are handed back all the same. Idempotent.
+  /// True: everything has ended, no call of a part is under way, and every lease is handed back. False: the deadline passed first (a
+  /// provider call does not return, or this is an event callback); leases are handed back all the same. Idempotent: ask again.
   bool stop(Duration deadline);
-  /// Waits until the queue is idle. kCancelled when `stop` is requested.
+  /// Waits until the queue is idle; a database that is busy for a while only makes it wait longer. kCancelled when `stop` is requested,
+  /// kRefused from an event callback: the work would wait for the callback. kUnusable when the worker can't claim or can't record outcomes.
   Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {});
 
   // Reading

@@ -31,6 +31,7 @@ enum class EventKind : std::int32_t {
   kBatchResized = 10,    ///< `count` is the new batch size.
   kChunkPersisted = 11,  ///< `count` operations are durable.
   kLeaseExpired = 12,    ///< `count` leases of dead workers were put back; `key` is empty.
+  kStoreUnusable = 13,   ///< The store can't be used as it is, and `message` says why: no job can be claimed, or no outcome recorded.
 };
 std::string_view to_string(EventKind kind) noexcept;
 

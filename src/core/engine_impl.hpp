@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <memory>
@@ -10,10 +11,12 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/guard.hpp"
 #include "core/shared_embedder.hpp"
+#include "core/tracked_runtime.hpp"
 #include "embedjobs/engine.hpp"
 
 namespace embedjobs {
@@ -30,6 +33,9 @@ inline constexpr Duration kCheapSpaceTimeout = std::chrono::seconds(2);
 class Signal {
  public:
   void notify();
+  /// The store can't be used, as far as the worker knows; success: it can.
+  void set_fault(Status fault);
+  [[nodiscard]] Status fault();
   [[nodiscard]] std::uint64_t count();
   /// Returns after notify() moved the count from `seen`, after `longest`, or when `stop` is requested.
   void wait(std::uint64_t seen, Duration longest, std::stop_token stop);
@@ -38,6 +44,7 @@ class Signal {
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::uint64_t count_ = 0;
+  Status fault_;
 };
 
 }  // namespace core
@@ -122,6 +129,8 @@ class Engine::Impl {
   std::shared_ptr<Clock> clock_;
   std::shared_ptr<Runtime> given_runtime_;
   LogSink log_;
+  /// The thread on which the host's event sink is running now.
+  std::shared_ptr<std::atomic<std::thread::id>> event_thread_ = std::make_shared<std::atomic<std::thread::id>>();
   std::shared_ptr<core::Signal> signal_ = std::make_shared<core::Signal>();
   pid_t opened_by_ = ::getpid();
 
@@ -159,7 +168,7 @@ class Engine::Impl {
   int machines_running_ = 0;
   std::stop_source start_stop_;
   // Made by start(), in this order; read by others once phase_ is kStarted.
-  std::shared_ptr<Runtime> runtime_;
+  std::shared_ptr<core::TrackedRuntime> runtime_;
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<Maintenance> maintenance_;
 };

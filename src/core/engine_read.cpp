@@ -261,7 +261,11 @@ Result<std::string> Engine::Impl::difference_of(const SpecKey& key) {
     return "the document can't be split: " + operations.status().message();
   }
   RowComparison comparison(operations->manifest());
-  const Result<Space> rows = catalog_->rows(key, false, [&](const StoredRow& row) { return comparison.visit(row); });
+  // With vectors, so that a damaged one is found.
+  const Result<Space> rows = catalog_->rows(key, true, [&](const StoredRow& row) { return comparison.visit(row); });
+  if (rows.status().code() == Code::kUnusable) {
+    return rows.status().message();
+  }
   if (!rows.ok()) {
     return rows.status();
   }

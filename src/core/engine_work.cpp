@@ -17,6 +17,18 @@ void Signal::notify() {
   changed_.notify_all();
 }
 
+void Signal::set_fault(Status fault) {
+  const std::lock_guard lock(mutex_);
+  fault_ = std::move(fault);
+  ++count_;
+  changed_.notify_all();
+}
+
+Status Signal::fault() {
+  const std::lock_guard lock(mutex_);
+  return fault_;
+}
+
 std::uint64_t Signal::count() {
   const std::lock_guard lock(mutex_);
   return count_;
@@ -124,24 +136,29 @@ LaneSizes Engine::Impl::lane_sizes(const EmbedderLimits& limits) const {
 }
 
 EventSink Engine::Impl::event_sink() const {
-  return [signal = signal_, host = options_.events, log = log_](const Event& event) {
+  return [signal = signal_, host = options_.events, log = log_, thread = event_thread_](const Event& event) {
     if (host) {
+      thread->store(std::this_thread::get_id());
       const Status status = core::guarded("the event sink", [&] { host(event); });
+      thread->store({});
       if (!status.ok() && log) {
         log(LogLevel::kError, status.to_string());
       }
     }
-    if (ends_a_pass(event.kind)) {
-      signal->notify();
+    if (event.kind == EventKind::kStoreUnusable) {
+      signal->set_fault({Code::kUnusable, event.message});
+    } else if (ends_a_pass(event.kind)) {
+      signal->set_fault({});
     }
   };
 }
 
 void Engine::Impl::make_machines(const Work& work) {
-  runtime_ = given_runtime_;
-  if (!runtime_) {
-    runtime_ = make_system_runtime(lane_sizes(work.embedder ? work.embedder->limits() : EmbedderLimits{}));
+  std::shared_ptr<Runtime> runtime = given_runtime_;
+  if (!runtime) {
+    runtime = make_system_runtime(lane_sizes(work.embedder ? work.embedder->limits() : EmbedderLimits{}));
   }
+  runtime_ = std::make_shared<core::TrackedRuntime>(std::move(runtime));
   WorkerParts parts;
   parts.store = store_;
   parts.resolver = resolver_;
@@ -236,10 +253,18 @@ bool Engine::Impl::stop(std::optional<Duration> deadline) {
     maintenance_->request_stop([this] { machine_stopped(); });
     lock.lock();
   }
-  return wait_for_phase(lock, end, [&] { return phase_ == Phase::kStopped; });
+  if (!wait_for_phase(lock, end, [&] { return phase_ == Phase::kStopped; })) {
+    return false;
+  }
+  const std::shared_ptr<core::TrackedRuntime> runtime = runtime_;
+  lock.unlock();
+  return runtime == nullptr || runtime->wait_for_tasks(*clock_, end);
 }
 
 Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token stop) {
+  if (event_thread_->load() == std::this_thread::get_id()) {
+    return {Code::kRefused, "wait_idle was called from an event callback: the work that it waits for goes on when the callback returns"};
+  }
   std::string space_id = known_space_id();
   for (;;) {
     const std::uint64_t seen = signal_->count();
@@ -247,12 +272,16 @@ Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token st
       space_id = known_space_id();
     }
     const Result<Peek> peek = store_->peek(space_id);
-    if (!peek.ok()) {
+    if (peek.ok()) {
+      const std::optional<Duration>& due = peek->next_pending_due;
+      if (!peek->running && (!due || *due > max_wait)) {
+        return IdleReport{.idle = true, .next_due = due, .other_space = peek->other_space};
+      }
+    } else if (peek.status().code() != Code::kRetry) {
       return peek.status();
     }
-    const std::optional<Duration>& due = peek->next_pending_due;
-    if (!peek->running && (!due || *due > max_wait)) {
-      return IdleReport{.idle = true, .next_due = due, .other_space = peek->other_space};
+    if (Status fault = signal_->fault(); !fault.ok()) {
+      return fault;
     }
     if (stop.stop_requested()) {
       return {Code::kCancelled, "cancelled while jobs are open"};

@@ -99,6 +99,7 @@ void Pass::on_resolved(Result<Document> answer, MonoTime now, PassActions& out) 
   if (gone && !ending_) {
     content_version_.clear();
     operation_count_ = reused_ = embedded_ = set_aside_count_ = 0;
+    counted_ = true;
     failing_.clear();
     enter_finalize(std::make_shared<const Manifest>(), out);
   } else if (phase_ == PassPhase::kLookAgain) {
@@ -162,6 +163,7 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
   }
   embedded_ = std::min(embedded_, reused_);  // in a second round what this pass embedded is stored too
   reused_ -= embedded_;
+  counted_ = true;
   last_progress_ = now;
   if (missing.empty()) {
     enter_embed(now, out);
@@ -254,7 +256,7 @@ void Pass::on_host_progress(std::int64_t done, std::int64_t total, MonoTime now,
     return;
   }
   if (!host_progress_seen_) {
-    host_progress_seen_ = true;
+    host_progress_seen_ = counted_ = true;
     reused_ = done;
   }
   operation_count_ = std::max(operation_count_, total);
@@ -281,6 +283,7 @@ void Pass::on_computed(Result<Manifest> answer, MonoTime now, PassActions& out) 
     operation_count_ = static_cast<std::int64_t>(answer->size());
     reused_ = std::min(reused_, operation_count_);
     embedded_ = operation_count_ - reused_;
+    counted_ = true;
     enter_finalize(std::make_shared<const Manifest>(std::move(*answer)), out);
   } else if (answer.status().code() == Code::kLeaseLost) {
     on_lease_lost(now, out);
@@ -348,7 +351,9 @@ void Pass::finish(PassActions& out) {
 
 void Pass::enter_settle(Outcome outcome, PassActions& out) {
   phase_ = PassPhase::kSettle;
-  outcome.progress = progress();
+  if (counted_) {
+    outcome.progress = progress();
+  }
   outcome_ = std::move(outcome);
   send_settle(out);
 }
@@ -366,6 +371,9 @@ void Pass::on_settled(const Result<JobStatus>& answer, MonoTime now, PassActions
     if (answer.status().code() == Code::kLeaseLost) {
       on_lease_lost(now, out);
     } else {
+      if (answer.status().code() == Code::kUnusable) {
+        emit(EventKind::kStoreUnusable, out, answer.status().message());
+      }
       settle_at_ = now + settle_backoff(settle_tries_++);  // an outcome is sent until it is answered, or the lease has ended
     }
     return;
@@ -428,6 +436,12 @@ void Pass::on_pause(Duration wait, const std::string& why, MonoTime now, PassAct
   if (phase_ == PassPhase::kEmbed) {
     end_with({.kind = OutcomeKind::kRelease, .error = why, .reason = ReleaseReason::kPause, .delay = wait});
     advance(now, out);
+  }
+}
+
+void Pass::on_paused_until(MonoTime until) {
+  if (phase_ == PassPhase::kEmbed) {
+    last_progress_ = std::max(last_progress_, until);
   }
 }
 

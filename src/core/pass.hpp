@@ -140,6 +140,8 @@ class Pass {
   void on_yield(MonoTime now, PassActions& out);
   /// The provider pauses until `until`, longer than a lease.
   void on_pause(Duration wait, const std::string& why, MonoTime now, PassActions& out);
+  /// The provider pauses until then: waiting for it is not a hang.
+  void on_paused_until(MonoTime until);
   void on_time(MonoTime now, PassActions& out);
 
   [[nodiscard]] bool wants_chunk() const;
@@ -241,6 +243,7 @@ class Pass {
 
   // Counts.
   std::int64_t operation_count_ = 0, reused_ = 0, embedded_ = 0;
+  bool counted_ = false;  // what is missing is known
   bool host_progress_seen_ = false;
   bool want_progress_ = false, progress_out_ = false;
 

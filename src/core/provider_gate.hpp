@@ -22,6 +22,8 @@ class ProviderGate {
   [[nodiscard]] std::size_t limit() const { return limit_; }
   [[nodiscard]] bool paused(MonoTime now) const { return now < paused_until_; }
   [[nodiscard]] MonoTime paused_until() const { return paused_until_; }
+  /// How long the pauses in a row will have lasted when this one ends; zero: it does not pause.
+  [[nodiscard]] Duration pause_length(MonoTime now) const { return paused(now) ? paused_until_ - pausing_since_ : Duration(0); }
 
   void call_began() { ++in_flight_; }
   void call_ended() { --in_flight_; }
@@ -43,6 +45,9 @@ class ProviderGate {
     if (paused(now) && retry_after <= Duration(0)) {
       return;
     }
+    if (pauses_ == 0) {
+      pausing_since_ = now;
+    }
     const Duration wait = retry_after > Duration(0) ? std::min(retry_after, kMaxPause) : backoff(pauses_, jitter);
     ++pauses_;
     probing_ = true;
@@ -54,6 +59,7 @@ class ProviderGate {
   std::size_t in_flight_ = 0;
   bool probing_ = false;
   int pauses_ = 0;
+  MonoTime pausing_since_{};  // the first pause in a row
   MonoTime paused_until_{};
 };
 

@@ -138,6 +138,7 @@ std::string_view to_string(EventKind kind) noexcept {
     case EventKind::kBatchResized: return "batch_resized";
     case EventKind::kChunkPersisted: return "chunk_persisted";
     case EventKind::kLeaseExpired: return "lease_expired";
+    case EventKind::kStoreUnusable: return "store_unusable";
   }
   return "unknown";
 }

@@ -74,7 +74,7 @@ std::size_t WorkerMachine::calls_waiting() const {
 }
 
 bool WorkerMachine::long_pause(MonoTime now) const {
-  return gate_.paused(now) && gate_.paused_until() - now > settings_.lease_duration;
+  return gate_.pause_length(now) > settings_.lease_duration;
 }
 
 // --- start and stop
@@ -184,6 +184,9 @@ void WorkerMachine::on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerA
       unanswered_claim_.reset();
     }
     out.push_back(LogAction{LogLevel::kWarning, "claim failed: " + answer.status().message()});
+    if (answer.status().code() == Code::kUnusable) {
+      out.push_back(EventAction{{.kind = EventKind::kStoreUnusable, .message = answer.status().message()}});
+    }
     advance(now, out);
     return;
   }
@@ -372,6 +375,11 @@ void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
 }
 
 void WorkerMachine::hand_back_while_paused(MonoTime now, WorkerActions& out) {
+  if (gate_.paused(now)) {
+    for (auto& [id, slot] : slots_) {
+      slot.pass.on_paused_until(gate_.paused_until());
+    }
+  }
   if (!long_pause(now)) {
     return;
   }
@@ -468,7 +476,8 @@ void WorkerMachine::note(const Event& event) {
     case EventKind::kProviderPaused:
     case EventKind::kProviderResumed:
     case EventKind::kBatchResized:
-    case EventKind::kLeaseExpired: break;
+    case EventKind::kLeaseExpired:
+    case EventKind::kStoreUnusable: break;
   }
 }
 
@@ -557,7 +566,7 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
   }
   if (running) {
     if (!claim_out_ && free_slots() > 0) {
-      const MonoTime unpaused = long_pause(now) ? gate_.paused_until() - settings_.lease_duration : now;
+      const MonoTime unpaused = long_pause(now) ? gate_.paused_until() : now;
       earlier(std::max({want_look_ ? now : look_at_, claim_not_before_, unpaused}));
     }
     if (!peek_out_ && !claim_out_ && settings_.poll_interval > Duration(0)) {

@@ -75,6 +75,12 @@ Status to_status(int code, sqlite3* db, std::string_view path) {
               fmt::format("{}: damaged ({}): restore a backup, or delete it and add the documents again", path, detail(code, db))};
     case SQLITE_TOOBIG: return {Code::kInvalidArgument, fmt::format("{}: a value is too large", path)};
     case SQLITE_INTERRUPT: return {Code::kCancelled, fmt::format("{}: interrupted", path)};
+    case SQLITE_ERROR:
+      if (db != nullptr && std::string_view(sqlite3_errmsg(db)).starts_with("no such ")) {
+        return {Code::kUnusable,
+                fmt::format("{}: damaged ({}): restore a backup, or delete it and add the documents again", path, detail(code, db))};
+      }
+      [[fallthrough]];
     default: return {Code::kInternal, fmt::format("{}: {} ({})", path, detail(code, db), code)};
   }
 }

@@ -26,7 +26,7 @@ constexpr const char* kRows =
 constexpr const char* kRowsWithVectors =
     "SELECT o.operation_id, o.text_hash, v.embedded_bytes, d.vector FROM operations AS o"
     " CROSS JOIN vectors AS v ON v.space_id = ?4 AND v.text_hash = o.text_hash"
-    " CROSS JOIN vector_data AS d ON d.id = v.vector_id "
+    " LEFT JOIN vector_data AS d ON d.id = v.vector_id "  // one that is not there is damage, to be told
     "WHERE o.manifest_id = ?1 AND o.operation_id >= ?2 AND (?3 OR o.operation_id > ?2) ORDER BY o.operation_id LIMIT ?5";
 constexpr const char* kSpaceName = "SELECT name FROM spaces WHERE id = ?";
 // What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows, what its pass has
@@ -48,8 +48,11 @@ struct Cursor {
 };
 
 Status damaged(const Connection& connection, std::string_view operation_id) {
-  return {Code::kUnusable,
-          fmt::format("{}: damaged: the vector of operation '{}' has another length than its space", connection.path(), operation_id)};
+  return {
+      Code::kUnusable,
+      fmt::format(
+          "{}: damaged: the vector of operation '{}' is missing or has another length than its space: retry the spec to embed it afresh",
+          connection.path(), operation_id)};
 }
 
 /// At least one, so that a piece always goes on.

@@ -103,7 +103,9 @@ void VectorWriter::replace(const VectorRow& row) {
   }
   std::vector<float> buffer;
   connection_.run(kUpdateAddress, space_id_, row.text_hash, context_.epoch, row.embedded_bytes, row.input_cap);
-  connection_.run(kUpdateData, data_id, to_stored(row.vector, buffer));
+  if (connection_.run(kUpdateData, data_id, to_stored(row.vector, buffer)) == 0) {
+    connection_.run(kInsertData, data_id, to_stored(row.vector, buffer));  // it was deleted, by whoever
+  }
 }
 
 void mark_referenced(Connection& connection, std::int64_t space_id, const TextHash& hash) {

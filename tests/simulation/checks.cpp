@@ -42,6 +42,13 @@ void Checker::claimed(const Lease& lease, const std::string& worker) {
     violation("1 (fence)", key, "a claim did not raise the fence");
   }
   last_fence_[key] = lease.job.fence;
+  floor_of_[{key, lease.job.fence.nonce}] = lease.reuse_floor;
+  if (floors_.contains(key) && lease.reuse_floor == 0) {
+    violation("2 (manual retry)", key, "a pass may reuse old vectors although no retry has succeeded");
+  }
+  if (Budget& budget = budgets_[key]; budget.generation != lease.job.generation) {
+    budget = {.generation = lease.job.generation};
+  }
   workers_[lease.job.fence.nonce] = worker;
   const auto until = lease_until_.find(key);
   if (until != lease_until_.end() && until->second.first > world_.elapsed()) {
@@ -90,7 +97,11 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
       violation("5 (vectors)", context.key, "a vector that is not one was stored");
     }
     const std::string text = vector_key(context.key.catalog_id, context.space, row.text_hash);
-    stored_at_.emplace(text, world_.elapsed());
+    if (stored_at_.emplace(text, world_.elapsed()).second || epochs_[text] < context.epoch) {
+      epochs_[text] = std::max(epochs_[text], context.epoch);
+      Budget& budget = budgets_[context.key];
+      budget.errors = budget.hand_backs = 0;
+    }
     std::erase_if(grants_[text], [&](const Grant& grant) { return grant.key == context.key && grant.fence == context.fence; });
   }
 }
@@ -104,9 +115,14 @@ bool Checker::took_effect(const PassContext& context, std::span<const VectorRow>
   return stored.ok() && std::find(stored->begin(), stored->end(), false) == stored->end();
 }
 
+bool Checker::reusable(const PassContext& context, const TextHash& hash) const {
+  const auto epoch = epochs_.find(vector_key(context.key.catalog_id, context.space, hash));
+  return epoch != epochs_.end() && epoch->second >= context.reuse_floor;
+}
+
 void Checker::listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer) {
-  for (std::size_t i = 0; i < answer.size() && context.reuse_floor == 0; ++i) {
-    const bool stored = stored_at_.contains(vector_key(context.key.catalog_id, context.space, wanted.text_hash(i)));
+  for (std::size_t i = 0; i < answer.size(); ++i) {
+    const bool stored = reusable(context, wanted.text_hash(i));
     if (stored && !answer[i]) {
       violation("3 (reuse)", context.key, fmt::format("the stored vector of {} was not found", wanted.operation_id(i)));
     }
@@ -119,8 +135,8 @@ void Checker::listed(const PassContext& context, const Manifest& wanted, const s
 void Checker::reserved(const PassContext& context, std::span<const TextHash> texts, const std::vector<Reservation>& answer) {
   for (std::size_t i = 0; i < answer.size(); ++i) {
     const std::string text = vector_key(context.key.catalog_id, context.space, texts[i]);
-    if (answer[i] == Reservation::kStored && !stored_at_.contains(text)) {
-      violation("8 (manifest)", context.key, "a vector was found that was never stored");
+    if (answer[i] == Reservation::kStored && !reusable(context, texts[i])) {
+      violation("8 (manifest)", context.key, "a vector was found that was never stored, or may not be reused");
     }
     if (answer[i] != Reservation::kMine) {
       continue;
@@ -162,7 +178,25 @@ void Checker::finalized(const PassContext& context, const Manifest& manifest) {
   }
 }
 
+// Errors count, and every fifth hand-back; pauses never. Only five in a row without anything new stored end a job.
+void Checker::count_outcome(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
+  Budget& budget = budgets_[lease.key];
+  const bool pause = outcome.kind == OutcomeKind::kRelease && outcome.reason == ReleaseReason::kPause;
+  const bool error = outcome.kind == OutcomeKind::kRetry && !outcome.retry_at_once;
+  budget.errors += error ? 1 : 0;
+  budget.hand_backs += !error && !pause ? 1 : 0;
+  const bool could_go_on = outcome.kind == OutcomeKind::kRetry || outcome.kind == OutcomeKind::kRelease;
+  if (could_go_on && status == JobStatus::kFailed && budget.errors + budget.hand_backs / 5 < 5) {
+    violation("10 (budget)", lease.key,
+              fmt::format("failed after {} errors and {} hand-backs without progress", budget.errors, budget.hand_backs));
+  }
+}
+
 void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
+  count_outcome(lease, outcome, status);
+  if (outcome.kind == OutcomeKind::kComplete && floor_of_[{lease.key, lease.fence.nonce}] > 0) {
+    floors_.erase(lease.key);
+  }
   lease_until_.erase(lease.key);
   end_grants([&](const Grant& grant) { return grant.key == lease.key && grant.fence == lease.fence; });
   world_.trace(fmt::format("  settled {}/{} as {}: {}", lease.key.catalog_id, lease.key.spec_name, to_string(status), outcome.error));
@@ -197,6 +231,7 @@ void Checker::process_gone(const std::string& worker, bool seen) {
 
 void Checker::removed(const SpecKey& key) {
   removed_.insert(key);
+  floors_.erase(key);
   lease_until_.erase(key);
   if (!rows(key).empty()) {
     violation("7 (removal)", key, "rows are left");

@@ -44,7 +44,10 @@ class Checker {
   void process_gone(const std::string& worker, bool seen);
   void removed(const SpecKey& key);
   void put(const SpecKey& key) { removed_.erase(key); }
-  void manual_retry(const SpecKey& key) { retried_.insert(key.catalog_id); }
+  void manual_retry(const SpecKey& key) {
+    retried_.insert(key.catalog_id);
+    floors_.insert(key);
+  }
   /// Somebody's lease of the key has not ended.
   [[nodiscard]] bool leased(const SpecKey& key) const {
     const auto until = lease_until_.find(key);
@@ -84,8 +87,18 @@ class Checker {
       std::erase_if(grants, over);
     }
   }
-  std::map<std::string, std::vector<Grant>> grants_;  // catalog, space, text hash -> passes
-  std::map<std::uint64_t, std::string> workers_;      // by nonce
+  std::map<std::string, std::vector<Grant>> grants_;                     // catalog, space, text hash -> passes
+  std::map<std::string, std::uint64_t> epochs_;                          // of stored vectors, by the same
+  std::set<SpecKey> floors_;                                             // manual retries that have not succeeded yet
+  std::map<std::pair<SpecKey, std::uint64_t>, std::uint64_t> floor_of_;  // by key and nonce: what the claim said
+  struct Budget {
+    std::uint64_t generation = 0;
+    int errors = 0, hand_backs = 0;  // since something new was stored
+  };
+  std::map<SpecKey, Budget> budgets_;
+  [[nodiscard]] bool reusable(const PassContext& context, const TextHash& hash) const;
+  void count_outcome(const LeaseRef& lease, const Outcome& outcome, JobStatus status);
+  std::map<std::uint64_t, std::string> workers_;  // by nonce
 };
 
 /// The store as a process sees it.

@@ -154,8 +154,25 @@ TEST_CASE("stop says false while a provider call does not return, and hands the 
   const bool released = handed_back.get_future().wait_for(60s) == std::future_status::ready;
   CHECK(released);
   CHECK(scene->store().counts()->pending == 1);
+  CHECK_FALSE(scene->stop(1500ms));  // the machines have ended, the call has not
   scene.provider->release();
   CHECK(scene->stop(60s));
+}
+
+TEST_CASE("wait_idle from an event callback is refused: it would wait for itself") {
+  Engine* engine = nullptr;
+  std::promise<Code> answer;
+  EngineOptions options = memory_options();
+  options.events = [&](const Event& event) {
+    if (event.kind == EventKind::kJobSucceeded) {
+      answer.set_value(engine->wait_idle(0ms).status().code());
+    }
+  };
+  EngineScene scene({}, nullptr, options);
+  engine = &*scene.engine;
+  REQUIRE(scene->start().ok());
+  REQUIRE(scene->put(kKey, spec_with(3, "users")).ok());
+  CHECK(answer.get_future().get() == Code::kRefused);
 }
 
 TEST_CASE("an engine that is destroyed while it works ends cleanly, and the next one finishes") {
