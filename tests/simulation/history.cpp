@@ -61,7 +61,7 @@ class History {
     for (std::size_t i = 0; i < processes_.size(); ++i) {
       start_process(i);
     }
-    const Duration chaos = world_.between(seconds(5), seconds(60));
+    const Duration chaos = rare_host_ ? world_.between(minutes(10), minutes(60)) : world_.between(seconds(5), seconds(60));
     host_acts();
     step_until([&] { return world_.elapsed() >= chaos; });
     calm_ = true;
@@ -108,6 +108,13 @@ class History {
       }
     }
     has_bad_texts_ = world_.chance(0.25);
+    // Budgets are for documents that nobody touches while their provider fails for long.
+    rare_host_ = world_.chance(0.1);
+    if (rare_host_) {
+      provider_.odds.error = 0.1 + static_cast<double>(world_.below(40)) / 100.0;
+      provider_.odds.pause = world_.chance(0.5) ? 0.0 : provider_.odds.error / 2;
+      world_.odds.crash_before = world_.odds.crash_after = 0;
+    }
   }
 
   // --- processes ---
@@ -254,7 +261,8 @@ class History {
       return;
     }
     act();
-    world_.after(world_.between(milliseconds(10), seconds(2)), [this] { host_acts(); });
+    const Duration pause = rare_host_ ? world_.between(seconds(1), minutes(20)) : world_.between(milliseconds(10), seconds(2));
+    world_.after(pause, [this] { host_acts(); });
   }
 
   void act() {
@@ -444,6 +452,7 @@ class History {
   bool has_bad_texts_ = false;
   std::vector<SpecKey> keys_;
   std::map<SpecKey, std::string> documents_;
+  bool rare_host_ = false;
   bool calm_ = false;
   Duration next_look_{0};
 };
