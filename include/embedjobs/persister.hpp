@@ -68,9 +68,11 @@ class Persister {
   /// addresses by content answers for any text it holds; one that addresses by operation id only for the same id with the same hash.
   virtual Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) = 0;
   /// Asked before texts are embedded, so that two passes of a catalog at the same time do not both pay for a text that they share:
-  /// answer[i] for texts[i], all different. A reservation ends when the vector is stored or the pass's fence is no longer current. The
-  /// default gives everything to the pass.
-  virtual Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts);
+  /// answer[i] for texts[i], all different. `given_up` are texts that the pass reserved and will not embed after all. A reservation ends
+  /// when the vector is stored, when it is given up, or when the pass's fence is no longer current. The default gives everything to the
+  /// pass.
+  virtual Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts,
+                                                   std::span<const TextHash> given_up);
   /// Adds or replaces rows; others survive. Visible at once when the space is the spec's visible one (or it has none yet), else not before
   /// finalize. Several operations may share a text. Empty: nothing to do, but the fence is checked. kNotFound: the spec does not exist.
   virtual Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) = 0;

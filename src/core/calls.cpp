@@ -69,22 +69,26 @@ Result<std::shared_ptr<const Plan>> split(const Splitter& splitter, const Docume
   return std::make_shared<const Plan>(std::move(*operations));
 }
 
-Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext& context, const Plan& plan,
-                                         std::span<const std::uint32_t> operations) {
+Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext& context, const ReserveAction& action) {
   static constexpr std::size_t kPiece = 1000;
-  std::vector<Reservation> answer;
-  answer.reserve(operations.size());
-  while (!operations.empty()) {
+  const auto texts_of = [&](std::span<const std::uint32_t> operations) {
     std::vector<TextHash> texts;
-    for (const std::uint32_t operation : operations.first(std::min(operations.size(), kPiece))) {
-      texts.push_back(plan.operations().text_hash(operation));
+    std::transform(operations.begin(), operations.end(), std::back_inserter(texts),
+                   [&](std::uint32_t operation) { return action.plan->operations().text_hash(operation); });
+    return texts;
+  };
+  std::vector<TextHash> given_up = texts_of(action.given_up);
+  std::vector<Reservation> answer;
+  answer.reserve(action.operations->size());
+  for (std::span<const std::uint32_t> left = *action.operations; !left.empty();) {
+    const auto piece = left.first(std::min(left.size(), kPiece));
+    Result<std::vector<Reservation>> part = persister.reserve(context, texts_of(piece), given_up);
+    if (!part.ok()) {
+      return part;
     }
-    Result<std::vector<Reservation>> piece = persister.reserve(context, texts);
-    if (!piece.ok()) {
-      return piece;
-    }
-    answer.insert(answer.end(), piece->begin(), piece->end());
-    operations = operations.subspan(texts.size());
+    answer.insert(answer.end(), part->begin(), part->end());
+    given_up.clear();
+    left = left.subspan(piece.size());
   }
   return answer;
 }

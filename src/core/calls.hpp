@@ -18,8 +18,7 @@ Result<Space> ask_space(const WorkerParts& parts, Duration time_limit);
 Result<std::shared_ptr<const Plan>> split(const Splitter& splitter, const Document& document);
 
 /// The texts of these operations, in pieces.
-Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext& context, const Plan& plan,
-                                         std::span<const std::uint32_t> operations);
+Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext& context, const ReserveAction& action);
 
 /// Cuts what is over the cap, calls the embedder, and refuses an answer that breaks the embedder's promise: another number of vectors or
 /// another dimension (kRetry), a vector that is zero or not finite (kInputRejected).

@@ -52,7 +52,8 @@ std::vector<std::string> warnings(const WorkerOptions& options) {
   return lines;
 }
 
-Result<std::vector<Reservation>> Persister::reserve(const PassContext& /*context*/, std::span<const TextHash> texts) {
+Result<std::vector<Reservation>> Persister::reserve(const PassContext& /*context*/, std::span<const TextHash> texts,
+                                                    std::span<const TextHash> /*given_up*/) {
   return std::vector<Reservation>(texts.size(), Reservation::kMine);
 }
 

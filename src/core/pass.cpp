@@ -188,7 +188,10 @@ void Pass::enter_reserve(std::vector<std::uint32_t> operations, PassActions& out
   phase_ = PassPhase::kReserve;
   reserve_at_.reset();
   to_reserve_ = std::make_shared<const std::vector<std::uint32_t>>(std::move(operations));
-  out.push_back(ReserveAction{plan_, to_reserve_});
+  ReserveAction reserve{plan_, to_reserve_, {}};
+  // What can't be embedded is not held back from a pass that this one waits for.
+  std::transform(failing_.begin(), failing_.end(), std::back_inserter(reserve.given_up), [](const auto& entry) { return entry.first; });
+  out.push_back(std::move(reserve));
 }
 
 void Pass::on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out) {

@@ -62,6 +62,7 @@ struct ListAction {
 struct ReserveAction {
   std::shared_ptr<const Plan> plan;
   std::shared_ptr<const std::vector<std::uint32_t>> operations;  ///< First operations of texts.
+  std::vector<std::uint32_t> given_up;                           ///< Likewise.
 };
 struct RecordAction {
   std::vector<TextHash> sent;

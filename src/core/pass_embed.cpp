@@ -353,12 +353,10 @@ void Pass::advance_embed(MonoTime now, PassActions& out) {
   if (!nothing_left() || recording_) {
     return;
   }
-  if (!failing_.empty()) {
+  if (elsewhere_.empty() && !failing_.empty()) {
     end_with(OutcomeKind::kFail, failing_message());
     finish(out);
-    return;
-  }
-  if (elsewhere_.empty()) {
+  } else if (elsewhere_.empty()) {
     enter_finalize(manifest_, out);
   } else if (!reserve_at_) {
     reserve_at_ = now + reserve_backoff(reserve_rounds_);

@@ -282,9 +282,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
   void run(PassId id, const ReserveAction& action) {
     submit_for<Result<std::vector<Reservation>>>(
         id, Lane::kStore, "reserve",
-        [persister = parts_.persister, context = machine_->pass(id)->context(), action] {
-          return reserve(*persister, context, *action.plan, *action.operations);
-        },
+        [persister = parts_.persister, context = machine_->pass(id)->context(), action] { return reserve(*persister, context, action); },
         [](Pass& pass, Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out) {
           pass.on_reserved(std::move(answer), now, out);
         });

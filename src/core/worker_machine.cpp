@@ -179,8 +179,9 @@ void WorkerMachine::on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerA
     claim_not_before_ = now + doubling(milliseconds(100), claim_errors_++, seconds(5));
     want_look_ = true;
     const bool stopping = state_ == WorkerState::kStopping;
-    // A claim that may have taken effect is asked for again, as long as its leases would be worth something.
-    if (now - claim_sent_at_ > settings_.lease_duration / 2 || (stopping && ++claims_after_stop_ >= kClaimTriesAfterStop)) {
+    // A claim that may have taken effect is asked for again: as long as its leases would be worth something, or to hand them back.
+    const bool too_old = now - claim_sent_at_ > settings_.lease_duration / 2;
+    if (stopping ? ++claims_after_stop_ >= kClaimTriesAfterStop : too_old) {
       unanswered_claim_.reset();
     }
     out.push_back(LogAction{LogLevel::kWarning, "claim failed: " + answer.status().message()});

@@ -155,13 +155,17 @@ class MemoryCatalog final : public Catalog {
     });
   }
 
-  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts) override {
+  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts,
+                                           std::span<const TextHash> given_up) override {
     if (Status status = core::check_pass(context); !status.ok()) {
       return status;
     }
     return locked(*state_, [&]() -> Result<std::vector<Reservation>> {
       if (Status status = check_holder(context); !status.ok()) {
         return status;
+      }
+      for (const TextHash& text : given_up) {
+        end_reservation(state_->catalog_of(context.key), context, text);
       }
       CatalogRow& catalog = state_->catalog_of(context.key).second;
       std::vector<Reservation> answer;

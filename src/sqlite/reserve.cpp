@@ -64,6 +64,8 @@ class Reserver {
     return Reservation::kMine;
   }
 
+  void give_up(const TextHash& text) { end_reservation(connection_, space_id_, text, self_.key_id); }
+
  private:
   bool lives(const Holder& holder) {
     const auto [entry, is_new] = lives_.try_emplace({holder.key_id, holder.fence.nonce}, false);
@@ -92,7 +94,8 @@ void drop_stale_reservations(Connection& connection, std::size_t limit) {
   connection.run(kDropStale, limit);
 }
 
-Result<std::vector<Reservation>> SqliteCatalog::reserve(const PassContext& context, std::span<const TextHash> texts) {
+Result<std::vector<Reservation>> SqliteCatalog::reserve(const PassContext& context, std::span<const TextHash> texts,
+                                                        std::span<const TextHash> given_up) {
   if (Status status = core::check_pass(context); !status.ok()) {
     return status;
   }
@@ -103,10 +106,13 @@ Result<std::vector<Reservation>> SqliteCatalog::reserve(const PassContext& conte
     Status status = database_->write([&](Connection& connection) -> Status {
       part.clear();  // the transaction may run twice
       auto key = fenced_key(connection, context);
-      if (!key.ok() || piece.empty()) {
+      if (!key.ok() || (piece.empty() && given_up.empty())) {
         return key.status();
       }
       Reserver reserver(connection, *database_, *key, context);
+      for (const TextHash& text : given_up) {
+        reserver.give_up(text);
+      }
       for (const TextHash& text : piece) {
         part.push_back(reserver.reserve(text));
       }
@@ -117,6 +123,7 @@ Result<std::vector<Reservation>> SqliteCatalog::reserve(const PassContext& conte
     }
     answer.insert(answer.end(), part.begin(), part.end());
     texts = texts.subspan(piece.size());
+    given_up = {};  // they are few
   } while (!texts.empty());
   return answer;
 }

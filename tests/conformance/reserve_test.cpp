@@ -71,14 +71,22 @@ TEST_CASE("a reservation of an earlier claim of the same key is the new claim's"
   CHECK(scene.reserve(scene.second, {"1"}) == Answer{kElsewhere});
 }
 
-TEST_CASE("a stale holder reserves nothing") {
+TEST_CASE("a text that is given up is free for another pass; one that another pass holds can't be given up for it") {
+  TwoPasses scene;
+  CHECK(scene.reserve(scene.first, {"1", "2"}) == Answer{kMine, kMine});
+  CHECK(scene.reserve(scene.second, {"1", "2"}, {"1"}) == Answer{kElsewhere, kElsewhere});
+  CHECK(scene.reserve(scene.first, {}, {"1"}).empty());
+  CHECK(scene.reserve(scene.second, {"1", "2"}) == Answer{kMine, kElsewhere});
+}
+
+TEST_CASE("a stale holder reserves nothing, and gives nothing up") {
   Scene scene;
   const Lease stale = scene.run();
   scene.clock->advance(kLease + 1ms);
   (void)scene.claim_one();
   const std::vector<TextHash> texts{hash_text("1")};
-  lost(scene.catalog.reserve(scene.context(stale), texts).status());
-  lost(scene.catalog.reserve(scene.context(stale), {}).status());
+  lost(scene.catalog.reserve(scene.context(stale), texts, {}).status());
+  lost(scene.catalog.reserve(scene.context(stale), {}, texts).status());
 }
 
 TEST_CASE("a reservation counts within its catalog alone") {

@@ -99,12 +99,14 @@ std::vector<bool> Scene::existing(const Lease& lease, const Ops& ops, const Spac
   return get(catalog.list_existing(context(lease, space), manifest_of(ops)));
 }
 
-std::vector<Reservation> Scene::reserve(const Lease& lease, const std::vector<std::string>& texts, const Space& space) {
-  std::vector<TextHash> hashes;
-  for (const std::string& text : texts) {
-    hashes.push_back(hash_text(text));
-  }
-  return get(catalog.reserve(context(lease, space), hashes));
+std::vector<Reservation> Scene::reserve(const Lease& lease, const std::vector<std::string>& texts,
+                                        const std::vector<std::string>& given_up) {
+  const auto hashes = [](const std::vector<std::string>& of) {
+    std::vector<TextHash> all;
+    std::transform(of.begin(), of.end(), std::back_inserter(all), [](const std::string& text) { return hash_text(text); });
+    return all;
+  };
+  return get(catalog.reserve(context(lease), hashes(texts), hashes(given_up)));
 }
 
 void Scene::complete(const Lease& lease, const Ops& ops, const Space& space) {

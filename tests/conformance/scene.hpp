@@ -87,7 +87,8 @@ class Scene {
   Status persist(const Lease& lease, const Ops& ops, const Space& space = kSpace, int salt = 0);
   Status finalize(const Lease& lease, const Ops& ops, const Space& space = kSpace);
   std::vector<bool> existing(const Lease& lease, const Ops& ops, const Space& space = kSpace);
-  std::vector<Reservation> reserve(const Lease& lease, const std::vector<std::string>& texts, const Space& space = kSpace);
+  std::vector<Reservation> reserve(const Lease& lease, const std::vector<std::string>& texts,
+                                   const std::vector<std::string>& given_up = {});
   /// A whole pass over a new document: put, claim, persist, finalize, complete.
   void index(const SpecKey& key, const Ops& ops);
   /// The rest of a pass.

@@ -99,8 +99,7 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
     const std::string text = vector_key(context.key.catalog_id, context.space, row.text_hash);
     if (stored_at_.emplace(text, world_.elapsed()).second || epochs_[text] < context.epoch) {
       epochs_[text] = std::max(epochs_[text], context.epoch);
-      Budget& budget = budgets_[context.key];
-      budget.errors = budget.hand_backs = 0;
+      budgets_[context.key].stored_new = true;
     }
     std::erase_if(grants_[text], [&](const Grant& grant) { return grant.key == context.key && grant.fence == context.fence; });
   }
@@ -129,6 +128,13 @@ void Checker::listed(const PassContext& context, const Manifest& wanted, const s
     if (!stored && answer[i]) {
       violation("8 (manifest)", context.key, fmt::format("a vector of {} was found that was never stored", wanted.operation_id(i)));
     }
+  }
+}
+
+void Checker::given_up(const PassContext& context, std::span<const TextHash> texts) {
+  for (const TextHash& text : texts) {
+    std::erase_if(grants_[vector_key(context.key.catalog_id, context.space, text)],
+                  [&](const Grant& grant) { return grant.key == context.key && grant.fence == context.fence; });
   }
 }
 
@@ -178,8 +184,18 @@ void Checker::finalized(const PassContext& context, const Manifest& manifest) {
   }
 }
 
+void Checker::told_progress(const SpecKey& key) {
+  Budget& budget = budgets_[key];
+  if (budget.stored_new) {
+    budget = {.generation = budget.generation};
+  }
+}
+
 // Errors count, and every fifth hand-back; pauses never. Only five in a row without anything new stored end a job.
 void Checker::count_outcome(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
+  if (outcome.progress) {
+    told_progress(lease.key);
+  }
   Budget& budget = budgets_[lease.key];
   const bool pause = outcome.kind == OutcomeKind::kRelease && outcome.reason == ReleaseReason::kPause;
   const bool error = outcome.kind == OutcomeKind::kRetry && !outcome.retry_at_once;
@@ -295,6 +311,9 @@ Status CheckedStore::progress(const LeaseRef& lease, const Progress& progress) {
   const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
   Status answer = inner_->progress(lease, progress);
   checker_.wrote("progress", lease.key, held, answer);
+  if (held && (answer.ok() || ambiguous(answer))) {
+    checker_.told_progress(lease.key);
+  }
   return answer;
 }
 
@@ -326,11 +345,13 @@ Result<std::vector<bool>> CheckedPersister::list_existing(const PassContext& con
   return answer;
 }
 
-Result<std::vector<Reservation>> CheckedPersister::reserve(const PassContext& context, std::span<const TextHash> texts) {
+Result<std::vector<Reservation>> CheckedPersister::reserve(const PassContext& context, std::span<const TextHash> texts,
+                                                           std::span<const TextHash> given_up) {
   const bool held = checker_.holds(context.key, context.job_id, context.fence);
-  Result<std::vector<Reservation>> answer = inner_->reserve(context, texts);
+  Result<std::vector<Reservation>> answer = inner_->reserve(context, texts, given_up);
   checker_.wrote("reservation", context.key, held, answer.status());
   if (answer.ok()) {
+    checker_.given_up(context, given_up);
     checker_.reserved(context, texts, *answer);
   }
   return answer;

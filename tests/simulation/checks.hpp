@@ -34,7 +34,9 @@ class Checker {
   void persisted(const PassContext& context, std::span<const VectorRow> rows);
   void finalized(const PassContext& context, const Manifest& manifest);
   void settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status);
+  void told_progress(const SpecKey& key);
   void listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer);
+  void given_up(const PassContext& context, std::span<const TextHash> texts);
   void reserved(const PassContext& context, std::span<const TextHash> texts, const std::vector<Reservation>& answer);
   // Told by the world's own actions.
   void switched(const std::string& catalog_id) {
@@ -93,7 +95,8 @@ class Checker {
   std::map<std::pair<SpecKey, std::uint64_t>, std::uint64_t> floor_of_;  // by key and nonce: what the claim said
   struct Budget {
     std::uint64_t generation = 0;
-    int errors = 0, hand_backs = 0;  // since something new was stored
+    int errors = 0, hand_backs = 0;  // since something new was stored, and the store was told
+    bool stored_new = false;
   };
   std::map<SpecKey, Budget> budgets_;
   [[nodiscard]] bool reusable(const PassContext& context, const TextHash& hash) const;
@@ -142,7 +145,8 @@ class CheckedPersister final : public Persister {
  public:
   CheckedPersister(std::shared_ptr<Persister> inner, Checker& checker) : inner_(std::move(inner)), checker_(checker) {}
   Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) override;
-  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts) override;
+  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts,
+                                           std::span<const TextHash> given_up) override;
   Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override;
   Status finalize(const PassContext& context, const Manifest& manifest) override;
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override { return inner_->describe(keys); }

@@ -380,7 +380,7 @@ struct SharedScene : WorkerScene {
     other = claim->leases.at(0);
     std::vector<TextHash> hashes;
     std::transform(texts.begin(), texts.end(), std::back_inserter(hashes), [](const std::string& text) { return hash_text(text); });
-    REQUIRE(backend.catalog->reserve(context(), hashes).ok());
+    REQUIRE(backend.catalog->reserve(context(), hashes, {}).ok());
   }
   PassContext context() {
     return {.key = other_key,
@@ -436,15 +436,20 @@ TEST_CASE("a text that another pass reserved and did not embed is embedded here 
   CHECK(scene.sent() == 3);
 }
 
-TEST_CASE("a pass with a text that can't be embedded does not wait for another pass: it fails, naming it") {
+TEST_CASE("a pass with a text that can't be embedded gives that up and waits for the others all the same, then fails naming it") {
   SharedScene scene({"text of op1"});
   scene.embedder->on_call = [](Texts texts, const CallContext&) {
-    return texts.size() == 1 && texts[0] == "text of op0" ? Status(Code::kInputRejected, "poison")
-           : texts.size() > 1                             ? Status(Code::kInputRejected, "one of them")
-                                                          : Status();
+    const bool bad = std::find(texts.begin(), texts.end(), "text of op0") != texts.end();
+    return bad ? Status(Code::kInputRejected, "poison") : Status();
   };
   scene.put(lines(3));
   scene.start();
+  scene.runtime.run_for(seconds(10));
+  CHECK(scene.job().status == JobStatus::kRunning);
+  const std::vector<TextHash> poison{hash_text("text of op0")};
+  CHECK(*scene.backend.catalog->reserve(scene.context(), poison, {}) == std::vector{Reservation::kMine});
+  scene.other_stores("text of op1");
+  scene.runtime.run_for(seconds(10));
   CHECK(scene.job().status == JobStatus::kFailed);
   CHECK(contains(scene.job().last_error, "op0 (poison)"));
 }

@@ -108,8 +108,9 @@ class WatchedPersister final : public Persister {
   Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) override {
     return inner_->list_existing(context, wanted);
   }
-  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts) override {
-    return inner_->reserve(context, texts);
+  Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts,
+                                           std::span<const TextHash> given_up) override {
+    return inner_->reserve(context, texts, given_up);
   }
   Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override {
     if (on_upsert) {
