@@ -106,7 +106,7 @@ bool WorkEnd::report_what_is_left(Duration max_wait) const {
   }
   if (idle.next_due) {
     std::fputs(fmt::format("embedjobs: work is left: the next job is due in {}, later than --max-wait {}\n",
-                           core::format_duration(*idle.next_due), core::format_duration(max_wait))
+                           core::format_duration(std::chrono::ceil<std::chrono::seconds>(*idle.next_due)), core::format_duration(max_wait))
                    .c_str(),
                stderr);
   }

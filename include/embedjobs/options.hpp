@@ -44,7 +44,7 @@ struct MaintenanceOptions {
   Duration vector_grace = std::chrono::hours(24 * 7);
 };
 
-/// Replaces non-positive values by defaults, in place.
+/// Replaces non-positive values by defaults, and durations of more than ten years by that, in place.
 void apply_defaults(WorkerOptions& options);
 void apply_defaults(MaintenanceOptions& options);
 /// Lines that a person should read, of options after apply_defaults: for example embed_timeout >= lease_duration.

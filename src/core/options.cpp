@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <type_traits>
+
 #include "core/duration.hpp"
 #include "embedjobs/persister.hpp"
 #include "embedjobs/resolver.hpp"
@@ -9,10 +12,15 @@
 namespace embedjobs {
 namespace {
 
+constexpr Duration kLongest = std::chrono::hours(24 * 365 * 10);  // keeps sums of times in range
+
 template <typename T>
 void default_if_not_positive(T& value, const T& fallback) {
   if (value <= T(0)) {
     value = fallback;
+  }
+  if constexpr (std::is_same_v<T, Duration>) {
+    value = std::min(value, kLongest);
   }
 }
 

@@ -194,7 +194,8 @@ void apply_progress(Job& job, const Progress& progress, WallTime now) {
   job.updated_at = now;
   job.progressed = job.progressed || progress.embedded > 0;
   const bool first = job.fewest_missing < 0;
-  if (!first && progress.missing < job.fewest_missing) {
+  // The first report of a generation has nothing to be compared with but what the pass itself has embedded.
+  if (first ? progress.embedded > 0 : progress.missing < job.fewest_missing) {
     job.errors_in_row = 0;
     job.crashes_in_row = 0;
     job.hand_backs_in_row = 0;

@@ -203,10 +203,12 @@ void Model::apply(Job& job, const Progress& progress) {
   if (progress.embedded > 0) {
     job.progressed = true;
   }
-  if (job.fewest_missing == -1) {
+  const bool first = job.fewest_missing == -1;
+  const bool better = first ? progress.embedded > 0 : progress.missing < job.fewest_missing;
+  if (first || better) {
     job.fewest_missing = progress.missing;
-  } else if (progress.missing < job.fewest_missing) {
-    job.fewest_missing = progress.missing;
+  }
+  if (better) {
     job.errors_in_row = job.crashes_in_row = job.hand_backs_in_row = 0;
     job.paused_since = {};
   }

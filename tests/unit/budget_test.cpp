@@ -63,5 +63,13 @@ TEST_CASE("a stop while the document is split is not progress") {
   CHECK(scene.job().fewest_missing != 0);
 }
 
+TEST_CASE("a safety bound without end ends nothing") {
+  WorkerScene scene;
+  scene.options.safety_bound = Duration::max();
+  scene.put(lines(4));
+  scene.start();
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+}
+
 }  // namespace
 }  // namespace embedjobs::test
