@@ -27,6 +27,8 @@ struct PassContext {
                                   ///< under a smaller cap may not be reused.
   std::string content_version;    ///< Of the document that was resolved. Empty in list_existing before it is known.
   std::string splitter_version;
+  std::uint64_t prompt_tokens = 0;  ///< Of the pass so far, as Progress has them: a persister over the store's own database counts them in
+                                    ///< the transaction that stores what they were spent on.
 };
 
 /// One operation's vector, on its way to storage. Views live until the call returns.

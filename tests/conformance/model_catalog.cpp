@@ -101,6 +101,7 @@ Code Model::upsert_batch(const PassContext& context, const ModelOps& ops, const 
   if (code != Code::kOk) {
     return code;
   }
+  count(jobs.at(context.job_id), context.prompt_tokens);
   ModelSpec& spec = specs.at(context.key);
   spec.exists = true;
   for (const auto& [id, text] : ops) {

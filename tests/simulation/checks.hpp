@@ -129,6 +129,9 @@ class CheckedStore final : public Store {
   Result<std::vector<Failure>> failures_of(std::span<const SpecKey> keys) override { return inner_->failures_of(keys); }
   Status resolve_failure(const SpecKey& key) override { return inner_->resolve_failure(key); }
   Result<std::size_t> purge(Duration age, std::size_t limit) override { return inner_->purge(age, limit); }
+  Result<ProviderState> provider_state(std::string_view provider) override { return inner_->provider_state(provider); }
+  Status note_provider(std::string_view provider, const ProviderNote& note) override { return inner_->note_provider(provider, note); }
+  Result<std::vector<ProviderState>> providers() override { return inner_->providers(); }
   [[nodiscard]] Duration lease_duration() const override { return inner_->lease_duration(); }
   [[nodiscard]] Duration poll_interval() const override {
     return inner_->poll_interval() > Duration(0) ? Duration(std::chrono::seconds(1)) : Duration(0);
