@@ -106,6 +106,7 @@ class Engine::Impl {
 
   // engine_read.cpp
   Result<std::vector<SpecStatus>> status(const std::optional<std::string>& catalog_id);
+  Result<std::vector<ProviderState>> providers() { return store_->providers(); }
   Result<CatalogHealth> health(const std::optional<std::string>& catalog_id);
   Result<std::vector<VerifyReport>> verify(std::string_view catalog_id, const std::optional<std::string>& spec_name);
   /// Calls `visit` for each spec with its last job, in order of keys; an error ends it.
@@ -151,6 +152,10 @@ class Engine::Impl {
   using VisitStatus = std::function<void(const SpecStatus&, const std::optional<Job>&)>;
   Status for_each_status(const std::optional<std::string>& catalog_id, const VisitStatus& visit);
   Status host_statuses(const std::optional<std::string>& catalog_id, const VisitStatus& visit);
+  /// Sets provider_pause of the rows whose open job waits for a provider.
+  Status add_pauses(std::vector<SpecStatus>& rows, const std::vector<std::string>& providers_of_rows);
+  /// Due jobs, or passes of ours, that the worker's provider has kept waiting for `max_wait`, or will.
+  [[nodiscard]] std::optional<ProviderPause> kept_waiting(const Peek& peek, Duration max_wait);
   /// The first difference between a spec's document and its rows; empty when there is none.
   Result<std::string> difference_of(const SpecKey& key);
   Status require_catalog(const std::string& catalog_id);

@@ -112,10 +112,8 @@ Result<Engine::Impl::Work> Engine::Impl::prepare_work() {
   const Result<Space> space = work_space(core::kForegroundTimeout, start_stop_.get_token());
   if (space.ok()) {
     work.space_id = space->id();
-  } else if (is_passing(space.status().code())) {
-    log(LogLevel::kWarning, space.status().with_context("the embedder does not answer, its space is not known yet").to_string());
-  } else {
-    return space.status();
+  } else if (!is_passing(space.status().code())) {
+    return space.status();  // else the worker goes on asking, and says so
   }
   if (Status status = check_targets(work.space_id); !status.ok()) {
     return status;
@@ -261,6 +259,17 @@ bool Engine::Impl::stop(std::optional<Duration> deadline) {
   return runtime == nullptr || runtime->wait_for_tasks(*clock_, end);
 }
 
+std::optional<ProviderPause> Engine::Impl::kept_waiting(const Peek& peek, Duration max_wait) {
+  const std::lock_guard lock(work_mutex_);
+  if (!worker_ || phase_ != Phase::kStarted) {
+    return std::nullopt;
+  }
+  std::optional<ProviderPause> pause = worker_->provider_pause();
+  const bool too_long = pause && (pause->lasted >= max_wait || pause->left > max_wait);
+  const bool due = peek.next_pending_due && *peek.next_pending_due <= max_wait;
+  return too_long && (due || worker_->metrics().running > 0) ? pause : std::nullopt;
+}
+
 Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token stop) {
   if (event_thread_->load() == std::this_thread::get_id()) {
     return {Code::kRefused, "wait_idle was called from an event callback: the work that it waits for goes on when the callback returns"};
@@ -282,6 +291,9 @@ Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token st
     }
     if (Status fault = signal_->fault(); !fault.ok()) {
       return fault;
+    }
+    if (auto pause = kept_waiting(*peek, max_wait)) {
+      return IdleReport{.provider = std::move(pause)};
     }
     if (stop.stop_requested()) {
       return {Code::kCancelled, "cancelled while jobs are open"};
@@ -309,6 +321,11 @@ Result<MetricsSnapshot> Engine::Impl::metrics() {
     return counts.status();
   }
   snapshot.jobs = *counts;
+  Result<std::vector<ProviderState>> known = store_->providers();
+  if (!known.ok()) {
+    return known.status();
+  }
+  snapshot.providers = *std::move(known);
   return snapshot;
 }
 
