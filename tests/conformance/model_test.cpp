@@ -370,7 +370,7 @@ class Sequence {
     const ModelOps ops = any_ops(1);
     ModelVector mark{.salt = static_cast<int>(below(100))};
     if (chance(20)) {
-      mark.embedded_bytes = 50;
+      mark.embedded_bytes = any(std::vector<std::size_t>{50, 100, 150});
       mark.input_cap = context.input_cap;
     }
     note("  persist {} salt {} cut {}", ops, mark.salt, mark.embedded_bytes);

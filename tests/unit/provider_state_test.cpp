@@ -389,6 +389,46 @@ TEST_CASE("a provider that is down from the start: one line in the log, the paus
   CHECK_FALSE(scene.worker->provider_pause());
 }
 
+// --- cut texts ---
+
+/// Indexes a long and a short text with a model that takes at most `model` bytes under a cap of `cap`. Answers how many texts were sent.
+std::size_t index_long(WorkerScene& scene, std::size_t cap, std::size_t model) {
+  scene.embedder = std::make_shared<ScriptedEmbedder>(EmbedderLimits{.input_bytes = cap});
+  scene.embedder->on_call = [model](Texts texts, const CallContext&) {
+    const bool long_one = std::any_of(texts.begin(), texts.end(), [model](std::string_view text) { return text.size() > model; });
+    return long_one ? Status(Code::kInputTooLarge, "context length") : Status();
+  };
+  scene.parts.embedder = scene.embedder;
+  scene.put("long\t" + std::string(5000, 'x') + "\nshort\ttext\n");
+  if (scene.worker) {
+    scene.start_anew();
+  } else {
+    scene.start();
+  }
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+  CHECK(scene.embedder->times_sent("text") <= 3);  // with the long one, until that stands alone
+  return scene.embedder->texts_sent();
+}
+
+TEST_CASE("a cut that the model asked for is not tried again at each pass; a cap that is given or raised embeds just the cut texts again") {
+  WorkerScene scene;
+  CHECK(index_long(scene, 0, 3000) > 0);
+  CHECK(scene.rows()[0].embedded_bytes == 2500);
+  CHECK(scene.rows()[0].text_hash == hash_text(std::string(5000, 'x')));
+  CHECK(index_long(scene, 0, 3000) == 0);
+  CHECK(index_long(scene, 2500, 3000) == 0);
+  CHECK(index_long(scene, 3000, 3000) == 1);
+  CHECK(scene.rows()[0].embedded_bytes == 3000);
+  CHECK(scene.rows()[1].embedded_bytes == 0);
+  CHECK(index_long(scene, 3000, 3000) == 0);
+  CHECK(index_long(scene, 4000, 3000) == 2);  // refused, then cut
+  CHECK(scene.rows()[0].embedded_bytes == 2000);
+  CHECK(index_long(scene, 4000, 3000) == 0);
+  CHECK(index_long(scene, 9000, 9000) == 1);
+  CHECK(scene.rows()[0].embedded_bytes == 0);
+  CHECK(index_long(scene, 100, 9000) == 0);
+}
+
 // --- calls that are not wanted any more ---
 
 TEST_CASE("whatever ends a pass early asks its provider calls to stop: removal, an expired lease, a stop") {
