@@ -154,8 +154,10 @@ class Engine::Impl {
   Status host_statuses(const std::optional<std::string>& catalog_id, const VisitStatus& visit);
   /// Sets provider_pause of the rows whose open job waits for a provider.
   Status add_pauses(std::vector<SpecStatus>& rows, const std::vector<std::string>& providers_of_rows);
-  /// Due jobs, or passes of ours, that the worker's provider has kept waiting for `max_wait`, or will.
+  /// The pause of the worker's provider, when it keeps pending jobs or passes of ours waiting for `max_wait` or longer.
   [[nodiscard]] std::optional<ProviderPause> kept_waiting(const Peek& peek, Duration max_wait);
+  /// None: the wait goes on.
+  [[nodiscard]] std::optional<IdleReport> end_of_wait(const Peek& peek, Duration max_wait);
   /// The first difference between a spec's document and its rows; empty when there is none.
   Result<std::string> difference_of(const SpecKey& key);
   Status require_catalog(const std::string& catalog_id);

@@ -266,8 +266,16 @@ std::optional<ProviderPause> Engine::Impl::kept_waiting(const Peek& peek, Durati
   }
   std::optional<ProviderPause> pause = worker_->provider_pause();
   const bool too_long = pause && (pause->lasted >= max_wait || pause->left > max_wait);
-  const bool due = peek.next_pending_due && *peek.next_pending_due <= max_wait;
-  return too_long && (due || worker_->metrics().running > 0) ? pause : std::nullopt;
+  return too_long && (peek.next_pending_due || worker_->metrics().running > 0) ? pause : std::nullopt;
+}
+
+std::optional<IdleReport> Engine::Impl::end_of_wait(const Peek& peek, Duration max_wait) {
+  std::optional<ProviderPause> pause = kept_waiting(peek, max_wait);
+  const std::optional<Duration>& due = peek.next_pending_due;
+  if (!peek.running && (!due || *due > max_wait)) {
+    return IdleReport{.idle = true, .next_due = due, .other_space = peek.other_space, .provider = std::move(pause)};
+  }
+  return pause ? std::optional(IdleReport{.provider = std::move(pause)}) : std::nullopt;
 }
 
 Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token stop) {
@@ -282,18 +290,14 @@ Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token st
     }
     const Result<Peek> peek = store_->peek(space_id);
     if (peek.ok()) {
-      const std::optional<Duration>& due = peek->next_pending_due;
-      if (!peek->running && (!due || *due > max_wait)) {
-        return IdleReport{.idle = true, .next_due = due, .other_space = peek->other_space};
+      if (std::optional<IdleReport> report = end_of_wait(*peek, max_wait)) {
+        return *std::move(report);
       }
     } else if (peek.status().code() != Code::kRetry) {
       return peek.status();
     }
     if (Status fault = signal_->fault(); !fault.ok()) {
       return fault;
-    }
-    if (auto pause = kept_waiting(*peek, max_wait)) {
-      return IdleReport{.provider = std::move(pause)};
     }
     if (stop.stop_requested()) {
       return {Code::kCancelled, "cancelled while jobs are open"};
