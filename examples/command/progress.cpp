@@ -69,6 +69,7 @@ void Progress::on_log(LogLevel level, std::string_view message) {
   if (warned_.size() < kWarningsRemembered) {
     warned_.emplace(message);
   }
+  last_warning_ = message;
   line((level == LogLevel::kWarning ? "warning: " : "embedjobs: ") + printable(message));
 }
 
@@ -138,7 +139,10 @@ void Progress::say_outcome(const Event& event) {
       line(fmt::format("lease lost: {}: another worker has it, or it was edited or removed", name_of(event.key)));
       return;
     case EventKind::kProviderPaused:
-      line(fmt::format("paused: the provider asks to wait {}: {}", core::format_duration(event.delay), printable(event.message)));
+      if (!last_warning_.ends_with(event.message)) {  // the log has not just said the same
+        line(fmt::format("paused: the next provider call is in {}: {}",
+                         core::format_duration(std::chrono::ceil<std::chrono::seconds>(event.delay)), printable(event.message)));
+      }
       return;
     default: return;
   }

@@ -60,6 +60,7 @@ class Progress {
   mutable std::mutex mutex_;
   std::map<SpecKey, Spec> specs_;
   std::set<std::string, std::less<>> warned_;
+  std::string last_warning_;
   std::deque<Sample> samples_;  ///< Of the last seconds: the rate is what it is now, not what it was at the start.
   std::int64_t persisted_ = 0;
   Clock::time_point shown_at_{};

@@ -51,7 +51,8 @@ void print_row(const Session& session, const Space& space, const StoredRow& row)
         .text("text_hash", hash)
         .text("model", space.model)
         .integer("dim", static_cast<std::int64_t>(space.dimension))
-        .reals("vector", row.vector);
+        .reals("vector", row.vector)
+        .boolean("truncated", row.embedded_bytes > 0);
     if (row.embedded_bytes > 0) {
       json.integer("embedded_bytes", static_cast<std::int64_t>(row.embedded_bytes));
     }

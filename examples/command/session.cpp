@@ -27,12 +27,17 @@ Result<Space> space_of(const std::string& embedder_spec) {
   return embedder.ok() ? (*embedder)->space({}) : Result<Space>(embedder.status());
 }
 
+bool is_passing(const Status& status) {
+  return status.code() == Code::kRetry || status.code() == Code::kPaused || status.code() == Code::kTimeout;
+}
+
 // The space that --embedder makes must be the catalog's own: the try-out embedder can't replace real vectors by accident. While a switch is
 // under way the embedder of the new space is fine for a search as well: the library makes the old one itself.
 Result<std::string> check_embedder(const Session& session, const std::string& space_id, const std::optional<CatalogInfo>& info) {
   const Result<Space> space = space_of(session.embedder);
   if (!space.ok()) {
-    return space.status();
+    // One that is down for now: documents are stored all the same, and the worker waits for it and checks.
+    return is_passing(space.status()) ? Result<std::string>(session.embedder) : Result<std::string>(space.status());
   }
   if (!info || space_id.empty() || space->id() == space_id || space->id() == info->target_space_id) {
     return session.embedder;
@@ -77,7 +82,7 @@ Status require_database(const Session& session) {
 
 Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching) {
   if (!session.embedder.empty()) {  // before a database is made for nothing
-    if (const Result<Space> space = space_of(session.embedder); !space.ok()) {
+    if (const Result<Space> space = space_of(session.embedder); !space.ok() && !is_passing(space.status())) {
       return space.status();
     }
   }
@@ -158,6 +163,7 @@ std::string status_json(const SpecStatus& status) {
       .integer("job_attempts", status.job_attempts)
       .text("job_last_error", status.job_last_error)
       .time("job_updated_at", status.job_updated_at)
+      .text_or_null("provider_pause", status.provider_pause)
       .object("badge", badge_json);
   return json.str();
 }

@@ -13,6 +13,51 @@ std::optional<std::string> given(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
+std::string provider_line(const ProviderState& state) {
+  std::string line =
+      fmt::format("provider {}: {} prompt tokens today, {} in all", printable(state.provider), state.tokens_today, state.tokens_total);
+  if (state.batch_texts > 0) {
+    line += fmt::format("; at most {} texts a call", state.batch_texts);
+  }
+  if (is_paused(state, state.read_at)) {
+    line += fmt::format("; waiting until {}: {}", format_rfc3339(state.paused_until), printable(state.pause_reason));
+  }
+  return line;
+}
+
+std::string provider_json(const ProviderState& state) {
+  const bool paused = is_paused(state, state.read_at);
+  return JsonObject()
+      .text("provider", state.provider)
+      .text_or_null("space_id", state.space_id)
+      .integer("batch_texts", static_cast<std::int64_t>(state.batch_texts))
+      .integer("batch_bytes", static_cast<std::int64_t>(state.batch_bytes))
+      .time("paused_until", paused ? state.paused_until : WallTime{})
+      .text_or_null("pause_reason", paused ? state.pause_reason : std::string())
+      .integer("tokens_today", static_cast<std::int64_t>(state.tokens_today))
+      .integer("tokens_total", static_cast<std::int64_t>(state.tokens_total))
+      .time("updated_at", state.updated_at)
+      .str();
+}
+
+int run_providers(const Session& session) {
+  const Result<std::unique_ptr<Engine>> engine = open_for_reading(session);
+  if (!engine.ok()) {
+    return fail(engine.status());
+  }
+  const Result<std::vector<ProviderState>> providers = (*engine)->providers();
+  if (!providers.ok()) {
+    return fail(providers.status());
+  }
+  for (const ProviderState& state : *providers) {
+    print_line(session.json ? provider_json(state) : provider_line(state));
+  }
+  if (providers->empty() && !session.json) {
+    print_line("nothing was learned of a provider yet");
+  }
+  return kSuccess;
+}
+
 int run_status(const Session& session, const std::string& catalog) {
   const Result<std::unique_ptr<Engine>> engine = open_for_reading(session);
   if (!engine.ok()) {
@@ -41,6 +86,13 @@ int run_status(const Session& session, const std::string& catalog) {
   if (health->degraded) {
     print_line(fmt::format("degraded: {}", printable(health->degraded_reason)));
   }
+  const Result<std::vector<ProviderState>> providers = (*engine)->providers();
+  if (!providers.ok()) {
+    return fail(providers.status());
+  }
+  for (const ProviderState& state : *providers) {
+    print_line(provider_line(state));
+  }
   return kSuccess;
 }
 
@@ -67,6 +119,7 @@ std::string job_json(const Job& job) {
       .integer("embedded_so_far", job.embedded_so_far)
       .integer("reused_count", job.reused_count)
       .integer("embedded_count", job.embedded_count)
+      .integer("prompt_tokens", static_cast<std::int64_t>(job.prompt_tokens))
       .integer("generation", static_cast<std::int64_t>(job.generation))
       .str();
 }
@@ -119,6 +172,10 @@ void add_status(CLI::App& app, Session& session) {
   jobs->add_option("--catalog", flags->catalog, "Only those of this catalog")->type_name("CATALOG");
   jobs->add_option("--spec", flags->spec, "Only those of this spec")->type_name("SPEC");
   jobs->add_option("--limit", flags->limit, "At most this many")->check(CLI::PositiveNumber)->capture_default_str();
+  CLI::App* providers = app.add_subcommand("providers", "Show what was learned of providers: tokens, batch sizes, pauses");
+  providers->footer("Example:\n  embedjobs providers --json | jq .tokens_today");
+  providers->callback([&session] { session.action = [&session] { return run_providers(session); }; });
+
   jobs->footer("Example:\n  embedjobs jobs --status failed");
   jobs->callback([&session, flags] { session.action = [&session, flags] { return run_jobs(session, *flags); }; });
 }

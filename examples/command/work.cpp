@@ -65,6 +65,9 @@ WorkerOptions WorkFlags::options() const {
   options.workers = workers.value_or(options.workers);
   options.batch_size = batch_size.value_or(options.batch_size);
   options.provider_concurrency = provider_concurrency.value_or(options.provider_concurrency);
+  options.requests_per_minute = requests_per_minute.value_or(options.requests_per_minute);
+  options.tokens_per_minute = tokens_per_minute.value_or(options.tokens_per_minute);
+  options.daily_token_budget = daily_token_budget.value_or(options.daily_token_budget);
   options.lease_duration = lease_duration.value_or(options.lease_duration);
   options.embed_timeout = embed_timeout.value_or(options.embed_timeout);
   return options;
@@ -98,13 +101,17 @@ void add_work_flags(CLI::App& command, WorkFlags& flags) {
       "Limit of one provider call; on a timeout the batch is halved [work: 5m, index: 30s]");
   command.add_option("--provider-concurrency", flags.provider_concurrency,
                      "Provider calls in flight, over all jobs [what the embedder bears]");
+  command.add_option("--requests-per-minute", flags.requests_per_minute, "Provider calls a minute of this process [no limit]");
+  command.add_option("--tokens-per-minute", flags.tokens_per_minute, "Prompt tokens a minute of this process [no limit]");
+  command.add_option("--daily-token-budget", flags.daily_token_budget,
+                     "Prompt tokens of a UTC day, of all processes; then work waits until midnight [no budget]");
 }
 
 bool WorkEnd::report_what_is_left(Duration max_wait) const {
   if (interrupted) {
     std::fputs("embedjobs: stopped before everything was done; run it again to go on\n", stderr);
   }
-  if (idle.next_due) {
+  if (idle.next_due && !idle.provider) {
     std::fputs(fmt::format("embedjobs: work is left: the next job is due in {}, later than --max-wait {}\n",
                            core::format_duration(std::chrono::ceil<std::chrono::seconds>(*idle.next_due)), core::format_duration(max_wait))
                    .c_str(),
@@ -113,7 +120,16 @@ bool WorkEnd::report_what_is_left(Duration max_wait) const {
   if (idle.other_space) {
     std::fputs("embedjobs: work is left: jobs of catalogs with another target space need a worker with their --embedder\n", stderr);
   }
-  return interrupted || idle.next_due || idle.other_space;
+  if (idle.provider) {
+    const ProviderPause& pause = *idle.provider;
+    const bool known = pause.left > max_wait;
+    const std::string time = core::format_duration(std::chrono::ceil<std::chrono::seconds>(known ? pause.left : pause.lasted));
+    std::fputs(fmt::format("embedjobs: work is left: it waits for the provider ({} {}): {}\n", time, known ? "to go" : "so far",
+                           printable(pause.reason))
+                   .c_str(),
+               stderr);
+  }
+  return interrupted || idle.next_due || idle.other_space || idle.provider;
 }
 
 WorkEnd work(Engine& engine, Progress& progress, const SignalStop& signals, bool until_idle, Duration max_wait) {
@@ -151,7 +167,9 @@ void add_work(CLI::App& app, Session& session) {
   auto flags = std::make_shared<WorkFlags>();
   auto until_idle = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand("work", "Run jobs until SIGINT or SIGTERM, or with --until-idle until none is left");
-  command->add_flag("--until-idle", *until_idle, "End when nothing is runnable, running anywhere, or due within --max-wait");
+  command->add_flag(
+      "--until-idle", *until_idle,
+      "End when nothing is runnable, running anywhere, or due within --max-wait, or the provider keeps work waiting that long");
   add_work_flags(*command, *flags);
   command->footer(
       "Any number of 'work' processes may share one database file. The first signal stops cleanly: what is done is kept and the jobs are\n"

@@ -22,6 +22,7 @@ struct SpecStatus {
   WallTime job_updated_at{};
   WallTime job_next_run_at{};    ///< While pending.
   std::string visible_space_id;  ///< Empty: nothing visible.
+  std::string provider_pause;    ///< The open job waits: "waiting for provider until 2026-01-31T09:05:00.250Z: why"; empty: it does not.
 };
 
 enum class Tone : std::int32_t { kMuted = 0, kGreen = 1, kBlue = 2, kAmber = 3, kAmberStrong = 4, kRed = 5 };

@@ -52,7 +52,8 @@ struct EmbedderLimits {
   std::size_t concurrent_calls = 1;  ///< Calls of embed() at the same time, from different threads. At least 1.
   std::size_t batch_texts = 0;
   std::size_t batch_bytes = 0;
-  std::size_t input_bytes = 0;  ///< A longer text is cut before it is sent, and its row is marked.
+  std::size_t batch_tokens = 0;  ///< Kept by an estimate, learned from the prompt tokens of answers.
+  std::size_t input_bytes = 0;   ///< A longer text is cut before it is sent, and its row is marked.
 };
 
 /// A provider of embeddings. Implement it to bring your own.
@@ -72,6 +73,9 @@ class Embedder {
   virtual Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext& context) = 0;
   /// Read once when the worker starts.
   [[nodiscard]] virtual EmbedderLimits limits() const { return {}; }
+  /// Names the endpoint with the model, the same in every process that calls it: under this name the store remembers the batch size that it
+  /// bears, its pauses and its tokens. At most 512 bytes of UTF-8, and never a key or a password. Empty: the model of space(). Read once.
+  [[nodiscard]] virtual std::string provider() const { return {}; }
 };
 
 }  // namespace embedjobs

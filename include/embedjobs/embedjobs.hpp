@@ -14,6 +14,7 @@
 #include "embedjobs/openapi.hpp"
 #include "embedjobs/options.hpp"
 #include "embedjobs/persister.hpp"
+#include "embedjobs/provider.hpp"
 #include "embedjobs/resolver.hpp"
 #include "embedjobs/runtime.hpp"
 #include "embedjobs/space.hpp"

@@ -58,9 +58,11 @@ struct EngineParts {
 
 /// How the queue stands after wait_idle.
 struct IdleReport {
-  bool idle = false;                 ///< Nothing is runnable, running anywhere, or due within max_wait.
-  std::optional<Duration> next_due;  ///< A pending job that is due later than max_wait.
-  bool other_space = false;          ///< Open jobs are left that belong to catalogs of another target space.
+  bool idle = false;                      ///< Nothing is runnable, running anywhere, or due within max_wait.
+  std::optional<Duration> next_due;       ///< A pending job that is due later than max_wait.
+  bool other_space = false;               ///< Open jobs are left that belong to catalogs of another target space.
+  /// Jobs are left that wait for the provider, which has not answered for max_wait, or is not to be asked within it.
+  std::optional<ProviderPause> provider;
 };
 
 /// Rows of a spec against its document.
@@ -108,8 +110,9 @@ class Engine {
   /// True: everything has ended, no call of a part is under way, and every lease is handed back. False: the deadline passed first (a
   /// provider call does not return, or this is an event callback); leases are handed back all the same. Idempotent: ask again.
   bool stop(Duration deadline);
-  /// Waits until the queue is idle; a database that is busy for a while only makes it wait longer. kCancelled when `stop` is requested,
-  /// kRefused from an event callback: the work would wait for the callback. kUnusable when the worker can't claim or can't record outcomes.
+  /// Waits until the queue is idle, or this engine's worker could not reach its provider for `max_wait`; a database that is busy for a
+  /// while only makes it wait longer. kCancelled when `stop` is requested, kRefused from an event callback: the work would wait for the
+  /// callback. kUnusable when the worker can't claim or can't record outcomes.
   Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {});
 
   // Reading
@@ -123,6 +126,8 @@ class Engine {
   /// Splits the stored documents again and compares: every operation has its row with the text's hash, and nothing else has one.
   Result<std::vector<VerifyReport>> verify(std::string_view catalog_id, std::optional<std::string> spec_name);
   Result<MetricsSnapshot> metrics();
+  /// What the store remembers of providers: batch sizes, pauses, tokens.
+  Result<std::vector<ProviderState>> providers();
 
   /// The parts in use, for what the facade does not offer.
   [[nodiscard]] Store& store();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "embedjobs/store.hpp"
 
@@ -15,15 +16,17 @@ struct WorkerMetrics {
   std::uint64_t operations_reused = 0, operations_embedded = 0;
   std::uint64_t provider_calls = 0, provider_errors = 0, provider_texts = 0, provider_tokens = 0, provider_pauses = 0;
   std::uint64_t chunks_persisted = 0, persist_errors = 0;
-  std::int64_t running = 0;          ///< Passes now.
-  std::int64_t calls_in_flight = 0;  ///< Provider calls now.
-  std::int64_t batch_size = 0;       ///< Texts a call, as adapted.
+  std::int64_t running = 0;           ///< Passes now.
+  std::int64_t calls_in_flight = 0;   ///< Provider calls now.
+  std::int64_t batch_size = 0;        ///< Texts a call, as adapted.
+  std::int64_t provider_waiting = 0;  ///< 1 while work waits for the provider.
 };
 
 /// Counters of this process and gauges of the whole store.
 struct MetricsSnapshot {
   WorkerMetrics worker;
   StoreCounts jobs;
+  std::vector<ProviderState> providers;
 };
 
 /// Prometheus text exposition format 0.0.4: one HELP and TYPE a family, names "embedjobs_...".

@@ -26,6 +26,13 @@ struct WorkerOptions {
   Duration embed_timeout = std::chrono::minutes(5);
   /// Provider calls in flight over all jobs of this worker. The embedder's own limit wins when it is lower. 0: the embedder's limit.
   int provider_concurrency = 0;
+  /// Calls a minute of this process, and prompt tokens (by an estimate that answers correct). Set them below the provider's own limits when
+  /// it punishes those who meet them; several processes share a limit by each taking its part. 0: no limit.
+  long long requests_per_minute = 0;
+  long long tokens_per_minute = 0;
+  /// Prompt tokens of a UTC day, of all processes of this database that use the provider, as it counts them. When they are used up work
+  /// waits until midnight, at no cost in attempts. A day may go over by the calls in flight. 0: no budget.
+  long long daily_token_budget = 0;
   /// Backstop against a hang: a pass without progress for this long ends and is retried.
   Duration safety_bound = std::chrono::hours(1);
   /// A worker that was not notified looks at the queue at least this often.

@@ -24,9 +24,11 @@ struct PassContext {
   std::uint64_t epoch = 0;        ///< Stamped on the vectors that this pass computes.
   std::uint64_t reuse_floor = 0;  ///< Vectors of an older epoch may not be reused; 0: all may.
   std::size_t input_cap = 0;      ///< Texts longer than this are cut by the embedder in use; 0: no cap. A vector of a text that was cut
-                                  ///< under a smaller cap may not be reused.
+                                  ///< under another cap, to fewer bytes than this one allows, may not be reused.
   std::string content_version;    ///< Of the document that was resolved. Empty in list_existing before it is known.
   std::string splitter_version;
+  std::uint64_t prompt_tokens = 0;  ///< Of the pass so far, as Progress has them: a persister over the store's own database counts them in
+                                    ///< the transaction that stores what they were spent on.
 };
 
 /// One operation's vector, on its way to storage. Views live until the call returns.

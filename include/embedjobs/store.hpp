@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "embedjobs/provider.hpp"
 #include "embedjobs/space.hpp"
 #include "embedjobs/types.hpp"
 
@@ -33,6 +34,7 @@ struct ClaimRequest {
   std::size_t by_age = 0;   ///< How many of max_jobs are chosen by due time alone, so that low priorities do not starve.
   std::uint64_t nonce = 0;  ///< Random, non-zero, new for each claim. The same claim sent again finds its own effect.
   std::string space_id;     ///< Only catalogs whose target space is this one, or not chosen yet (this claim then chooses it).
+  std::string provider;     ///< Whose prompt tokens the passes report; empty: nobody's, they are counted for the job alone.
 };
 
 /// The right to run a job until a time, with what the pass must know.
@@ -71,7 +73,8 @@ struct Progress {
   std::int64_t operation_count = 0;
   std::int64_t reused = 0;
   std::int64_t embedded = 0;
-  std::int64_t missing = 0;  ///< Operations of the document that have no vector yet, set-aside ones not counted.
+  std::int64_t missing = 0;         ///< Operations of the document that have no vector yet, set-aside ones not counted.
+  std::uint64_t prompt_tokens = 0;  ///< Of the pass so far. What is above the most that it told before is added to job and provider.
 };
 
 /// How a pass ends.
@@ -168,6 +171,12 @@ class Store {
   /// Deletes up to `limit` succeeded, cancelled and resolved failed jobs that ended before `now - age`; the newest job of a key that
   /// failed stays. Returns how many.
   virtual Result<std::size_t> purge(Duration age, std::size_t limit) = 0;
+
+  /// What is remembered of a provider; all zero for one that nothing was noted of.
+  virtual Result<ProviderState> provider_state(std::string_view provider) = 0;
+  virtual Status note_provider(std::string_view provider, const ProviderNote& note) = 0;
+  /// All that something is known of, by name.
+  virtual Result<std::vector<ProviderState>> providers() = 0;
 
   [[nodiscard]] virtual Duration lease_duration() const = 0;
   /// How often a waiting worker should peek for enqueues of other processes; zero: never, notifications arrive by themselves.

@@ -100,11 +100,14 @@ struct Job {
   std::int64_t errors_in_row = 0;
   std::int64_t crashes_in_row = 0;
   std::int64_t hand_backs_in_row = 0;
-  std::int64_t crashes = 0;          ///< All crashes of this generation. From the first on, texts in flight are recorded.
-  bool records_in_flight = false;    ///< The current pass records what it has in flight before it sends it.
-  std::int64_t fewest_missing = -1;  ///< The fewest operations ever missing in this generation; -1: not known yet.
-  bool progressed = false;           ///< The current pass has made progress.
-  WallTime paused_since{};           ///< When the provider's pause began; zero when it does not pause.
+  std::int64_t crashes = 0;              ///< All crashes of this generation. From the first on, texts in flight are recorded.
+  bool records_in_flight = false;        ///< The current pass records what it has in flight before it sends it.
+  std::int64_t fewest_missing = -1;      ///< The fewest operations ever missing in this generation; -1: not known yet.
+  bool progressed = false;               ///< The current pass has made progress.
+  WallTime paused_since{};               ///< When the provider's pause began; zero when it does not pause.
+  std::string provider;                  ///< Of the last claim's worker; empty: not known.
+  std::uint64_t prompt_tokens = 0;       ///< Of all passes of the job, as the provider counted them; see ProviderState::tokens_total.
+  std::uint64_t pass_prompt_tokens = 0;  ///< Those of the last pass alone.
 };
 
 /// The part of a spec that outlives its jobs and its removal.

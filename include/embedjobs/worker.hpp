@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "embedjobs/embedder.hpp"
@@ -30,6 +31,13 @@ struct WorkerParts {
   EventSink events;  ///< May be empty.
 };
 
+/// Work waits for the provider: it limits, loads, can't be reached, or a budget is used up.
+struct ProviderPause {
+  Duration lasted{0};  ///< Since when it has not been called or has not answered.
+  Duration left{0};    ///< Until it is tried again; zero: that is being done.
+  std::string reason;
+};
+
 /// All methods may be called from any thread. The runtime must outlive the worker, and must not be running its callbacks any more when the
 /// worker is destroyed, unless stop() has returned true.
 class Worker {
@@ -47,6 +55,8 @@ class Worker {
   /// Looks at the queue soon. A burst of calls is one look.
   void wake();
   [[nodiscard]] WorkerMetrics metrics() const;
+  /// None while the provider answers.
+  [[nodiscard]] std::optional<ProviderPause> provider_pause() const;
 
  private:
   class Impl;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <utility>
 #include <vector>
 
 namespace embedjobs {
@@ -29,6 +30,11 @@ BadgeRule rule_of(const SpecStatus& s) {
 
 std::string tries(std::int64_t count) {
   return fmt::format("{} {}", count, count == 1 ? "try" : "tries");
+}
+
+/// The tooltip of an open job says that it waits for the provider, and until when.
+std::string with_pause(std::string tooltip, const SpecStatus& s) {
+  return s.provider_pause.empty() ? tooltip : std::move(tooltip) + "; " + s.provider_pause;
 }
 
 std::string_view or_else(std::string_view text, std::string_view fallback) {
@@ -60,12 +66,13 @@ Badge make_badge(const std::optional<SpecStatus>& status) {
               fmt::format("{}/{} operations indexed; semantic ranking active", s.embedding_count, s.operation_count)};
     case BadgeRule::kIndexing:
       return {fmt::format("indexing {}/{}", s.embedded_so_far, s.operation_count), Tone::kBlue,
-              fmt::format("Worker is embedding this spec (attempt {})", s.job_attempts)};
+              with_pause(fmt::format("Worker is embedding this spec (attempt {})", s.job_attempts), s)};
     case BadgeRule::kRetrying:
       return {fmt::format("retrying ({})", tries(s.job_attempts)), Tone::kAmberStrong,
-              fmt::format("Retrying after failure. {} so far. Last error: {}", tries(s.job_attempts),
-                          or_else(s.job_last_error, "no error message recorded"))};
-    case BadgeRule::kQueued: return {"queued", Tone::kAmber, "Queued for embedding"};
+              with_pause(fmt::format("Retrying after failure. {} so far. Last error: {}", tries(s.job_attempts),
+                                     or_else(s.job_last_error, "no error message recorded")),
+                         s)};
+    case BadgeRule::kQueued: return {"queued", Tone::kAmber, with_pause("Queued for embedding", s)};
     case BadgeRule::kFailed: return {"failed", Tone::kRed, std::string(or_else(s.job_last_error, "embedding failed")), true};
     case BadgeRule::kEmpty: return {"empty", Tone::kMuted, "Spec has zero operations; nothing to embed"};
     case BadgeRule::kNotIndexed: break;

@@ -19,6 +19,9 @@ Status check_claim(const ClaimRequest& request) {
   if (request.nonce == 0) {
     return {Code::kInvalidArgument, "a claim's nonce is zero"};
   }
+  if (Status status = request.provider.empty() ? Status() : validate_provider(request.provider); !status.ok()) {
+    return status;
+  }
   return parse_space(request.space_id).status();
 }
 

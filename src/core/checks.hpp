@@ -10,7 +10,7 @@ namespace embedjobs::core {
 
 /// A key that may be one, and a kind that is one.
 Status check_enqueue(const SpecKey& key, JobKind kind);
-/// A nonce that is not zero, and a space that is one.
+/// A nonce that is not zero, a space that is one, and a provider that is one or none.
 Status check_claim(const ClaimRequest& request);
 /// Key and space.
 Status check_pass(const PassContext& context);

@@ -106,6 +106,7 @@ class Engine::Impl {
 
   // engine_read.cpp
   Result<std::vector<SpecStatus>> status(const std::optional<std::string>& catalog_id);
+  Result<std::vector<ProviderState>> providers() { return store_->providers(); }
   Result<CatalogHealth> health(const std::optional<std::string>& catalog_id);
   Result<std::vector<VerifyReport>> verify(std::string_view catalog_id, const std::optional<std::string>& spec_name);
   /// Calls `visit` for each spec with its last job, in order of keys; an error ends it.
@@ -151,6 +152,12 @@ class Engine::Impl {
   using VisitStatus = std::function<void(const SpecStatus&, const std::optional<Job>&)>;
   Status for_each_status(const std::optional<std::string>& catalog_id, const VisitStatus& visit);
   Status host_statuses(const std::optional<std::string>& catalog_id, const VisitStatus& visit);
+  /// Sets provider_pause of the rows whose open job waits for a provider.
+  Status add_pauses(std::vector<SpecStatus>& rows, const std::vector<std::string>& providers_of_rows);
+  /// The pause of the worker's provider, when it keeps pending jobs or passes of ours waiting for `max_wait` or longer.
+  [[nodiscard]] std::optional<ProviderPause> kept_waiting(const Peek& peek, Duration max_wait);
+  /// None: the wait goes on.
+  [[nodiscard]] std::optional<IdleReport> end_of_wait(const Peek& peek, Duration max_wait);
   /// The first difference between a spec's document and its rows; empty when there is none.
   Result<std::string> difference_of(const SpecKey& key);
   Status require_catalog(const std::string& catalog_id);

@@ -228,9 +228,55 @@ Status Engine::Impl::for_each_status(const std::optional<std::string>& catalog_i
   });
 }
 
+// A running job waits for the provider of its worker. Which worker will take a pending one is open: it waits if a provider is paused that
+// makes vectors of the catalog's space, or whose space, or the catalog's, nobody knows yet.
+Status Engine::Impl::add_pauses(std::vector<SpecStatus>& rows, const std::vector<std::string>& providers_of_rows) {
+  Result<std::vector<ProviderState>> known = store_->providers();
+  if (!known.ok()) {
+    return known.status();
+  }
+  std::erase_if(*known, [](const ProviderState& state) { return !is_paused(state, state.read_at); });
+  if (known->empty()) {
+    return {};
+  }
+  std::map<std::string, std::string> targets;
+  if (catalog_) {
+    const Result<std::vector<CatalogInfo>> infos = catalog_->catalogs();
+    if (!infos.ok()) {
+      return infos.status();
+    }
+    for (const CatalogInfo& info : *infos) {
+      targets[info.catalog_id] = info.target_space_id;
+    }
+  }
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    SpecStatus& row = rows[i];
+    const auto concerns = [&](const ProviderState& state) {
+      if (row.job_status == JobStatus::kRunning) {
+        return state.provider == providers_of_rows[i];
+      }
+      const std::string& target = targets[row.key.catalog_id];
+      return row.job_status == JobStatus::kPending && (target.empty() || state.space_id.empty() || state.space_id == target);
+    };
+    const auto paused = std::find_if(known->begin(), known->end(), concerns);
+    if (paused != known->end()) {
+      row.provider_pause =
+          fmt::format("waiting for provider until {}: {}", format_rfc3339(paused->paused_until), core::one_line(paused->pause_reason));
+    }
+  }
+  return {};
+}
+
 Result<std::vector<SpecStatus>> Engine::Impl::status(const std::optional<std::string>& catalog_id) {
   std::vector<SpecStatus> rows;
-  const Status status = for_each_status(catalog_id, [&](const SpecStatus& row, const std::optional<Job>&) { rows.push_back(row); });
+  std::vector<std::string> providers_of_rows;
+  Status status = for_each_status(catalog_id, [&](const SpecStatus& row, const std::optional<Job>& job) {
+    rows.push_back(row);
+    providers_of_rows.push_back(job ? job->provider : std::string());
+  });
+  if (status.ok()) {
+    status = add_pauses(rows, providers_of_rows);
+  }
   if (!status.ok()) {
     return status;
   }
@@ -312,6 +358,10 @@ Result<std::vector<VerifyReport>> Engine::Impl::verify(std::string_view catalog_
 
 Result<std::vector<SpecStatus>> Engine::status(std::optional<std::string> catalog_id) {
   return impl_->call([&] { return impl_->status(catalog_id); });
+}
+
+Result<std::vector<ProviderState>> Engine::providers() {
+  return impl_->call([&] { return impl_->providers(); });
 }
 
 Result<CatalogHealth> Engine::health(std::optional<std::string> catalog_id) {

@@ -112,10 +112,8 @@ Result<Engine::Impl::Work> Engine::Impl::prepare_work() {
   const Result<Space> space = work_space(core::kForegroundTimeout, start_stop_.get_token());
   if (space.ok()) {
     work.space_id = space->id();
-  } else if (is_passing(space.status().code())) {
-    log(LogLevel::kWarning, space.status().with_context("the embedder does not answer, its space is not known yet").to_string());
-  } else {
-    return space.status();
+  } else if (!is_passing(space.status().code())) {
+    return space.status();  // else the worker goes on asking, and says so
   }
   if (Status status = check_targets(work.space_id); !status.ok()) {
     return status;
@@ -261,6 +259,25 @@ bool Engine::Impl::stop(std::optional<Duration> deadline) {
   return runtime == nullptr || runtime->wait_for_tasks(*clock_, end);
 }
 
+std::optional<ProviderPause> Engine::Impl::kept_waiting(const Peek& peek, Duration max_wait) {
+  const std::lock_guard lock(work_mutex_);
+  if (!worker_ || phase_ != Phase::kStarted) {
+    return std::nullopt;
+  }
+  std::optional<ProviderPause> pause = worker_->provider_pause();
+  const bool too_long = pause && (pause->lasted >= max_wait || pause->left > max_wait);
+  return too_long && (peek.next_pending_due || worker_->metrics().running > 0) ? pause : std::nullopt;
+}
+
+std::optional<IdleReport> Engine::Impl::end_of_wait(const Peek& peek, Duration max_wait) {
+  std::optional<ProviderPause> pause = kept_waiting(peek, max_wait);
+  const std::optional<Duration>& due = peek.next_pending_due;
+  if (!peek.running && (!due || *due > max_wait)) {
+    return IdleReport{.idle = true, .next_due = due, .other_space = peek.other_space, .provider = std::move(pause)};
+  }
+  return pause ? std::optional(IdleReport{.provider = std::move(pause)}) : std::nullopt;
+}
+
 Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token stop) {
   if (event_thread_->load() == std::this_thread::get_id()) {
     return {Code::kRefused, "wait_idle was called from an event callback: the work that it waits for goes on when the callback returns"};
@@ -273,9 +290,8 @@ Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token st
     }
     const Result<Peek> peek = store_->peek(space_id);
     if (peek.ok()) {
-      const std::optional<Duration>& due = peek->next_pending_due;
-      if (!peek->running && (!due || *due > max_wait)) {
-        return IdleReport{.idle = true, .next_due = due, .other_space = peek->other_space};
+      if (std::optional<IdleReport> report = end_of_wait(*peek, max_wait)) {
+        return *std::move(report);
       }
     } else if (peek.status().code() != Code::kRetry) {
       return peek.status();
@@ -309,6 +325,11 @@ Result<MetricsSnapshot> Engine::Impl::metrics() {
     return counts.status();
   }
   snapshot.jobs = *counts;
+  Result<std::vector<ProviderState>> known = store_->providers();
+  if (!known.ok()) {
+    return known.status();
+  }
+  snapshot.providers = *std::move(known);
   return snapshot;
 }
 

@@ -44,6 +44,7 @@ struct Gauge {
 constexpr Gauge kGauges[] = {
     {"passes_running", &WorkerMetrics::running, "Passes that run now."},
     {"provider_calls_in_flight", &WorkerMetrics::calls_in_flight, "Provider calls under way now."},
+    {"provider_waiting", &WorkerMetrics::provider_waiting, "1 while work waits for the embedding provider."},
     {"batch_size", &WorkerMetrics::batch_size, "Texts a provider call at most, as adapted to the provider."},
 };
 
@@ -57,6 +58,34 @@ constexpr JobGauge kJobGauges[] = {
     {JobStatus::kSucceeded, &StoreCounts::succeeded}, {JobStatus::kFailed, &StoreCounts::failed},
     {JobStatus::kCancelled, &StoreCounts::cancelled},
 };
+
+/// What the store remembers of a provider.
+struct ProviderFamily {
+  std::string_view name, type, help;
+  std::uint64_t (*value)(const ProviderState& state);
+};
+
+constexpr ProviderFamily kProviderFamilies[] = {
+    {"ledger_tokens_total", "counter", "Prompt tokens of all processes, as the provider counted them.",
+     [](const ProviderState& state) { return state.tokens_total; }},
+    {"ledger_tokens_today", "gauge", "Prompt tokens of all processes since midnight UTC.",
+     [](const ProviderState& state) { return state.tokens_today; }},
+    {"provider_batch_texts", "gauge", "Texts a call that the provider was found to bear; 0: no limit was met.",
+     [](const ProviderState& state) { return std::uint64_t{state.batch_texts}; }},
+    {"provider_paused", "gauge", "1 while a worker waits for the provider.",
+     [](const ProviderState& state) { return is_paused(state, state.read_at) ? std::uint64_t{1} : std::uint64_t{0}; }},
+};
+
+std::string label_value(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') {
+      escaped += '\\';
+    }
+    escaped += c;  // a provider's name has no line breaks
+  }
+  return escaped;
+}
 
 }  // namespace
 
@@ -78,6 +107,16 @@ std::string render_prometheus(const MetricsSnapshot& snapshot) {
   family("embedjobs_jobs", "gauge", "Jobs in the store, by status.");
   for (const JobGauge& gauge : kJobGauges) {
     fmt::format_to(std::back_inserter(text), "embedjobs_jobs{{status=\"{}\"}} {}\n", to_string(gauge.status), snapshot.jobs.*gauge.value);
+  }
+  for (const ProviderFamily& each : kProviderFamilies) {
+    if (snapshot.providers.empty()) {
+      break;
+    }
+    family(fmt::format("embedjobs_{}", each.name), each.type, each.help);
+    for (const ProviderState& state : snapshot.providers) {
+      fmt::format_to(std::back_inserter(text), "embedjobs_{}{{provider=\"{}\"}} {}\n", each.name, label_value(state.provider),
+                     each.value(state));
+    }
   }
   return text;
 }

@@ -35,9 +35,10 @@ void apply_defaults(WorkerOptions& options) {
   default_if_not_positive(options.embed_timeout, defaults.embed_timeout);
   default_if_not_positive(options.safety_bound, defaults.safety_bound);
   default_if_not_positive(options.fallback_poll, defaults.fallback_poll);
-  if (options.provider_concurrency < 0) {
-    options.provider_concurrency = defaults.provider_concurrency;
-  }
+  options.provider_concurrency = std::max(options.provider_concurrency, 0);
+  options.requests_per_minute = std::max(options.requests_per_minute, 0LL);
+  options.tokens_per_minute = std::max(options.tokens_per_minute, 0LL);
+  options.daily_token_budget = std::max(options.daily_token_budget, 0LL);
 }
 
 void apply_defaults(MaintenanceOptions& options) {

@@ -33,14 +33,16 @@ PassContext Pass::context() const {
           .reuse_floor = lease_.reuse_floor,
           .input_cap = settings_.input_cap,
           .content_version = content_version_,
-          .splitter_version = settings_.splitter_version};
+          .splitter_version = settings_.splitter_version,
+          .prompt_tokens = prompt_tokens_};
 }
 
 Progress Pass::progress() const {
   return {.operation_count = operation_count_,
           .reused = reused_,
           .embedded = embedded_,
-          .missing = operation_count_ - reused_ - embedded_ - set_aside_count_};
+          .missing = operation_count_ - reused_ - embedded_ - set_aside_count_,
+          .prompt_tokens = prompt_tokens_};
 }
 
 void Pass::emit(EventKind kind, PassActions& out, std::string message, std::int64_t count) {

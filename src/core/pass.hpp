@@ -24,6 +24,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/batch_size.hpp"
 #include "core/plan.hpp"
 #include "embedjobs/embedder.hpp"
 #include "embedjobs/events.hpp"
@@ -44,7 +45,11 @@ struct Piece {
 struct Chunk {
   std::uint64_t id = 0;
   std::vector<Piece> pieces;
-  bool alone = false;  ///< A suspect: nothing else of this process may be in flight beside it.
+  bool alone = false;     ///< A suspect: nothing else of this process may be in flight beside it.
+  std::size_t bytes = 0;  ///< Sent of all texts; set when it is taken.
+  bool full_by_bytes = false;
+
+  [[nodiscard]] CallSize size() const { return {pieces.size(), bytes, full_by_bytes}; }
 };
 
 struct FinishedChunk {
@@ -117,7 +122,7 @@ class Pass {
   void on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions& out);
   void on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out);
   void on_recorded(const Status& answer, MonoTime now, PassActions& out);
-  void on_embedded(std::uint64_t chunk_id, Result<Matrix> answer, MonoTime now, PassActions& out);
+  void on_embedded(std::uint64_t chunk_id, Result<Embeddings> answer, MonoTime now, PassActions& out);
   void on_persisted(const Status& answer, MonoTime now, PassActions& out);
   void on_progress_written(const Status& answer, MonoTime now, PassActions& out);
   void on_computed(Result<Manifest> answer, MonoTime now, PassActions& out);
@@ -128,9 +133,9 @@ class Pass {
   void on_host_persisted(std::int64_t operations, MonoTime now, PassActions& out);
 
   // From outside.
-  /// Starts a chunk of at most these sizes, if the pass has one. Its EmbedAction comes at once, or after a record: until then it counts in
-  /// chunks_waiting().
-  bool take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out);
+  /// Starts a chunk of at most these sizes, if the pass has one, and answers its size. Its EmbedAction comes at once, or after a record:
+  /// until then it counts in chunks_waiting().
+  std::optional<CallSize> take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out);
   void on_lease_lost(MonoTime now, PassActions& out);
   /// By our own clock the lease has ended: nothing is written any more but the outcome, which its fence makes harmless and which hands the
   /// job back if it is still ours.
@@ -197,7 +202,9 @@ class Pass {
   void cut_piece(const Chunk& chunk, const Status& error);
   void set_aside(std::uint32_t operation, const std::string& why);
   void on_embed_error(const Chunk& chunk, const Status& error);
-  bool next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk);
+  void next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk);
+  void take_again(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk);
+  [[nodiscard]] std::size_t bytes_of(const Piece& piece) const;
   void emit(EventKind kind, PassActions& out, std::string message = {}, std::int64_t count = 0);
   [[nodiscard]] std::string describe(const Chunk& chunk) const;
   [[nodiscard]] std::string failing_message() const;
@@ -246,6 +253,7 @@ class Pass {
   std::int64_t operation_count_ = 0, reused_ = 0, embedded_ = 0;
   bool counted_ = false;  // what is missing is known
   bool host_progress_seen_ = false;
+  std::uint64_t prompt_tokens_ = 0;
   bool want_progress_ = false, progress_out_ = false;
 
   // Ends.

@@ -46,50 +46,71 @@ std::size_t Pass::chunks_waiting() const {
       std::count_if(flying_.begin(), flying_.end(), [](const auto& entry) { return entry.second.state != ChunkState::kSent; }));
 }
 
-bool Pass::next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk) {
-  // What comes again goes first: a text that was alone stays so.
-  if (!again_.empty()) {
-    chunk = std::move(again_.front());
-    again_.pop_front();
-    if (chunk.pieces.size() > most_texts) {
-      Chunk rest;
-      rest.pieces.assign(chunk.pieces.begin() + static_cast<std::ptrdiff_t>(most_texts), chunk.pieces.end());
-      chunk.pieces.resize(most_texts);
-      again_.push_front(std::move(rest));
+std::size_t Pass::bytes_of(const Piece& piece) const {
+  std::size_t bytes = plan_->operations().text(piece.operation).size();
+  for (const std::size_t cap : {settings_.input_cap, piece.cut}) {
+    bytes = cap == 0 ? bytes : std::min(bytes, cap);
+  }
+  return bytes;
+}
+
+/// What comes again goes first: a text that was alone stays so. Batches may have become smaller since it was sent.
+void Pass::take_again(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk) {
+  Chunk whole = std::move(again_.front());
+  again_.pop_front();
+  chunk.alone = whole.alone;
+  auto rest = whole.pieces.begin();
+  for (; rest != whole.pieces.end() && chunk.pieces.size() < most_texts; ++rest) {
+    if (chunk.bytes + bytes_of(*rest) > most_bytes && !chunk.pieces.empty()) {
+      chunk.full_by_bytes = true;
+      break;
     }
-    return true;
+    chunk.bytes += bytes_of(*rest);
+    chunk.pieces.push_back(*rest);
+  }
+  if (rest != whole.pieces.end()) {
+    again_.push_front({.pieces = {rest, whole.pieces.end()}});
+  }
+}
+
+void Pass::next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk) {
+  if (!again_.empty()) {
+    take_again(most_texts, most_bytes, chunk);
+    return;
   }
   if (!alone_.empty()) {
     chunk.pieces.push_back({alone_.front()});
+    chunk.bytes = bytes_of(chunk.pieces.front());
     chunk.alone = true;
     alone_.pop_front();
-    return true;
+    return;
   }
-  std::size_t bytes = 0;
-  while (next_missing_ < missing_.size() && chunk.pieces.size() < most_texts) {
-    const std::uint32_t operation = missing_[next_missing_];
-    if (!skipped_.contains(operation)) {
-      bytes += plan_->operations().text(operation).size();
-      if (bytes > most_bytes && !chunk.pieces.empty()) {
-        break;
-      }
-      chunk.pieces.push_back({operation});
+  for (; next_missing_ < missing_.size() && chunk.pieces.size() < most_texts; ++next_missing_) {
+    const Piece piece{missing_[next_missing_]};
+    if (skipped_.contains(piece.operation)) {
+      continue;
     }
-    ++next_missing_;
+    if (chunk.bytes + bytes_of(piece) > most_bytes && !chunk.pieces.empty()) {
+      chunk.full_by_bytes = true;
+      break;
+    }
+    chunk.bytes += bytes_of(piece);
+    chunk.pieces.push_back(piece);
   }
-  return !chunk.pieces.empty();
 }
 
-bool Pass::take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out) {
+std::optional<CallSize> Pass::take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out) {
   if (!wants_chunk()) {
-    return false;
+    return std::nullopt;
   }
   Chunk chunk;
-  if (!next_pieces(std::max<std::size_t>(most_texts, 1), std::max<std::size_t>(most_bytes, 1), chunk)) {
+  next_pieces(std::max<std::size_t>(most_texts, 1), std::max<std::size_t>(most_bytes, 1), chunk);
+  if (chunk.pieces.empty()) {
     advance(now, out);  // only skipped ones were left
-    return false;
+    return std::nullopt;
   }
   chunk.id = ++last_chunk_id_;
+  const CallSize size = chunk.size();
   // From the first crash of a generation on, what is in flight is recorded before it is sent.
   if (lease_.job.crashes > 0) {
     flying_.emplace(last_chunk_id_, Flying{std::move(chunk), ChunkState::kToRecord});
@@ -98,7 +119,7 @@ bool Pass::take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime n
     out.push_back(EmbedAction{plan_, chunk});
     flying_.emplace(last_chunk_id_, Flying{std::move(chunk), ChunkState::kSent});
   }
-  return true;
+  return size;
 }
 
 void Pass::maybe_record(PassActions& out) {
@@ -148,7 +169,7 @@ void Pass::on_recorded(const Status& answer, MonoTime now, PassActions& out) {
   advance(now, out);
 }
 
-void Pass::on_embedded(std::uint64_t chunk_id, Result<Matrix> answer, MonoTime now, PassActions& out) {
+void Pass::on_embedded(std::uint64_t chunk_id, Result<Embeddings> answer, MonoTime now, PassActions& out) {
   const auto entry = flying_.find(chunk_id);
   if (entry == flying_.end() || ignores_answers()) {
     return;
@@ -162,8 +183,9 @@ void Pass::on_embedded(std::uint64_t chunk_id, Result<Matrix> answer, MonoTime n
     alone_to_clear_ = chunk.alone;
   }
   if (answer.ok()) {
+    prompt_tokens_ += answer->prompt_tokens.value_or(0);
     finished_rows_ += chunk.pieces.size();
-    finished_.push_back({std::move(chunk), std::move(*answer)});
+    finished_.push_back({std::move(chunk), std::move(answer->vectors)});
   } else {
     on_embed_error(chunk, answer.status());
   }
@@ -215,10 +237,7 @@ void Pass::split_chunk(const Chunk& chunk) {
 
 void Pass::cut_piece(const Chunk& chunk, const Status& error) {
   Piece piece = chunk.pieces[0];
-  std::size_t sent = plan_->operations().text(piece.operation).size();
-  for (const std::size_t cap : {settings_.input_cap, piece.cut}) {
-    sent = cap == 0 ? sent : std::min(sent, cap);
-  }
+  const std::size_t sent = bytes_of(piece);
   if (sent <= kSmallestCut) {
     set_aside(piece.operation, error.message());
     return;

@@ -13,6 +13,7 @@ SharedEmbedder::SharedEmbedder(std::shared_ptr<Embedder> inner) : inner_(std::mo
   if (!status.ok()) {
     limits_ = {};
   }
+  (void)guarded("the embedder", [&] { provider_ = inner_->provider(); });
   limits_.concurrent_calls = std::max<std::size_t>(1, limits_.concurrent_calls);
 }
 

@@ -25,6 +25,7 @@ class SharedEmbedder final : public Embedder {
   /// its batch is too large.
   Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext& context) override;
   [[nodiscard]] EmbedderLimits limits() const override { return limits_; }
+  [[nodiscard]] std::string provider() const override { return provider_; }
 
  private:
   Status enter(const CallContext& context);
@@ -32,6 +33,7 @@ class SharedEmbedder final : public Embedder {
 
   const std::shared_ptr<Embedder> inner_;
   EmbedderLimits limits_;
+  std::string provider_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::optional<Space> space_;

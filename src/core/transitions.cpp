@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/providers.hpp"
+
 namespace embedjobs::core {
 namespace {
 
@@ -102,6 +104,23 @@ Settled settle_release(Job& job, const Outcome& outcome, const StoreOptions& rul
   return {};
 }
 
+Settled end_pass(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
+  const bool complete = outcome.kind == OutcomeKind::kComplete;
+  if (complete && job.epoch >= key.reuse_floor) {
+    key.reuse_floor = 0;
+  }
+  if (moved_on(key, job)) {
+    return start_over(job, key, complete, now);
+  }
+  switch (outcome.kind) {
+    case OutcomeKind::kComplete: make_ended(job, JobStatus::kSucceeded, now); return {.succeeded = true, .fresh_budget = true};
+    case OutcomeKind::kRetry: return settle_retry(job, outcome, rules, now);
+    case OutcomeKind::kRelease: return settle_release(job, outcome, rules, now);
+    case OutcomeKind::kFail: break;
+  }
+  return fail(job, now);
+}
+
 }  // namespace
 
 StoreOptions with_defaults(StoreOptions options) {
@@ -184,9 +203,11 @@ void claim(Job& job, KeyState& key, const ClaimStamp& stamp) {
   job.operation_count = 0;
   job.progressed = false;
   job.records_in_flight = false;
+  job.provider = stamp.provider;
+  job.pass_prompt_tokens = 0;
 }
 
-void apply_progress(Job& job, const Progress& progress, WallTime now) {
+std::uint64_t apply_progress(Job& job, const Progress& progress, WallTime now) {
   job.operation_count = progress.operation_count;
   job.reused_count = progress.reused;
   job.embedded_count = progress.embedded;
@@ -202,29 +223,17 @@ void apply_progress(Job& job, const Progress& progress, WallTime now) {
     job.paused_since = {};
   }
   job.fewest_missing = first ? progress.missing : std::min(job.fewest_missing, progress.missing);
+  return count_tokens(job, progress.prompt_tokens);
 }
 
 Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
   drop_lease(job, key, now);
   job.settled = true;
-  const bool complete = outcome.kind == OutcomeKind::kComplete;
-  job.last_error = complete ? std::string() : outcome.error;
-  if (outcome.progress) {
-    apply_progress(job, *outcome.progress, now);
-  }
-  if (complete && job.epoch >= key.reuse_floor) {
-    key.reuse_floor = 0;
-  }
-  if (moved_on(key, job)) {
-    return start_over(job, key, complete, now);
-  }
-  switch (outcome.kind) {
-    case OutcomeKind::kComplete: make_ended(job, JobStatus::kSucceeded, now); return {.succeeded = true, .fresh_budget = true};
-    case OutcomeKind::kRetry: return settle_retry(job, outcome, rules, now);
-    case OutcomeKind::kRelease: return settle_release(job, outcome, rules, now);
-    case OutcomeKind::kFail: break;
-  }
-  return fail(job, now);
+  job.last_error = outcome.kind == OutcomeKind::kComplete ? std::string() : outcome.error;
+  const std::uint64_t tokens = outcome.progress ? apply_progress(job, *outcome.progress, now) : 0;
+  Settled settled = end_pass(job, key, outcome, rules, now);
+  settled.tokens = tokens;
+  return settled;
 }
 
 Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules, WallTime now) {

@@ -60,16 +60,19 @@ struct ClaimStamp {
   std::uint64_t epoch = 0;  ///< The store's, now.
   WallTime now{};
   WallTime lease_expires_at{};
+  std::string provider;
 };
 void claim(Job& job, KeyState& key, const ClaimStamp& stamp);
 
-void apply_progress(Job& job, const Progress& progress, WallTime now);
+/// Answers how many prompt tokens are new: the caller adds them to those of job.provider.
+std::uint64_t apply_progress(Job& job, const Progress& progress, WallTime now);
 
 /// What the caller stores beside job and key.
 struct Settled {
   bool succeeded = false;     ///< Note a success of the unit.
   bool failed = false;        ///< Note a failure of the unit, with job.last_error.
   bool fresh_budget = false;  ///< A new generation or the end of one: forget the in-flight records.
+  std::uint64_t tokens = 0;   ///< Prompt tokens to add to those of job.provider.
 };
 /// Ends the holder's pass. The caller has checked holds().
 Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now);

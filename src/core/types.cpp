@@ -6,6 +6,7 @@
 
 #include "core/utf8.hpp"
 #include "embedjobs/events.hpp"
+#include "embedjobs/provider.hpp"
 
 #include <fmt/format.h>
 
@@ -55,6 +56,10 @@ Status validate(const SpecKey& key) {
 
 Status validate_catalog_id(std::string_view catalog_id) {
   return validate_name(catalog_id, "catalog_id");
+}
+
+Status validate_provider(std::string_view provider) {
+  return validate_name(provider, "the provider's name");
 }
 
 TextHash hash_text(std::string_view text) {

@@ -33,6 +33,7 @@ WorkerSettings make_settings(const WorkerParts& parts, WorkerOptions options) {
     settings.splitter_version = parts.computer->version();
   } else {
     settings.limits = parts.embedder->limits();
+    settings.provider = parts.embedder->provider();
     settings.splitter_version = parts.splitter->version();
   }
   settings.limits.concurrent_calls = std::max<std::size_t>(settings.limits.concurrent_calls, 1);
@@ -67,6 +68,14 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
   WorkerMetrics metrics() const {
     const std::lock_guard lock(metrics_mutex_);
     return metrics_;
+  }
+  std::optional<ProviderPause> provider_pause() const {
+    const std::lock_guard lock(metrics_mutex_);
+    if (!wait_) {
+      return std::nullopt;
+    }
+    const MonoTime now = runtime_.now();
+    return ProviderPause{now - wait_->since, std::max<Duration>(wait_->until - now, Duration(0)), wait_->reason};
   }
   void detach() { parts_.store->set_wake({}); }
 
@@ -126,6 +135,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
     const WorkerMetrics metrics = machine_->metrics();
     const std::lock_guard lock(metrics_mutex_);
     metrics_ = metrics;
+    wait_ = machine_->provider_wait();
   }
 
   void set_timer() {
@@ -200,6 +210,20 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
         [](Impl& self, WorkerMachine& machine, Result<Space> answer, MonoTime now, WorkerActions& out) {
           machine.on_space(std::move(answer), self.jitter(), now, out);
         });
+  }
+
+  void run(const ProviderAction& action) {
+    submit<Result<ProviderState>>(
+        Lane::kStore, "provider", [store = parts_.store, provider = action.provider] { return store->provider_state(provider); },
+        [](Impl&, WorkerMachine& machine, Result<ProviderState> answer, MonoTime now, WorkerActions& out) {
+          machine.on_provider(answer, now, out);
+        });
+  }
+
+  void run(const NoteAction& action) {
+    submit<Status>(
+        Lane::kStore, "note", [store = parts_.store, action] { return store->note_provider(action.provider, action.note); },
+        [](Impl&, WorkerMachine& machine, const Status& answer, MonoTime now, WorkerActions& out) { machine.on_noted(answer, now, out); });
   }
 
   void run(ClaimAction& action) {
@@ -305,9 +329,9 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
         [embedder = parts_.embedder, action, context, dimension, cap = settings_.limits.input_bytes] {
           return embed(*embedder, *action.plan, action.chunk, cap, dimension, context);
         },
-        [id, chunk = action.chunk.id, texts = action.chunk.pieces.size()](Impl& self, WorkerMachine& machine, Result<Embeddings> answer,
-                                                                          MonoTime now, WorkerActions& out) {
-          machine.on_embedded(id, chunk, texts, std::move(answer), self.jitter(), now, out);
+        [id, chunk = action.chunk.id, size = action.chunk.size()](Impl& self, WorkerMachine& machine, Result<Embeddings> answer,
+                                                                  MonoTime now, WorkerActions& out) {
+          machine.on_embedded(id, chunk, size, std::move(answer), self.jitter(), now, out);
         });
   }
 
@@ -389,6 +413,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
   std::atomic<bool> wake_posted_ = false;
   mutable std::mutex metrics_mutex_;
   WorkerMetrics metrics_;
+  std::optional<ProviderWait> wait_;
 };
 
 Worker::Worker(Runtime& runtime, WorkerParts parts, WorkerOptions options)
@@ -406,6 +431,9 @@ void Worker::request_stop(std::function<void()> stopped) {
 }
 void Worker::wake() {
   impl_->wake();
+}
+std::optional<ProviderPause> Worker::provider_pause() const {
+  return impl_->provider_pause();
 }
 WorkerMetrics Worker::metrics() const {
   return impl_->metrics();

@@ -33,25 +33,51 @@ std::size_t call_limit(const WorkerSettings& settings) {
   return wanted == 0 ? settings.limits.concurrent_calls : std::min(wanted, settings.limits.concurrent_calls);
 }
 
-std::size_t batch_limit(const WorkerSettings& settings) {
-  const auto wanted = static_cast<std::size_t>(settings.options.batch_size);
-  return settings.limits.batch_texts == 0 ? wanted : std::min(wanted, settings.limits.batch_texts);
+GateLimits gate_limits(const WorkerSettings& settings) {
+  return {.calls = call_limit(settings),
+          .requests_per_minute = static_cast<double>(settings.options.requests_per_minute),
+          .tokens_per_minute = static_cast<double>(settings.options.tokens_per_minute)};
 }
+
+std::size_t lower(long long wanted, std::size_t limit) {
+  return limit == 0 ? static_cast<std::size_t>(wanted) : std::min(static_cast<std::size_t>(wanted), limit);
+}
+
+/// What a call's end says of the provider, whatever it says of the texts.
+enum class Heard { kAnswer, kNothing, kPause, kSilence };
+
+Heard heard(Code code, std::size_t texts) {
+  switch (code) {
+    case Code::kOk:
+    case Code::kBatchTooLarge:
+    case Code::kInputTooLarge:
+    case Code::kInputRejected:
+    case Code::kFailed: return Heard::kAnswer;
+    case Code::kCancelled: return Heard::kNothing;
+    case Code::kPaused: return Heard::kPause;
+    case Code::kTimeout: return texts > 1 ? Heard::kNothing : Heard::kSilence;  // of a batch, a smaller one may succeed
+    default: return Heard::kSilence;
+  }
+}
+
+constexpr std::uint64_t kMostTokensACall = 1'000'000'000;  // whatever a provider says
 
 }  // namespace
 
 WorkerMachine::WorkerMachine(WorkerSettings settings)
-    : settings_(std::move(settings)), batch_(batch_limit(settings_)), gate_(call_limit(settings_)) {
-  if (settings_.limits.batch_bytes != 0) {
-    settings_.options.batch_bytes = std::min(settings_.options.batch_bytes, static_cast<long long>(settings_.limits.batch_bytes));
-  }
-}
+    : settings_(std::move(settings)),
+      batch_(lower(settings_.options.batch_size, settings_.limits.batch_texts),
+             lower(settings_.options.batch_bytes, settings_.limits.batch_bytes)),
+      gate_(gate_limits(settings_)),
+      budget_(static_cast<std::uint64_t>(settings_.options.daily_token_budget)),
+      provider_(settings_.provider) {}
 
 WorkerMetrics WorkerMachine::metrics() const {
   WorkerMetrics metrics = metrics_;
   metrics.running = static_cast<std::int64_t>(slots_.size());
   metrics.calls_in_flight = static_cast<std::int64_t>(gate_.in_flight());
-  metrics.batch_size = static_cast<std::int64_t>(batch_.current());
+  metrics.batch_size = static_cast<std::int64_t>(batch_.texts());
+  metrics.provider_waiting = wait_ ? 1 : 0;
   return metrics;
 }
 
@@ -98,12 +124,63 @@ void WorkerMachine::on_space(Result<Space> answer, double jitter, MonoTime now, 
     const Duration wait = asked > Duration(0) ? std::min(asked, kMaxPause) : backoff(open_errors_, jitter) / 5;
     ++open_errors_;
     open_at_ = now + wait;
-    out.push_back(LogAction{LogLevel::kWarning, fmt::format("the embedder is not ready, trying again in {} s: {}",
-                                                            std::chrono::ceil<seconds>(wait).count(), answer.status().message())});
+    if (told_open_error_ != answer.status().message()) {  // once, however often it is tried
+      told_open_error_ = answer.status().message();
+      out.push_back(LogAction{LogLevel::kWarning, "jobs wait until the embedder is ready: " + told_open_error_});
+    }
+    wait_for_provider(*open_at_, answer.status().message(), now, out);
+    tell_store(now, out);
     return;
   }
   space_ = std::move(*answer);
+  provider_ = settings_.host_compute ? std::string() : settings_.provider.empty() ? space_.model : settings_.provider;
+  if (const Status status = validate_provider(provider_); !status.ok() && !provider_.empty()) {
+    out.push_back(LogAction{LogLevel::kWarning, "nothing is remembered of the embedder: " + status.message()});
+    provider_.clear();
+  }
+  if (provider_.empty()) {
+    begin_running(now, out);
+  } else {
+    budget_.asked();
+    out.push_back(ProviderAction{provider_});
+    tell_store(now, out);
+  }
+}
+
+void WorkerMachine::on_provider(const Result<ProviderState>& answer, MonoTime now, WorkerActions& out) {
+  budget_.told(answer.ok() ? &*answer : nullptr, now);
+  if (!answer.ok()) {
+    out.push_back(LogAction{LogLevel::kWarning, "what is known of the provider can't be read: " + answer.status().message()});
+  }
+  if (state_ != WorkerState::kOpening) {
+    advance(now, out);
+    return;
+  }
+  if (answer.ok()) {
+    batch_.start_at(answer->batch_texts, answer->batch_bytes);
+    if (!answer->pause_reason.empty()) {
+      memory_.pause_is_known();
+      if (open_errors_ == 0) {  // else it has just answered us
+        gate_.probe();
+      }
+    }
+  }
+  begin_running(now, out);
+}
+
+void WorkerMachine::on_noted(const Status& answer, MonoTime now, WorkerActions& out) {
+  memory_.told(answer.ok(), now);
+  if (!answer.ok()) {
+    out.push_back(LogAction{LogLevel::kWarning, "what was learned of the provider can't be stored: " + answer.message()});
+  }
+  advance(now, out);
+}
+
+void WorkerMachine::begin_running(MonoTime now, WorkerActions& out) {
   state_ = WorkerState::kRunning;
+  if (!told_open_error_.empty()) {
+    out.push_back(LogAction{LogLevel::kInfo, "the embedder is ready"});
+  }
   want_look_ = true;
   peek_at_ = now;
   renew_at_ = now;
@@ -158,7 +235,7 @@ void WorkerMachine::look(MonoTime now, WorkerActions& out) {
   }
   want_look_ = false;
   claim_out_ = true;
-  ClaimRequest request{.worker_id = settings_.options.worker_id, .max_jobs = slots, .space_id = space_.id()};
+  ClaimRequest request{.worker_id = settings_.options.worker_id, .max_jobs = slots, .space_id = space_.id(), .provider = provider_};
   for (std::size_t i = 0; i < slots; ++i) {
     request.by_age += (claims_ + i) % kClaimsPerAgeTurn == kClaimsPerAgeTurn - 1 ? 1U : 0U;
   }
@@ -346,7 +423,9 @@ bool WorkerMachine::hand_out_alone(MonoTime now, WorkerActions& out) {
     }
     if (gate_.in_flight() + calls_waiting() == 0 && gate_.may_call(now, 0)) {
       PassActions actions;
-      (void)slot.pass.take_chunk(1, 1, now, actions);
+      if (const auto call = slot.pass.take_chunk(1, 1, now, actions)) {
+        gate_.spend(estimate_.tokens(call->bytes), now);
+      }
       step(id, std::move(actions), out);
     }
     return true;
@@ -358,7 +437,6 @@ void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
   if (state_ != WorkerState::kRunning || hand_out_alone(now, out)) {
     return;
   }
-  const auto batch_bytes = static_cast<std::size_t>(settings_.options.batch_bytes);
   std::size_t without = 0;
   auto next = slots_.upper_bound(last_served_);
   while (without < slots_.size() && gate_.may_call(now, calls_waiting())) {
@@ -366,9 +444,12 @@ void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
       next = slots_.begin();
     }
     PassActions actions;
-    const bool took = next->second.pass.take_chunk(batch_.current(), batch_bytes, now, actions);
-    without = took ? 0 : without + 1;
-    last_served_ = took ? next->first : last_served_;
+    const auto call = next->second.pass.take_chunk(batch_.texts(), batch_bytes(), now, actions);
+    if (call) {
+      gate_.spend(estimate_.tokens(call->bytes), now);
+    }
+    without = call ? 0 : without + 1;
+    last_served_ = call ? next->first : last_served_;
     const PassId id = next->first;
     ++next;
     step(id, std::move(actions), out);
@@ -387,45 +468,108 @@ void WorkerMachine::hand_back_while_paused(MonoTime now, WorkerActions& out) {
   for (auto& [id, slot] : slots_) {
     if (slot.pass.wants_chunk()) {
       PassActions actions;
-      slot.pass.on_pause(gate_.paused_until() - now, pause_reason_, now, actions);
+      slot.pass.on_pause(gate_.paused_until() - now, "waiting for the provider: " + gate_.reason(), now, actions);
       step(id, std::move(actions), out);
     }
   }
 }
 
-void WorkerMachine::on_embedded(PassId id, std::uint64_t chunk, std::size_t texts, Result<Embeddings> answer, double jitter, MonoTime now,
-                                WorkerActions& out) {
+std::size_t WorkerMachine::batch_bytes() const {
+  const std::size_t tokens = settings_.limits.batch_tokens;
+  return tokens == 0 ? batch_.bytes() : std::min(batch_.bytes(), estimate_.bytes(tokens));
+}
+
+void WorkerMachine::on_embedded(PassId id, std::uint64_t chunk, const CallSize& size, Result<Embeddings> answer, double jitter,
+                                MonoTime now, WorkerActions& out) {
   gate_.call_ended();
+  if (answer.ok() && answer->prompt_tokens) {
+    answer->prompt_tokens = std::min(*answer->prompt_tokens, kMostTokensACall);
+  }
+  if (hear_call(size, answer, jitter, now)) {
+    memory_.set_batch(batch_.learned_texts(), batch_.learned_bytes());
+    out.push_back(EventAction{{.kind = EventKind::kBatchResized, .count = static_cast<std::int64_t>(batch_.texts())}});
+  }
+  if (answer.ok() && !answer->prompt_tokens && budget_.a_day() > 0 && !std::exchange(told_no_tokens_, true)) {
+    out.push_back(LogAction{LogLevel::kWarning, "the provider does not count prompt tokens: the daily token budget has no effect"});
+  }
+  on_pass(id, now, out, [&](Pass& pass, PassActions& actions) { pass.on_embedded(chunk, std::move(answer), now, actions); });
+}
+
+/// What the end of a call says of the provider. True: batches have another size from now on.
+bool WorkerMachine::hear_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now) {
   const Code code = answer.status().code();
-  bool resized = false;
-  if (answer.ok()) {
-    metrics_.provider_tokens += answer->prompt_tokens.value_or(0);
-    resized = batch_.worked(texts);
-    if (gate_.call_worked(now)) {
-      pause_announced_ = false;
+  metrics_.provider_errors += answer.ok() || code == Code::kCancelled ? 0U : 1U;
+  switch (heard(code, size.texts)) {
+    case Heard::kAnswer: gate_.answered(now); break;
+    case Heard::kPause: gate_.pause(now, answer.status().retry_after(), jitter, answer.status().message()); break;
+    case Heard::kSilence: gate_.unanswered(now, jitter, answer.status().message()); break;
+    case Heard::kNothing: break;
+  }
+  if (answer.ok() && answer->prompt_tokens) {
+    const std::uint64_t tokens = *answer->prompt_tokens;
+    metrics_.provider_tokens += tokens;
+    gate_.correct(static_cast<double>(tokens) - estimate_.tokens(size.bytes));
+    estimate_.learn(size.bytes, tokens);
+    budget_.spent(tokens);
+  }
+  if (code == Code::kTimeout || code == Code::kBatchTooLarge) {
+    return batch_.too_much(size);
+  }
+  return answer.ok() && batch_.worked(size);
+}
+
+// --- the provider's state
+// -----------------------------------------------------------------------------------------------------------------
+
+/// Says, once, that the provider can't be called, and why; and that it can be again.
+void WorkerMachine::look_at_provider(MonoTime now, WorkerActions& out) {
+  look_at_budget(now, out);
+  if (gate_.paused(now)) {
+    wait_for_provider(gate_.paused_until(), gate_.reason(), now, out);
+  } else if (!gate_.closed(now)) {
+    memory_.clear_pause();
+    if (wait_) {
+      wait_.reset();
       out.push_back(EventAction{{.kind = EventKind::kProviderResumed}});
     }
-  } else if (code != Code::kCancelled) {
-    ++metrics_.provider_errors;
-    if (code == Code::kTimeout || code == Code::kBatchTooLarge) {
-      resized = batch_.too_much(texts);
-    } else if (code == Code::kPaused) {
-      gate_.pause(now, answer.status().retry_after(), jitter);
-      pause_reason_ = "waiting for the provider: " + answer.status().message();
-      if (!pause_announced_) {
-        pause_announced_ = true;
-        ++metrics_.provider_pauses;
-        out.push_back(
-            EventAction{{.kind = EventKind::kProviderPaused, .message = answer.status().message(), .delay = gate_.paused_until() - now}});
-      }
-    }
   }
-  if (resized) {
-    out.push_back(EventAction{{.kind = EventKind::kBatchResized, .count = static_cast<std::int64_t>(batch_.current())}});
+}
+
+void WorkerMachine::look_at_budget(MonoTime now, WorkerActions& out) {
+  const auto until = budget_.used_up_until(now);
+  gate_.hold(until, now, until ? fmt::format("the daily budget of {} tokens is used up ({} today)", budget_.a_day(), budget_.used()) : "");
+  if (const auto at = budget_look_at(now); at && now >= *at) {
+    budget_.asked();
+    out.push_back(ProviderAction{provider_});
   }
-  on_pass(id, now, out, [&](Pass& pass, PassActions& actions) {
-    pass.on_embedded(chunk, answer.ok() ? Result<Matrix>(std::move(answer->vectors)) : Result<Matrix>(answer.status()), now, actions);
-  });
+}
+
+std::optional<MonoTime> WorkerMachine::budget_look_at(MonoTime now) const {
+  const bool matters = !slots_.empty() || gate_.held(now);
+  return matters && !provider_.empty() ? budget_.look_at() : std::nullopt;
+}
+
+void WorkerMachine::wait_for_provider(MonoTime until, const std::string& reason, MonoTime now, WorkerActions& out) {
+  if (!wait_) {
+    wait_ = ProviderWait{now, until, reason};
+    ++metrics_.provider_pauses;
+    out.push_back(EventAction{{.kind = EventKind::kProviderPaused, .message = reason, .delay = until - now}});
+  } else if (wait_->until == until) {
+    return;
+  }
+  wait_->until = until;
+  wait_->reason = reason;
+  memory_.set_pause(until, reason);
+}
+
+void WorkerMachine::tell_store(MonoTime now, WorkerActions& out) {
+  if (provider_.empty()) {
+    return;
+  }
+  if (auto note = memory_.take(now)) {
+    note->space_id = state_ == WorkerState::kOpening || space_.model.empty() ? std::string() : space_.id();
+    out.push_back(NoteAction{provider_, *std::move(note)});
+  }
 }
 
 // --- passes
@@ -522,6 +666,10 @@ void WorkerMachine::on_time(MonoTime now, WorkerActions& out) {
 // Whatever happened, this is what can be started now.
 void WorkerMachine::advance(MonoTime now, WorkerActions& out) {
   drop_ended();
+  if (state_ == WorkerState::kRunning) {
+    look_at_provider(now, out);
+  }
+  tell_store(now, out);
   if (state_ == WorkerState::kRunning || state_ == WorkerState::kStopping) {
     renew(now, out);
     look(now, out);
@@ -545,6 +693,9 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
   const auto earlier = [&at](MonoTime other) { at = at ? std::min(*at, other) : other; };
   if (state_ == WorkerState::kOpening && open_at_) {
     earlier(*open_at_);
+  }
+  if (const auto tell = memory_.wake_at(); tell && !provider_.empty() && state_ != WorkerState::kStopped) {
+    earlier(*tell);
   }
   const bool running = state_ == WorkerState::kRunning;
   if (running || state_ == WorkerState::kStopping) {
@@ -573,8 +724,11 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
     if (!peek_out_ && !claim_out_ && settings_.poll_interval > Duration(0)) {
       earlier(peek_at_);
     }
-    if (gate_.paused(now)) {
-      earlier(gate_.paused_until());
+    if (gate_.ready_at() > now) {
+      earlier(gate_.ready_at());
+    }
+    if (const auto look = budget_look_at(now)) {
+      earlier(*look);
     }
   }
   return at;

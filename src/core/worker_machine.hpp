@@ -2,7 +2,7 @@
 //
 //   state      what happens
 //   new        nothing until start
-//   opening    asks the embedder for its space, again and again while the provider is down
+//   opening    asks the embedder for its space, again and again while the provider is down, and the store for what it knows of the provider
 //   running    claims into free slots, hands provider calls to passes, renews leases
 //   stopping   passes end; a claim without an answer is asked for once more, so that what it leased is handed back
 //   stopped    nothing
@@ -19,6 +19,8 @@
 #include "core/batch_size.hpp"
 #include "core/pass.hpp"
 #include "core/provider_gate.hpp"
+#include "core/provider_memory.hpp"
+#include "core/token_budget.hpp"
 #include "embedjobs/metrics.hpp"
 #include "embedjobs/options.hpp"
 
@@ -29,6 +31,13 @@ using PassId = std::uint64_t;
 struct SpaceAction {};
 struct ClaimAction {
   ClaimRequest request;  ///< nonce 0: the shell draws a new one; else the claim is sent again.
+};
+struct ProviderAction {
+  std::string provider;
+};
+struct NoteAction {
+  std::string provider;
+  ProviderNote note;
 };
 struct PeekAction {
   std::string space_id;
@@ -51,16 +60,25 @@ struct EventAction {
   Event event;
 };
 struct StoppedAction {};
-using WorkerAction = std::variant<SpaceAction, ClaimAction, PeekAction, RenewAction, PassStep, LogAction, EventAction, StoppedAction>;
+using WorkerAction = std::variant<SpaceAction, ProviderAction, NoteAction, ClaimAction, PeekAction, RenewAction, PassStep, LogAction,
+                                  EventAction, StoppedAction>;
 using WorkerActions = std::vector<WorkerAction>;
 
 struct WorkerSettings {
   WorkerOptions options;
   EmbedderLimits limits;
+  std::string provider;  ///< Empty: the model of the space.
   std::string splitter_version;
   bool host_compute = false;
   Duration lease_duration{0};  ///< The store's.
   Duration poll_interval{0};   ///< The store's.
+};
+
+/// The provider can't be called, or has not answered yet since it could not.
+struct ProviderWait {
+  MonoTime since;
+  MonoTime until;  ///< Of the pause under way; in the past when the probe is out.
+  std::string reason;
 };
 
 enum class WorkerState { kNew, kOpening, kRunning, kStopping, kStopped };
@@ -78,8 +96,10 @@ class WorkerMachine {
   void on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerActions& out);
   void on_peeked(const Result<Peek>& answer, MonoTime now, WorkerActions& out);
   void on_renewed(const RenewAction& sent, const Result<std::vector<bool>>& answer, MonoTime now, WorkerActions& out);
-  void on_embedded(PassId pass, std::uint64_t chunk, std::size_t texts, Result<Embeddings> answer, double jitter, MonoTime now,
+  void on_embedded(PassId pass, std::uint64_t chunk, const CallSize& size, Result<Embeddings> answer, double jitter, MonoTime now,
                    WorkerActions& out);
+  void on_provider(const Result<ProviderState>& answer, MonoTime now, WorkerActions& out);
+  void on_noted(const Status& answer, MonoTime now, WorkerActions& out);
   /// Any other answer to a pass; ignored when the pass is over.
   void on_pass(PassId pass, MonoTime now, WorkerActions& out, const std::function<void(Pass&, PassActions&)>& deliver);
 
@@ -92,6 +112,7 @@ class WorkerMachine {
   [[nodiscard]] std::optional<MonoTime> wake_at(MonoTime now) const;
   [[nodiscard]] WorkerState state() const { return state_; }
   [[nodiscard]] WorkerMetrics metrics() const;
+  [[nodiscard]] const std::optional<ProviderWait>& provider_wait() const { return wait_; }
   [[nodiscard]] const Pass* pass(PassId id) const;
 
  private:
@@ -109,6 +130,14 @@ class WorkerMachine {
   bool hand_out_alone(MonoTime now, WorkerActions& out);
   void hand_out_calls(MonoTime now, WorkerActions& out);
   void hand_back_while_paused(MonoTime now, WorkerActions& out);
+  void begin_running(MonoTime now, WorkerActions& out);
+  bool hear_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now);
+  void look_at_provider(MonoTime now, WorkerActions& out);
+  void look_at_budget(MonoTime now, WorkerActions& out);
+  void wait_for_provider(MonoTime until, const std::string& reason, MonoTime now, WorkerActions& out);
+  void tell_store(MonoTime now, WorkerActions& out);
+  [[nodiscard]] std::size_t batch_bytes() const;
+  [[nodiscard]] std::optional<MonoTime> budget_look_at(MonoTime now) const;
   void renew(MonoTime now, WorkerActions& out);
   void yield_to_urgent(MonoTime now, WorkerActions& out);
   void drop_ended();
@@ -123,8 +152,12 @@ class WorkerMachine {
   Space space_;
   BatchSize batch_;
   ProviderGate gate_;
-  std::string pause_reason_;
-  bool pause_announced_ = false;
+  TokenEstimate estimate_;
+  TokenBudget budget_;
+  std::string provider_;
+  ProviderMemory memory_;
+  std::optional<ProviderWait> wait_;
+  bool told_no_tokens_ = false;
 
   std::map<PassId, Slot> slots_;
   PassId last_pass_ = 0;
@@ -143,6 +176,7 @@ class WorkerMachine {
   MonoTime look_at_{};
   std::optional<MonoTime> open_at_;
   int open_errors_ = 0;
+  std::string told_open_error_;
   std::string told_other_space_;
 
   // Polling.

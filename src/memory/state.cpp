@@ -27,6 +27,18 @@ std::pair<UnitMap::iterator, UnitMap::iterator> State::units_of(std::string_view
   return {begin, end};
 }
 
+core::ProviderRow& State::provider(std::string_view name) {
+  core::ProviderRow& row = providers.try_emplace(std::string(name)).first->second;
+  row.state.provider = name;
+  return row;
+}
+
+void State::add_tokens(const Job& job, std::uint64_t tokens) {
+  if (tokens > 0 && !job.provider.empty()) {
+    core::add_tokens(provider(job.provider), tokens, clock->wall_now());
+  }
+}
+
 Job* State::open_job(const Unit& unit) {
   return unit.open_job == 0 ? nullptr : &jobs.at(unit.open_job);
 }

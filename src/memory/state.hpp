@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/providers.hpp"
 #include "core/reuse.hpp"
 #include "core/transitions.hpp"
 #include "core/wake.hpp"
@@ -98,6 +99,7 @@ class State {
   JobId last_job_id = 0;
   std::uint64_t epoch = 0;
   std::uint64_t enqueue_counter = 0;
+  std::map<std::string, core::ProviderRow, std::less<>> providers;
   std::set<VectorKey> unreferenced;
   std::optional<VectorKey> swept_to;  ///< Where the round of sweeps under way goes on.
 
@@ -119,6 +121,9 @@ class State {
   /// Stores what a transition that ended a pass left beside job and key.
   void note_settled(Unit& unit, const Job& job, const core::Settled& settled, WallTime now);
   std::size_t expire_ended(std::size_t limit);
+  core::ProviderRow& provider(std::string_view name);  ///< Made if absent.
+  /// Tokens that a fenced write reported for the first time.
+  void add_tokens(const Job& job, std::uint64_t tokens);
 
   // Rows and vectors
   void put_row(CatalogEntry& catalog, Spec& spec, const SpaceId& space, std::string_view operation_id, const TextHash& hash);

@@ -99,7 +99,7 @@ class MemoryStore final : public Store {
       if (job == nullptr) {
         return lost(lease.key);
       }
-      core::apply_progress(*job, progress, state_->clock->wall_now());
+      state_->add_tokens(*job, core::apply_progress(*job, progress, state_->clock->wall_now()));
       return {};
     });
   }
@@ -125,6 +125,7 @@ class MemoryStore final : public Store {
       const core::Settled settled = core::settle(*job, unit->state, outcome, state_->rules, now);
       core::land_in_flight(unit->in_flight);
       state_->note_settled(*unit, *job, settled, now);
+      state_->add_tokens(*job, settled.tokens);
       return job->status;
     });
     if (result.ok() && *result == JobStatus::kPending) {
@@ -254,6 +255,35 @@ class MemoryStore final : public Store {
     });
   }
 
+  Result<ProviderState> provider_state(std::string_view provider) override {
+    return locked(*state_, [&]() -> Result<ProviderState> {
+      const auto found = state_->providers.find(provider);
+      core::ProviderRow none;
+      none.state.provider = provider;
+      return core::seen_at(found == state_->providers.end() ? none : found->second, state_->clock->wall_now());
+    });
+  }
+
+  Status note_provider(std::string_view provider, const ProviderNote& note) override {
+    if (Status status = core::check_note(provider, note); !status.ok()) {
+      return status;
+    }
+    return locked(*state_, [&]() -> Status {
+      core::apply_note(state_->provider(provider), note, state_->clock->wall_now());
+      return {};
+    });
+  }
+
+  Result<std::vector<ProviderState>> providers() override {
+    return locked(*state_, [&]() -> Result<std::vector<ProviderState>> {
+      std::vector<ProviderState> states;
+      for (const auto& [name, row] : state_->providers) {
+        states.push_back(core::seen_at(row, state_->clock->wall_now()));
+      }
+      return states;
+    });
+  }
+
   [[nodiscard]] Duration lease_duration() const override { return state_->rules.lease_duration; }
   void set_wake(std::function<void()> wake) override { state_->wake.set(std::move(wake)); }
 
@@ -303,7 +333,11 @@ class MemoryStore final : public Store {
     }
     Unit& unit = state_->units.at(job.key);
     core::claim(job, unit.state,
-                {.worker_id = request.worker_id, .nonce = request.nonce, .epoch = state_->epoch, .now = state_->clock->wall_now()});
+                {.worker_id = request.worker_id,
+                 .nonce = request.nonce,
+                 .epoch = state_->epoch,
+                 .now = state_->clock->wall_now(),
+                 .provider = request.provider});
     stamp_lease(job, unit, state_->rules.lease_duration);
     return lease_of(job);
   }

@@ -167,7 +167,8 @@ std::optional<Lease> claim_job(Connection& connection, Database& database, JobId
                .nonce = request.nonce,
                .epoch = current_epoch(connection),
                .now = now,
-               .lease_expires_at = now + duration});
+               .lease_expires_at = now + duration,
+               .provider = request.provider});
   save_key(connection, *key);
   save_job(connection, row->job);
   save_lease(connection, id, {database.clock().boot_id(), database.clock().boot_time() + duration, database.options().holder_identity});

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/checks.hpp"
+#include "sqlite/providers.hpp"
 #include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 #include "sqlite/vectors.hpp"
@@ -51,6 +52,7 @@ Status write_piece(Connection& connection, const PassContext& context, std::span
   if (!key.ok() || rows.empty()) {
     return key.status();
   }
+  count_tokens(connection, context, now);
   const std::int64_t space_id = make_space(connection, key->catalog_id, context.space.id());
   const ManifestRow manifest = make_live_manifest(connection, key->id, space_id);
   VectorWriter vectors(connection, space_id, context);

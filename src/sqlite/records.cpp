@@ -37,19 +37,20 @@ constexpr const char* kInsertJob =
     "INSERT INTO jobs (key_id, catalog_id, kind, status, priority, attempts, last_error, next_run_at, worker_id, lease_expires_at,"
     " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, generation,"
     " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, progressed,"
-    " paused_since, records_in_flight, lease_boot_id, lease_boot_time, lease_holder) "
-    "VALUES (?, ?, ?, ?, ?, 0, '', ?, '', 0, ?, ?, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, '', 0, '') RETURNING id";
+    " paused_since, records_in_flight, provider, prompt_tokens, pass_prompt_tokens, lease_boot_id, lease_boot_time, lease_holder) "
+    "VALUES (?, ?, ?, ?, ?, 0, '', ?, '', 0, ?, ?, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, '', 0, 0, '', 0, '') "
+    "RETURNING id";
 constexpr const char* kSaveJob =
     "UPDATE jobs SET kind = ?2, status = ?3, priority = ?4, attempts = ?5, last_error = ?6, next_run_at = ?7, worker_id = ?8,"
     " lease_expires_at = ?9, updated_at = ?10, started_at = ?11, completed_at = ?12, embedded_so_far = ?13, reused_count = ?14,"
     " embedded_count = ?15, operation_count = ?16, generation = ?17, fence_counter = ?18, fence_nonce = ?19, settled = ?20, epoch = ?21,"
     " errors_in_row = ?22, crashes_in_row = ?23, hand_backs_in_row = ?24, crashes = ?25, fewest_missing = ?26, progressed = ?27,"
-    " paused_since = ?28, records_in_flight = ?29 "
+    " paused_since = ?28, records_in_flight = ?29, provider = ?30, prompt_tokens = ?31, pass_prompt_tokens = ?32 "
     "WHERE id = ?1";
 constexpr const char* kSaveProgress =
     "UPDATE jobs SET updated_at = ?2, embedded_so_far = ?3, reused_count = ?4, embedded_count = ?5, operation_count = ?6,"
     " errors_in_row = ?7, crashes_in_row = ?8, hand_backs_in_row = ?9, fewest_missing = ?10, progressed = ?11, paused_since = ?12,"
-    " records_in_flight = ?13 "
+    " records_in_flight = ?13, prompt_tokens = ?14, pass_prompt_tokens = ?15 "
     "WHERE id = ?1";
 constexpr const char* kSaveLease = "UPDATE jobs SET lease_boot_id = ?2, lease_boot_time = ?3, lease_holder = ?4 WHERE id = ?1";
 
@@ -206,7 +207,10 @@ JobRow read_job(const Query& row) {
   job.progressed = row.boolean(29);
   job.paused_since = row.time(30);
   job.records_in_flight = row.boolean(31);
-  job.key = {std::string(row.text(32)), std::string(row.text(33))};
+  job.provider = row.text(32);
+  job.prompt_tokens = row.number(33);
+  job.pass_prompt_tokens = row.number(34);
+  job.key = {std::string(row.text(35)), std::string(row.text(36))};
   return result;
 }
 
@@ -231,13 +235,13 @@ void save_job(Connection& connection, const Job& job) {
                  job.lease_expires_at, job.updated_at, job.started_at, job.completed_at, job.embedded_so_far, job.reused_count,
                  job.embedded_count, job.operation_count, job.generation, job.fence.counter, job.fence.nonce, job.settled, job.epoch,
                  job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.crashes, job.fewest_missing, job.progressed,
-                 job.paused_since, job.records_in_flight);
+                 job.paused_since, job.records_in_flight, job.provider, job.prompt_tokens, job.pass_prompt_tokens);
 }
 
 void save_progress(Connection& connection, const Job& job) {
   connection.run(kSaveProgress, job.id, job.updated_at, job.embedded_so_far, job.reused_count, job.embedded_count, job.operation_count,
                  job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.fewest_missing, job.progressed, job.paused_since,
-                 job.records_in_flight);
+                 job.records_in_flight, job.prompt_tokens, job.pass_prompt_tokens);
 }
 
 void save_lease(Connection& connection, JobId id, const LeaseStamp& stamp) {

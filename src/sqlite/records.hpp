@@ -65,7 +65,7 @@ struct JobRow {
   " j.lease_expires_at, j.created_at, j.updated_at, j.started_at, j.completed_at, j.embedded_so_far, j.reused_count,"        \
   " j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.settled, j.epoch, j.errors_in_row," \
   " j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.progressed, j.paused_since,"                       \
-  " j.records_in_flight, c.name, k.spec_name"                                                                                \
+  " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"                             \
   " FROM jobs AS j CROSS JOIN keys AS k ON k.id = j.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
 JobRow read_job(const Query& row);
 std::optional<JobRow> load_job(Connection& connection, JobId id);

@@ -1,4 +1,5 @@
-// Store over a Database. Its parts: store.cpp (a job's life), claim.cpp (leases taken and expired), history.cpp (looking back, purge).
+// Store over a Database. Its parts: store.cpp (a job's life), claim.cpp (leases taken and expired), history.cpp (looking back,
+// purge), providers.cpp (what is remembered of providers).
 #pragma once
 
 #include <memory>
@@ -29,6 +30,9 @@ class SqliteStore final : public Store {
   Result<std::vector<Failure>> failures_of(std::span<const SpecKey> keys) override;
   Status resolve_failure(const SpecKey& key) override;
   Result<std::size_t> purge(Duration age, std::size_t limit) override;
+  Result<ProviderState> provider_state(std::string_view provider) override;
+  Status note_provider(std::string_view provider, const ProviderNote& note) override;
+  Result<std::vector<ProviderState>> providers() override;
   [[nodiscard]] Duration lease_duration() const override { return rules().lease_duration; }
   [[nodiscard]] Duration poll_interval() const override { return std::chrono::milliseconds(250); }
   void set_wake(std::function<void()> wake) override { database_->wake().set(std::move(wake)); }

@@ -4,6 +4,7 @@
 #include "core/checks.hpp"
 #include "sqlite/backend.hpp"
 #include "sqlite/enqueue.hpp"
+#include "sqlite/providers.hpp"
 #include "sqlite/spec.hpp"
 #include "sqlite/sqlite_store.hpp"
 
@@ -109,8 +110,10 @@ Status SqliteStore::progress(const LeaseRef& lease, const Progress& progress) {
     if (!held) {
       return lease_lost(lease);
     }
-    core::apply_progress(held->row.job, progress, now());
-    save_progress(connection, held->row.job);
+    Job& job = held->row.job;
+    const std::uint64_t tokens = core::apply_progress(job, progress, now());
+    save_progress(connection, job);
+    add_tokens(connection, job.provider, tokens, now());
     return {};
   });
 }
@@ -143,6 +146,7 @@ Result<JobStatus> SqliteStore::settle(const LeaseRef& lease, const Outcome& outc
     std::vector<core::InFlight> in_flight = load_in_flight(connection, job.id);
     core::land_in_flight(in_flight);
     note_settled(connection, held->row, settled, in_flight, now());
+    add_tokens(connection, job.provider, settled.tokens, now());
     return job.status;
   });
   if (answer.ok() && *answer == JobStatus::kPending) {

@@ -170,6 +170,8 @@ ClaimResult Model::claim(const ClaimRequest& request) {
       ++job.attempts;
       job.reused_count = job.embedded_count = job.embedded_so_far = job.operation_count = 0;
       job.progressed = job.records_in_flight = false;
+      job.provider = request.provider;
+      job.pass_prompt_tokens = 0;
       renew({id, job.key, job.fence}, rules_.lease_duration);
     }
     Lease lease{.job = job, .reuse_floor = spec.floor, .suspects = {}};
@@ -195,7 +197,38 @@ bool Model::renew(const LeaseRef& lease, Duration duration) {
   return job != nullptr;
 }
 
+void Model::count(Job& job, std::uint64_t tokens) {
+  while (job.pass_prompt_tokens < tokens) {  // one by one: nothing can be counted twice
+    ++job.pass_prompt_tokens;
+    ++job.prompt_tokens;
+    if (!job.provider.empty()) {
+      providers[job.provider].provider = job.provider;
+      ++providers[job.provider].tokens_total;
+    }
+  }
+}
+
+void Model::note_provider(const std::string& provider, const ProviderNote& note) {
+  ProviderState& state = providers[provider];
+  state.provider = provider;
+  if (!note.space_id.empty()) {
+    state.space_id = note.space_id;
+  }
+  if (note.batch) {
+    state.batch_texts = note.batch->texts;
+    state.batch_bytes = note.batch->bytes;
+  }
+  if (note.pause && note.pause->wait > 0s) {
+    state.paused_until = now() + note.pause->wait;
+    state.pause_reason = note.pause->reason;
+  } else if (note.pause) {
+    state.paused_until = {};
+    state.pause_reason = "";
+  }
+}
+
 void Model::apply(Job& job, const Progress& progress) {
+  count(job, progress.prompt_tokens);
   job.operation_count = progress.operation_count;
   job.reused_count = progress.reused;
   job.embedded_count = progress.embedded;

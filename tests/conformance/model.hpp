@@ -69,6 +69,7 @@ class Model {
   std::map<JobId, Job> jobs;
   std::map<std::tuple<std::string, std::string, std::string>, ModelVector> vectors;  ///< By catalog, space, text.
   std::uint64_t enqueues = 0;
+  std::map<std::string, ProviderState> providers;  ///< Without tokens_today.
 
   // Store
   EnqueueResult enqueue(const SpecKey& key, JobKind kind);
@@ -81,6 +82,7 @@ class Model {
   std::pair<Code, JobStatus> settle(const LeaseRef& lease, const Outcome& outcome);
   std::size_t reap(std::size_t limit);
   Peek peek(const std::string& space) const;
+  void note_provider(const std::string& provider, const ProviderNote& note);
   Code resolve_failure(const SpecKey& key);
   std::size_t purge(Duration age, std::size_t limit);
 
@@ -114,6 +116,7 @@ class Model {
   void land(ModelSpec& spec);
   void crash(Job& job, ModelSpec& spec);
   void apply(Job& job, const Progress& progress);
+  void count(Job& job, std::uint64_t tokens);
   void cancel(ModelSpec& spec);
   void clear(const SpecKey& key);
   void flip(const std::string& catalog);

@@ -81,10 +81,12 @@ bool Model::usable(const PassContext& context, const std::string& text) const {
   if (found == vectors.end() || found->second.epoch < context.reuse_floor) {
     return false;
   }
-  const std::size_t no_cap = static_cast<std::size_t>(-1);
-  const std::size_t cap_then = found->second.input_cap == 0 ? no_cap : found->second.input_cap;
-  const std::size_t cap_now = context.input_cap == 0 ? no_cap : context.input_cap;
-  return found->second.embedded_bytes == 0 || cap_then >= cap_now;
+  const ModelVector& vector = found->second;
+  if (vector.embedded_bytes == 0 || context.input_cap == vector.input_cap) {
+    return true;
+  }
+  const std::size_t allowed = context.input_cap == 0 ? static_cast<std::size_t>(-1) : context.input_cap;
+  return allowed <= vector.embedded_bytes;
 }
 
 std::pair<Code, std::vector<bool>> Model::list_existing(const PassContext& context, const ModelOps& ops) const {
@@ -101,6 +103,7 @@ Code Model::upsert_batch(const PassContext& context, const ModelOps& ops, const 
   if (code != Code::kOk) {
     return code;
   }
+  count(jobs.at(context.job_id), context.prompt_tokens);
   ModelSpec& spec = specs.at(context.key);
   spec.exists = true;
   for (const auto& [id, text] : ops) {

@@ -21,6 +21,7 @@ constexpr int kSteps = 80;
 const std::vector<SpecKey> kKeys{{"c", "1"}, {"c", "2"}, {"c", "3"}, {"d", "1"}};
 const std::vector<Space> kSpaces{{"m", 2, ""}, {"n", 3, "v"}, {"o", 1, ""}};
 const std::vector<std::string> kTexts{"t0", "t1", "t2", "t3", "t4"};
+const std::vector<std::string> kProviders{"", "p", "q"};
 const std::vector<std::string> kContents{"content 0", "content 1", "content 2"};
 
 struct Mismatch : std::runtime_error {
@@ -118,8 +119,10 @@ class Sequence {
       claim();
     } else if (choice < 42) {
       pass_time();
-    } else if (choice < 45) {
+    } else if (choice < 44) {
       sweep_and_purge();
+    } else if (choice < 45) {
+      note_provider();
     } else if (choice < 50) {
       renew();
     } else if (choice < 56) {
@@ -176,6 +179,7 @@ class Sequence {
       claim_ = {
           .worker_id = "w" + std::to_string(below(3)), .max_jobs = 1 + below(3), .nonce = random_() | 1, .space_id = any_space().id()};
       claim_.by_age = below(claim_.max_jobs + 1);
+      claim_.provider = any(kProviders);
     }
     note("claim nonce {} max {} by age {} space {}", claim_.nonce, claim_.max_jobs, claim_.by_age, claim_.space_id);
     ClaimResult backend = get(scene_.store.claim(claim_));
@@ -233,6 +237,42 @@ class Sequence {
     }
   }
 
+  void note_provider() {
+    const std::string& provider = kProviders[1 + below(2)];
+    ProviderNote news;
+    if (chance(50)) {
+      news.space_id = any(kSpaces).id();
+    }
+    if (chance(50)) {
+      news.batch = ProviderNote::Batch{below(40), below(4000)};
+    }
+    if (chance(50)) {
+      news.pause = ProviderNote::Pause{any(std::vector<Duration>{-1s, 0s, 5s, 1h}), "reason " + std::to_string(below(3))};
+    }
+    note("note of {}", provider);
+    ::same("note_provider", scene_.store.note_provider(provider, news).code(), Code::kOk);
+    model_.note_provider(provider, news);
+  }
+
+  void compare_providers() {
+    const std::vector<ProviderState> states = get(scene_.store.providers());
+    ::same("providers", states.size(), model_.providers.size());
+    auto model = model_.providers.begin();
+    for (const ProviderState& state : states) {
+      const ProviderState& expected = (model++)->second;
+      const auto field = [&](std::string_view name, const auto& a, const auto& b) {
+        ::same(fmt::format("provider {}: {}", expected.provider, name), a, b);
+      };
+      field("name", state.provider, expected.provider);
+      field("space", state.space_id, expected.space_id);
+      field("batch_texts", state.batch_texts, expected.batch_texts);
+      field("batch_bytes", state.batch_bytes, expected.batch_bytes);
+      field("paused_until", state.paused_until, expected.paused_until);
+      field("pause_reason", state.pause_reason, expected.pause_reason);
+      field("tokens_total", state.tokens_total, expected.tokens_total);
+    }
+  }
+
   void sweep_and_purge() {
     const Duration age = any(std::vector<Duration>{0s, 10min, 2h});
     const std::size_t limit = 1000;  // not reached: which jobs go first is the backend's to choose
@@ -255,7 +295,7 @@ class Sequence {
     const auto total = static_cast<std::int64_t>(below(6));
     const auto reused = static_cast<std::int64_t>(below(static_cast<std::size_t>(total) + 1));
     const auto embedded = static_cast<std::int64_t>(below(static_cast<std::size_t>(total - reused) + 1));
-    return {total, reused, embedded, total - reused - embedded};
+    return {total, reused, embedded, total - reused - embedded, below(50)};
   }
 
   void progress() {
@@ -312,6 +352,7 @@ class Sequence {
     if (chance(10)) {
       context.content_version = "old";
     }
+    context.prompt_tokens = below(50);
     note("  in {}, epoch {}, floor {}, cap {}", context.space.id(), context.epoch, context.reuse_floor, context.input_cap);
     return context;
   }
@@ -329,7 +370,7 @@ class Sequence {
     const ModelOps ops = any_ops(1);
     ModelVector mark{.salt = static_cast<int>(below(100))};
     if (chance(20)) {
-      mark.embedded_bytes = 50;
+      mark.embedded_bytes = any(std::vector<std::size_t>{50, 100, 150});
       mark.input_cap = context.input_cap;
     }
     note("  persist {} salt {} cut {}", ops, mark.salt, mark.embedded_bytes);
@@ -407,6 +448,9 @@ class Sequence {
     field("progressed", backend.progressed, model.progressed);
     field("records_in_flight", backend.records_in_flight, model.records_in_flight);
     field("paused_since", backend.paused_since, model.paused_since);
+    field("provider", backend.provider, model.provider);
+    field("prompt_tokens", backend.prompt_tokens, model.prompt_tokens);
+    field("pass_prompt_tokens", backend.pass_prompt_tokens, model.pass_prompt_tokens);
   }
 
   void compare() {
@@ -422,6 +466,7 @@ class Sequence {
     compare_specs();
     compare_catalogs();
     compare_failures();
+    compare_providers();
   }
 
   void compare_peek(const std::string& space) {

@@ -134,12 +134,26 @@ TEST_CASE("a vector of a cut text is not reused when the cap was raised or lifte
   CHECK(usable(10));
 }
 
-TEST_CASE("a text that the model itself refused to take whole is not embedded again for want of a cap") {
+TEST_CASE("a text that the model itself refused to take whole is embedded again when a cap that allows more is given, and not before") {
   Scene scene;
   scene.put(kKey, "content");
   const Lease lease = scene.claim_one();
+  PassContext context = scene.context(lease);
   Rows rows({{"a", "long"}}, kSpace);
+  const auto usable = [&](std::size_t cap) -> bool {
+    context.input_cap = cap;
+    return get(scene.catalog.list_existing(context, manifest_of({{"a", "long"}})))[0];
+  };
   rows.edit()[0].embedded_bytes = 256;
-  ok(scene.catalog.upsert_batch(scene.context(lease), rows.all()));
-  CHECK(scene.existing(lease, {{"a", "long"}}) == std::vector{true});
+  ok(scene.catalog.upsert_batch(context, rows.all()));
+  CHECK(usable(0));
+  CHECK(usable(256));
+  CHECK(usable(100));
+  CHECK_FALSE(usable(1000));
+  // The model refused more than 256 again: that is not tried at each pass.
+  rows.edit()[0].input_cap = 1000;
+  ok(scene.catalog.upsert_batch(context, rows.all()));
+  CHECK(usable(1000));
+  CHECK_FALSE(usable(500));
+  CHECK_FALSE(usable(0));
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace embedjobs::sim {
 namespace {
@@ -90,6 +91,11 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
   if (removed_.contains(context.key)) {
     violation("7 (removal)", context.key, "a chunk of a removed spec was accepted");
   }
+  std::set<TextHash>& texts = embedded_[{context.key, context.fence.nonce}];
+  std::transform(rows.begin(), rows.end(), std::inserter(texts, texts.end()), [](const VectorRow& row) { return row.text_hash; });
+  if (context.prompt_tokens < texts.size() * Provider::kTokensAText) {
+    violation("tokens", context.key, "a pass tells fewer tokens than its chunks have cost");
+  }
   for (const VectorRow& row : rows) {
     const bool finite = std::all_of(row.vector.begin(), row.vector.end(), [](float f) { return std::isfinite(f); });
     const bool zero = std::all_of(row.vector.begin(), row.vector.end(), [](float f) { return f == 0.0F; });
@@ -103,6 +109,27 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
     }
     std::erase_if(grants_[text], [&](const Grant& grant) { return grant.key == context.key && grant.fence == context.fence; });
   }
+}
+
+Checker::Tokens Checker::tokens(JobId id) const {
+  const auto job = observer_.store->get(id);
+  const auto provider = observer_.store->provider_state(Provider::kName);
+  return {job.ok() ? job->prompt_tokens : 0, job.ok() ? job->pass_prompt_tokens : 0, provider.ok() ? provider->tokens_total : 0};
+}
+
+void Checker::counted(const SpecKey& key, JobId id, bool held, std::uint64_t told, const Tokens& before, const Status& answer) {
+  const Tokens after = tokens(id);
+  const std::uint64_t all = std::max(before.pass, told);
+  if (after.pass != before.pass && (!held || after.pass != all)) {
+    violation("tokens", key, fmt::format("{} were told, {} counted after {}", told, after.pass, before.pass));
+  }
+  if (answer.ok() && held && after.pass != all) {
+    violation("tokens", key, fmt::format("a write succeeded, and {} of its {} tokens are counted", after.pass, told));
+  }
+  if (after.job - before.job != after.pass - before.pass || after.provider - before.provider != after.pass - before.pass) {
+    violation("tokens", key, "job, pass and provider were not given the same");
+  }
+  tokens_counted_ += after.provider - before.provider;
 }
 
 bool Checker::took_effect(const PassContext& context, std::span<const VectorRow> rows) const {
@@ -289,6 +316,7 @@ Result<ClaimResult> CheckedStore::claim(const ClaimRequest& request) {
     }
   } else if (ambiguous(answer.status())) {
     checker_.world().trace("  claim: " + answer.status().to_string());
+    checker_.claim_lost(request.worker_id);
   }
   return answer;
 }
@@ -309,7 +337,9 @@ Result<std::vector<bool>> CheckedStore::renew(std::span<const LeaseRef> leases, 
 
 Status CheckedStore::progress(const LeaseRef& lease, const Progress& progress) {
   const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
+  const Checker::Tokens before = checker_.tokens(lease.job_id);
   Status answer = inner_->progress(lease, progress);
+  checker_.counted(lease.key, lease.job_id, held, progress.prompt_tokens, before, answer);
   checker_.wrote("progress", lease.key, held, answer);
   if (held && (answer.ok() || ambiguous(answer))) {
     checker_.told_progress(lease.key);
@@ -327,7 +357,9 @@ Status CheckedStore::record_in_flight(const LeaseRef& lease, std::span<const Tex
 Result<JobStatus> CheckedStore::settle(const LeaseRef& lease, const Outcome& outcome) {
   const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
   const auto before = checker_.observer().store->get(lease.job_id);
+  const Checker::Tokens tokens = checker_.tokens(lease.job_id);
   Result<JobStatus> answer = inner_->settle(lease, outcome);
+  checker_.counted(lease.key, lease.job_id, held, outcome.progress ? outcome.progress->prompt_tokens : 0, tokens, answer.status());
   const bool own_effect = before.ok() && before->settled && before->fence == lease.fence;
   checker_.wrote("settle", lease.key, held || (own_effect && answer.ok()), answer.status());
   if (held && !checker_.holds(lease.key, lease.job_id, lease.fence)) {  // whatever was answered, this is what was done
@@ -361,7 +393,13 @@ Status CheckedPersister::upsert_batch(const PassContext& context, std::span<cons
   const bool held = checker_.holds(context.key, context.job_id, context.fence);
   Space before;
   const auto visible = checker_.rows(context.key, &before);
+  const Checker::Tokens tokens = checker_.tokens(context.job_id);
+  const bool stored_before = checker_.took_effect(context, rows);
   Status answer = inner_->upsert_batch(context, rows);
+  if (!stored_before && checker_.took_effect(context, rows) && checker_.tokens(context.job_id).pass < context.prompt_tokens) {
+    checker_.world().violation("tokens: what a stored chunk cost is not counted");
+  }
+  checker_.counted(context.key, context.job_id, held, context.prompt_tokens, tokens, answer);
   checker_.wrote("chunk", context.key, held, answer);
   if (answer.ok() || (ambiguous(answer) && checker_.took_effect(context, rows))) {
     checker_.persisted(context, rows);

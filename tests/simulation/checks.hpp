@@ -28,10 +28,24 @@ class Checker {
   // Effects, told by the wrapped parts after an accepted call. `held`: holds() before the call.
   void claimed(const Lease& lease, const std::string& worker);
   void renewed(const LeaseRef& lease, bool held);
+  /// The worker may have leases that it has not been told of; as long as they last it can't hand them back.
+  void claim_lost(const std::string& worker) { lost_claims_[worker] = world_.elapsed(); }
+  [[nodiscard]] bool knows_its_leases(const std::string& worker) const {
+    const auto lost = lost_claims_.find(worker);
+    return lost == lost_claims_.end() || world_.elapsed() - lost->second > lease_duration_;
+  }
   void wrote(const char* what, const SpecKey& key, bool held, const Status& answer);
   /// Whether a chunk whose answer says nothing certain is stored.
   [[nodiscard]] bool took_effect(const PassContext& context, std::span<const VectorRow> rows) const;
   void persisted(const PassContext& context, std::span<const VectorRow> rows);
+  /// Tokens as they are stored: of the job, of its last pass, of the provider.
+  struct Tokens {
+    std::uint64_t job = 0, pass = 0, provider = 0;
+  };
+  [[nodiscard]] Tokens tokens(JobId id) const;
+  /// A write of a pass told its tokens. `before`: tokens() before the call.
+  void counted(const SpecKey& key, JobId id, bool held, std::uint64_t told, const Tokens& before, const Status& answer);
+  [[nodiscard]] std::uint64_t tokens_counted() const { return tokens_counted_; }
   void finalized(const PassContext& context, const Manifest& manifest);
   void settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status);
   void told_progress(const SpecKey& key);
@@ -72,6 +86,7 @@ class Checker {
   LineSplitter splitter_;
   std::map<SpecKey, Fence> last_fence_;
   std::map<SpecKey, std::pair<Duration, std::string>> lease_until_;  // and the worker
+  std::map<std::string, Duration> lost_claims_;                      // by worker
   std::set<SpecKey> removed_;
   std::set<std::string> retried_;              // catalogs in which vectors may be computed again
   std::map<std::string, Duration> stored_at_;  // catalog, space, text hash -> when
@@ -101,7 +116,9 @@ class Checker {
   std::map<SpecKey, Budget> budgets_;
   [[nodiscard]] bool reusable(const PassContext& context, const TextHash& hash) const;
   void count_outcome(const LeaseRef& lease, const Outcome& outcome, JobStatus status);
-  std::map<std::uint64_t, std::string> workers_;  // by nonce
+  std::map<std::uint64_t, std::string> workers_;                              // by nonce
+  std::map<std::pair<SpecKey, std::uint64_t>, std::set<TextHash>> embedded_;  // by key and nonce: what a pass has persisted
+  std::uint64_t tokens_counted_ = 0;
 };
 
 /// The store as a process sees it.
@@ -129,6 +146,9 @@ class CheckedStore final : public Store {
   Result<std::vector<Failure>> failures_of(std::span<const SpecKey> keys) override { return inner_->failures_of(keys); }
   Status resolve_failure(const SpecKey& key) override { return inner_->resolve_failure(key); }
   Result<std::size_t> purge(Duration age, std::size_t limit) override { return inner_->purge(age, limit); }
+  Result<ProviderState> provider_state(std::string_view provider) override { return inner_->provider_state(provider); }
+  Status note_provider(std::string_view provider, const ProviderNote& note) override { return inner_->note_provider(provider, note); }
+  Result<std::vector<ProviderState>> providers() override { return inner_->providers(); }
   [[nodiscard]] Duration lease_duration() const override { return inner_->lease_duration(); }
   [[nodiscard]] Duration poll_interval() const override {
     return inner_->poll_interval() > Duration(0) ? Duration(std::chrono::seconds(1)) : Duration(0);

@@ -115,6 +115,7 @@ class History {
       provider_.odds.pause = world_.chance(0.5) ? 0.0 : provider_.odds.error / 2;
       world_.odds.crash_before = world_.odds.crash_after = 0;
     }
+    requests_per_minute_ = world_.chance(0.2) ? 60 + static_cast<long long>(world_.below(2000)) : 0;
   }
 
   // --- processes ---
@@ -175,6 +176,7 @@ class History {
                                                              .batch_size = batch_size_,
                                                              .lease_duration = lease_,
                                                              .provider_concurrency = concurrency_,
+                                                             .requests_per_minute = requests_per_minute_,
                                                              .safety_bound = minutes(10),
                                                              .fallback_poll = seconds(1),
                                                              .worker_id = name});
@@ -188,6 +190,11 @@ class History {
                          .splitter_version = splitter->version()},
         MaintenanceOptions{.reaper_interval = seconds(1), .reconciler_interval = seconds(20), .retention_interval = minutes(1)});
     world_.trace(fmt::format("{} starts in space {}", name, space_.id()));
+    process->runtime->on_lost_answer = [this, name](std::string_view task) {
+      if (task == "claim") {
+        checker_.claim_lost(name);
+      }
+    };
     process->runtime->on_crash = [this, index] { bury(index); };
     process->worker->start();
     process->maintenance->start();
@@ -222,7 +229,7 @@ class History {
     const auto running = shared_.store->list({.status = JobStatus::kRunning, .limit = 1000});
     for (const Job& job : *running) {
       // With faults about the last try of a hand-back may have gone wrong, or the lease ended while the process was frozen.
-      if (job.worker_id == worker && calm_ && checker_.leased(job.key)) {
+      if (job.worker_id == worker && calm_ && checker_.leased(job.key) && checker_.knows_its_leases(worker)) {
         world_.violation("9 (stop): a stopped worker kept " + job.key.spec_name);
       }
     }
@@ -400,6 +407,7 @@ class History {
     if (!world_.violations().empty()) {
       return;
     }
+    check_provider();
     for (const auto& [key, content] : documents_) {
       const SpecKey keys[] = {key};
       const auto jobs = shared_.store->last_jobs(keys);
@@ -419,6 +427,16 @@ class History {
         continue;
       }
       check_rest_stored(key, content, status, job ? job->last_error : "");
+    }
+  }
+
+  void check_provider() {
+    const auto state = shared_.store->provider_state(Provider::kName);
+    if (!state.ok() || state->tokens_total != checker_.tokens_counted()) {
+      world_.violation("tokens: the ledger of the provider is not the sum of what passes told");
+    }
+    if (state.ok() && state->batch_texts > static_cast<std::size_t>(batch_size_)) {
+      world_.violation("the batch size that is remembered is larger than any batch");
     }
   }
 
@@ -450,6 +468,7 @@ class History {
   std::uint64_t incarnations_ = 0;
   int slots_ = 1, batch_size_ = 1, concurrency_ = 1;
   bool has_bad_texts_ = false;
+  long long requests_per_minute_ = 0;
   std::vector<SpecKey> keys_;
   std::map<SpecKey, std::string> documents_;
   bool rare_host_ = false;

@@ -30,6 +30,8 @@ struct ProviderOdds {
 class Provider {
  public:
   static constexpr std::size_t kLongest = 300;
+  static constexpr std::uint64_t kTokensAText = 3;
+  static constexpr const char* kName = "http://sim model";
 
   explicit Provider(World& world) : world_(world) {}
   Result<Embeddings> embed(std::span<const std::string_view> texts, const Space& space, ProcessRuntime& caller, const CallContext& context);
@@ -53,6 +55,7 @@ class SimEmbedder final : public Embedder {
     return provider_.embed(texts, space_, *process_, context);
   }
   [[nodiscard]] EmbedderLimits limits() const override { return {.concurrent_calls = concurrent_calls_}; }
+  [[nodiscard]] std::string provider() const override { return Provider::kName; }
 
  private:
   Provider& provider_;

@@ -83,6 +83,9 @@ void ProcessRuntime::do_task(const std::shared_ptr<Task>& task) {
   // A provider's answer that is lost is a provider's error, which the simulated embedder draws itself.
   if (task->lane != Lane::kProvider && world_.chance(odds.lost_answer)) {
     world_.trace(fmt::format("{} {}: done, its answer is lost", name_, task->name));
+    if (on_lost_answer) {
+      on_lost_answer(task->name);
+    }
     answer(task, Status(Code::kRetry, "simulated lost answer"));
     return;
   }

@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "embedjobs/runtime.hpp"
@@ -106,6 +107,7 @@ class ProcessRuntime final : public Runtime, public std::enable_shared_from_this
   /// The process dies: nothing of it runs any more, `on_crash` is told.
   void crash(const char* why);
   std::function<void()> on_crash;
+  std::function<void(std::string_view task)> on_lost_answer;
   /// Asks for death at the end of the task that is being done (from inside of it).
   void crash_soon() { crash_soon_ = true; }
   [[nodiscard]] bool crashing() const { return crash_soon_; }

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,6 +28,7 @@ inline EngineOptions memory_options() {
 struct EngineScene {
   std::shared_ptr<Provider> provider;
   std::mutex mutex;
+  std::condition_variable logged;
   std::vector<std::string> lines;
   std::unique_ptr<Engine> engine;
 
@@ -35,6 +38,7 @@ struct EngineScene {
     options.log = [this](LogLevel, std::string_view line) {
       const std::lock_guard lock(mutex);
       lines.emplace_back(line);
+      logged.notify_all();
     };
     if (options.embedder.empty() && !parts.computer) {
       parts.embedder = provider;
@@ -62,6 +66,13 @@ struct EngineScene {
     INFO(started.to_string());
     REQUIRE(started.ok());
     wait();
+  }
+  /// Returns when a line with this text was logged.
+  void wait_for_log(std::string_view text) {
+    std::unique_lock lock(mutex);
+    logged.wait(lock, [&] {
+      return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(text) != std::string::npos; });
+    });
   }
   bool log_has(std::string_view text) {
     const std::lock_guard lock(mutex);

@@ -73,7 +73,7 @@ class Provider final : public Embedder {
     if (!answer_.ok()) {
       return answer_;
     }
-    Embeddings embeddings{.vectors = vectors_of(texts)};
+    Embeddings embeddings{.vectors = vectors_of(texts), .prompt_tokens = 5 * texts.size()};
     if (spoil_) {
       spoil_(embeddings.vectors);
     }
@@ -81,6 +81,7 @@ class Provider final : public Embedder {
   }
 
   [[nodiscard]] EmbedderLimits limits() const override { return limits_; }
+  [[nodiscard]] std::string provider() const override { return "http://test " + space_.model; }
 
  private:
   Matrix vectors_of(std::span<const std::string_view> texts) const {

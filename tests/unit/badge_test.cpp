@@ -117,3 +117,19 @@ TEST_CASE("every tone has a name") {
   CHECK(to_string(Tone::kRed) == "red");
   CHECK(to_string(static_cast<Tone>(99)) == "unknown");
 }
+
+TEST_CASE("an open job that waits for its provider says so in its tooltip; labels and ended jobs do not change") {
+  const std::string pause = "waiting for provider until 2026-01-31T09:05:00.250Z: 429 slow down";
+  for (const auto& line : kTable) {
+    if (!line.status) {
+      continue;
+    }
+    SpecStatus waiting = *line.status;
+    waiting.provider_pause = pause;
+    const Badge badge = make_badge(waiting);
+    const bool open = waiting.job_status && is_open(*waiting.job_status);
+    INFO(line.what);
+    CHECK(badge.label == line.label);
+    CHECK(badge.tooltip == std::string(line.tooltip) + (open ? "; " + pause : ""));
+  }
+}

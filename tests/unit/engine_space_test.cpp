@@ -202,7 +202,7 @@ TEST_CASE("a provider that is down at start is waited for, and a put does not wa
   REQUIRE(scene->put(kKey, kDocument).ok());
   CHECK(scene->catalogs()->front().target_space_id.empty());
   REQUIRE(scene->start().ok());
-  CHECK(scene.log_has("its space is not known yet"));
+  scene.wait_for_log("jobs wait until the embedder is ready: connection refused");
   scene.provider->answer_with({});
   scene.wait();
   CHECK(scene->health("catalog")->indexed == 1);

@@ -49,8 +49,11 @@ std::map<std::string, Family> parse(const std::string& text) {
 }  // namespace
 
 TEST_CASE("metrics are valid text exposition: one HELP and TYPE a family, counters end in _total") {
+  MetricsSnapshot with_providers;
+  with_providers.providers = {{.provider = "http://a nomic"}, {.provider = "b"}};
+  CHECK(parse(render_prometheus(with_providers)).size() == 27);
   const auto families = parse(render_prometheus({}));
-  CHECK(families.size() == 22);
+  CHECK(families.size() == 23);
   for (const auto& [name, family] : families) {
     INFO(name);
     CHECK(name.starts_with("embedjobs_"));
@@ -89,16 +92,31 @@ TEST_CASE("every counter and gauge is shown under its own name") {
   set(w.persist_errors, "embedjobs_persist_errors_total");
   set(w.running, "embedjobs_passes_running");
   set(w.calls_in_flight, "embedjobs_provider_calls_in_flight");
+  set(w.provider_waiting, "embedjobs_provider_waiting");
   set(w.batch_size, "embedjobs_batch_size");
   set(snapshot.jobs.pending, "embedjobs_jobs{status=\"pending\"}");
   set(snapshot.jobs.running, "embedjobs_jobs{status=\"running\"}");
   set(snapshot.jobs.succeeded, "embedjobs_jobs{status=\"succeeded\"}");
   set(snapshot.jobs.failed, "embedjobs_jobs{status=\"failed\"}");
   set(snapshot.jobs.cancelled, "embedjobs_jobs{status=\"cancelled\"}");
+  ProviderState& provider = snapshot.providers.emplace_back();
+  provider.provider = "http://a nomic";
+  set(provider.tokens_total, "embedjobs_ledger_tokens_total{provider=\"http://a nomic\"}");
+  set(provider.tokens_today, "embedjobs_ledger_tokens_today{provider=\"http://a nomic\"}");
+  set(provider.batch_texts, "embedjobs_provider_batch_texts{provider=\"http://a nomic\"}");
+  provider.read_at = WallTime(std::chrono::hours(1));
+  provider.paused_until = WallTime(std::chrono::hours(2));
+  expected["embedjobs_provider_paused{provider=\"http://a nomic\"}"] = 1;
 
   std::map<std::string, double> shown;
   for (const auto& [name, family] : parse(render_prometheus(snapshot))) {
     shown.insert(family.samples.begin(), family.samples.end());
   }
   CHECK(shown == expected);
+}
+
+TEST_CASE("a provider's name can't break the exposition") {
+  MetricsSnapshot snapshot;
+  snapshot.providers = {{.provider = "a \"quoted\" \\ name"}};
+  CHECK(render_prometheus(snapshot).find("{provider=\"a \\\"quoted\\\" \\\\ name\"}") != std::string::npos);
 }

@@ -15,58 +15,98 @@ bool any_contains(Texts texts, std::string_view part) {
   return std::any_of(texts.begin(), texts.end(), [part](std::string_view text) { return text.find(part) != std::string_view::npos; });
 }
 
+core::CallSize texts_of(std::size_t texts, std::size_t bytes = 10) {
+  return {.texts = texts, .bytes = bytes};
+}
+
 TEST_CASE("a batch size halves, at least to 1, and grows back after eight full batches") {
-  core::BatchSize size(9);
-  CHECK_FALSE(size.worked(9));
-  CHECK(size.too_much(9));
-  CHECK(size.current() == 4);
-  CHECK_FALSE(size.too_much(9));  // sent before the cut
+  core::BatchSize size(9, 1000);
+  CHECK_FALSE(size.worked(texts_of(9)));
+  CHECK(size.too_much(texts_of(9)));
+  CHECK(size.texts() == 4);
+  CHECK_FALSE(size.too_much(texts_of(9)));  // sent before the cut
   for (int i = 0; i < 7; ++i) {
-    CHECK_FALSE(size.worked(4));
-    CHECK_FALSE(size.worked(3));  // not full: it shows nothing
+    CHECK_FALSE(size.worked(texts_of(4)));
+    CHECK_FALSE(size.worked(texts_of(3)));  // not full: it shows nothing
   }
-  CHECK(size.worked(4));
-  CHECK(size.current() == 5);
-  CHECK(size.too_much(1));
-  CHECK(size.current() == 1);
-  CHECK_FALSE(size.too_much(1));
+  CHECK(size.worked(texts_of(4)));
+  CHECK(size.texts() == 5);
+  CHECK(size.too_much(texts_of(5)));
+  CHECK(size.too_much(texts_of(2)));
+  CHECK(size.texts() == 1);
+  CHECK(size.learned_texts() == 1);
   for (int i = 0; i < 1000; ++i) {
-    (void)size.worked(size.current());
+    (void)size.worked(texts_of(size.texts()));
   }
-  CHECK(size.current() == 9);
+  CHECK(size.texts() == 9);
+  CHECK(size.learned_texts() == 0);
+  CHECK(size.bytes() == 1000);
+}
+
+TEST_CASE("a batch of few large texts that is too much halves the bytes, not the count") {
+  core::BatchSize size(32, 1 << 20);
+  CHECK(size.too_much(texts_of(10, 200'000)));
+  CHECK(size.texts() == 32);
+  CHECK(size.bytes() == 100'000);
+  CHECK(size.learned_bytes() == 100'000);
+  CHECK_FALSE(size.too_much(texts_of(10, 200'000)));  // sent before the cut
+  for (int i = 0; i < 7; ++i) {
+    CHECK_FALSE(size.worked({.texts = 5, .bytes = 90'000, .full_by_bytes = true}));
+  }
+  CHECK(size.worked({.texts = 5, .bytes = 90'000, .full_by_bytes = true}));
+  CHECK(size.bytes() == 125'000);
+}
+
+TEST_CASE("a text that is too much alone says nothing of batches") {
+  core::BatchSize size(32, 1 << 20);
+  CHECK_FALSE(size.too_much(texts_of(1, 500'000)));
+  CHECK(size.texts() == 32);
+  CHECK(size.bytes() == 1 << 20);
+}
+
+TEST_CASE("a batch size starts where an earlier process left it, within today's options") {
+  core::BatchSize size(8, 1000);
+  size.start_at(4, 0);
+  CHECK(size.texts() == 4);
+  CHECK(size.bytes() == 1000);
+  size.start_at(16, 5000);
+  CHECK(size.texts() == 8);
+  CHECK(size.bytes() == 1000);
 }
 
 TEST_CASE("after a pause one call probes; pauses in a row get longer; an answer sent before the pause ends nothing") {
-  core::ProviderGate gate(3);
+  core::ProviderGate gate({.calls = 3});
   MonoTime now{hours(1)};
   gate.call_began();
   gate.call_began();
   gate.call_ended();
-  gate.pause(now, seconds(20), 0);
+  gate.pause(now, seconds(20), 0, "429");
   CHECK_FALSE(gate.may_call(now, 0));
   gate.call_ended();
-  CHECK_FALSE(gate.call_worked(now));  // it was sent before
+  gate.answered(now);  // it was sent before
+  CHECK(gate.closed(now));
   now += seconds(20);
   CHECK(gate.may_call(now, 0));
   CHECK_FALSE(gate.may_call(now, 1));
   gate.call_began();
   CHECK_FALSE(gate.may_call(now, 0));
   gate.call_ended();
-  gate.pause(now, Duration(0), 0.5);
+  gate.pause(now, Duration(0), 0.5, "429");
   const Duration first = gate.paused_until() - now;
   now = gate.paused_until();
-  gate.pause(now, Duration(0), 0.5);
+  gate.pause(now, Duration(0), 0.5, "429");
   CHECK(gate.paused_until() - now > first);
   now = gate.paused_until();
-  CHECK(gate.call_worked(now));
+  gate.answered(now);
+  CHECK_FALSE(gate.closed(now));
   CHECK(gate.may_call(now, 2));
   CHECK_FALSE(gate.may_call(now, 3));
 }
 
 TEST_CASE("a pause is at most an hour, whatever the provider says") {
-  core::ProviderGate gate(1);
+  core::ProviderGate gate({.calls = 1});
   const MonoTime now{hours(1)};
-  gate.pause(now, hours(1000), 0);
+  gate.pause(now, hours(1000), 0, "429");
   CHECK(gate.paused_until() == now + hours(1));
 }
 

@@ -35,6 +35,9 @@ class Driver {
     options.workers = 2;
     options.fallback_poll = milliseconds(500);
     options.safety_bound = seconds(3);
+    options.requests_per_minute = 300;
+    options.tokens_per_minute = 30'000;
+    options.daily_token_budget = 4000;
     return options;
   }
   bool chance(unsigned percent) { return random_() % 100 < percent; }
@@ -66,6 +69,11 @@ class Driver {
     const bool fails = chance(25);
     if (std::holds_alternative<core::SpaceAction>(action)) {
       machine_.on_space(fails ? Result<Space>(error) : Result<Space>(Space{"m", 4, ""}), 0.5, now_, out_);
+    } else if (std::holds_alternative<core::ProviderAction>(action)) {
+      const ProviderState state{.batch_texts = random_() % 9, .pause_reason = chance(50) ? "429" : "", .tokens_today = random_() % 5000};
+      machine_.on_provider(fails ? Result<ProviderState>(error) : Result<ProviderState>(state), now_, out_);
+    } else if (std::holds_alternative<core::NoteAction>(action)) {
+      machine_.on_noted(fails ? error : Status(), now_, out_);
     } else if (auto* claim = std::get_if<core::ClaimAction>(&action)) {
       machine_.claim_sent(++nonce_, now_);
       machine_.on_claimed(fails ? Result<ClaimResult>(error) : Result<ClaimResult>(leases(claim->request.max_jobs)), now_, out_);
@@ -129,10 +137,10 @@ class Driver {
       });
     } else if (auto* embed = std::get_if<EmbedAction>(&step.action)) {
       const std::size_t texts = embed->chunk.pieces.size();
+      const Embeddings good{.vectors = Matrix(texts, 4), .prompt_tokens = random_() % 200};
       const Status error = chance(50) ? status : Status::paused(milliseconds(random_() % 1500), "429");
-      machine_.on_embedded(step.pass, embed->chunk.id, texts,
-                           status.ok() ? Result<Embeddings>(Embeddings{.vectors = Matrix(texts, 4)}) : Result<Embeddings>(error), 0.5, now_,
-                           out_);
+      machine_.on_embedded(step.pass, embed->chunk.id, embed->chunk.size(),
+                           status.ok() ? Result<Embeddings>(good) : Result<Embeddings>(error), 0.5, now_, out_);
     } else if (std::holds_alternative<PersistAction>(step.action)) {
       tell([&](Pass& pass, PassActions& out) { pass.on_persisted(status, now_, out); });
     } else if (std::holds_alternative<ProgressAction>(step.action)) {

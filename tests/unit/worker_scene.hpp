@@ -57,7 +57,11 @@ class ScriptedEmbedder final : public Embedder {
  public:
   explicit ScriptedEmbedder(EmbedderLimits limits = {}) : limits_(limits) {}
 
-  Result<Space> space(const CallContext& /*context*/) override { return Space{"test-model", 4, ""}; }
+  Result<Space> space(const CallContext& /*context*/) override {
+    ++space_calls;
+    return down.ok() ? Result<Space>(Space{"test-model", 4, ""}) : Result<Space>(down);
+  }
+  [[nodiscard]] std::string provider() const override { return name; }
   [[nodiscard]] EmbedderLimits limits() const override { return limits_; }
   Result<Embeddings> embed(Texts texts, const CallContext& context) override {
     calls.emplace_back(texts.begin(), texts.end());
@@ -72,6 +76,12 @@ class ScriptedEmbedder final : public Embedder {
     }
     if (spoil) {
       spoil(texts, answer.vectors);
+    }
+    if (count_tokens) {
+      answer.prompt_tokens = 0;
+      for (const std::string_view text : texts) {
+        *answer.prompt_tokens += count_tokens(text);
+      }
     }
     return answer;
   }
@@ -96,6 +106,10 @@ class ScriptedEmbedder final : public Embedder {
   std::function<Status(Texts texts, const CallContext& context)> on_call;
   std::function<void(Texts texts, Matrix& vectors)> spoil;
   std::size_t extra_rows = 0;
+  std::function<std::uint64_t(std::string_view text)> count_tokens;
+  Status down;  ///< What space() answers.
+  std::size_t space_calls = 0;
+  std::string name;
 
  private:
   EmbedderLimits limits_;
@@ -116,7 +130,11 @@ class WatchedPersister final : public Persister {
     if (on_upsert) {
       on_upsert();
     }
-    const Status status = inner_->upsert_batch(context, rows);
+    Status status = inner_->upsert_batch(context, rows);
+    if (status.ok() && lose_answers > 0) {
+      --lose_answers;
+      return {Code::kRetry, "the answer was lost"};
+    }
     if (status.ok()) {
       auto& ids = chunks.emplace_back();
       std::transform(rows.begin(), rows.end(), std::back_inserter(ids), [](const VectorRow& row) { return std::string(row.operation_id); });
@@ -127,6 +145,7 @@ class WatchedPersister final : public Persister {
 
   std::vector<std::vector<std::string>> chunks;  ///< Operation ids.
   std::function<void()> on_upsert;
+  int lose_answers = 0;  ///< Of the next batches: stored, and answered with an error.
 
  private:
   std::shared_ptr<Persister> inner_;
@@ -183,6 +202,12 @@ struct WorkerScene {
     worker->start();
     runtime.settle();
   }
+  /// Another worker of the same process or of the next one.
+  void start_anew() {
+    worker->request_stop([] {});
+    runtime.settle();
+    start();
+  }
   void stop() {
     worker->request_stop([this] { ++stopped; });
     runtime.settle();
@@ -202,6 +227,11 @@ struct WorkerScene {
     };
   }
 
+  ProviderState provider() {
+    const auto state = backend.store->provider_state(embedder->name.empty() ? "test-model" : embedder->name);
+    REQUIRE(state.ok());
+    return *state;
+  }
   Job job(const SpecKey& key = kKey) {
     const auto jobs = backend.store->last_jobs(std::vector{key});
     REQUIRE(jobs.ok());

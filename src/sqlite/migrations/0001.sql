@@ -83,6 +83,9 @@ CREATE TABLE jobs (
   progressed        INTEGER NOT NULL,
   paused_since      INTEGER NOT NULL,
   records_in_flight INTEGER NOT NULL,
+  provider          TEXT NOT NULL,     -- of the last claim
+  prompt_tokens     INTEGER NOT NULL,  -- of all passes
+  pass_prompt_tokens INTEGER NOT NULL, -- of the last one
   lease_boot_id     TEXT NOT NULL,     -- decides expiry, with the next two
   lease_boot_time   INTEGER NOT NULL,  -- CLOCK_BOOTTIME at which the lease ends
   lease_holder      TEXT NOT NULL      -- identity of the process that holds it
@@ -135,6 +138,20 @@ CREATE TABLE failures (
   resolved        INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX failures_open ON failures (last_failed_at) WHERE resolved = 0;
+
+-- An endpoint with a model, as workers have found it.
+CREATE TABLE providers (
+  name         TEXT NOT NULL PRIMARY KEY,
+  space        TEXT NOT NULL DEFAULT '',
+  batch_texts  INTEGER NOT NULL DEFAULT 0,  -- 0: no limit was met
+  batch_bytes  INTEGER NOT NULL DEFAULT 0,
+  paused_until INTEGER NOT NULL DEFAULT 0,
+  pause_reason TEXT NOT NULL DEFAULT '',
+  tokens_total INTEGER NOT NULL DEFAULT 0,
+  tokens_today INTEGER NOT NULL DEFAULT 0,  -- of token_day, days since 1970, UTC
+  token_day    INTEGER NOT NULL DEFAULT 0,
+  updated_at   INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
 
 -- Vectors are addressed by content. The address is apart from the blob, so that asking which texts have a vector reads no vector.
 CREATE TABLE vectors (

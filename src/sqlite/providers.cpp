@@ -1,0 +1,105 @@
+#include "sqlite/providers.hpp"
+
+#include "core/providers.hpp"
+#include "sqlite/records.hpp"
+#include "sqlite/sqlite_store.hpp"
+
+namespace embedjobs::sqlite {
+namespace {
+
+#define EMBEDJOBS_SELECT_PROVIDER                                                                                     \
+  "SELECT name, space, batch_texts, batch_bytes, paused_until, pause_reason, tokens_total, tokens_today, updated_at," \
+  " token_day FROM providers "
+constexpr const char* kLoadProvider = EMBEDJOBS_SELECT_PROVIDER "WHERE name = ?";
+constexpr const char* kListProviders = EMBEDJOBS_SELECT_PROVIDER "ORDER BY name";
+constexpr const char* kSaveProvider =
+    "INSERT INTO providers (name, space, batch_texts, batch_bytes, paused_until, pause_reason, tokens_total, tokens_today, updated_at,"
+    " token_day) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "
+    "ON CONFLICT (name) DO UPDATE SET space = ?2, batch_texts = ?3, batch_bytes = ?4, paused_until = ?5, pause_reason = ?6,"
+    " tokens_total = ?7, tokens_today = ?8, updated_at = ?9, token_day = ?10";
+
+core::ProviderRow read_provider(const Query& row) {
+  core::ProviderRow provider;
+  provider.state = {.provider = std::string(row.text(0)),
+                    .space_id = std::string(row.text(1)),
+                    .batch_texts = row.number(2),
+                    .batch_bytes = row.number(3),
+                    .paused_until = row.time(4),
+                    .pause_reason = std::string(row.text(5)),
+                    .tokens_total = row.number(6),
+                    .tokens_today = row.number(7),
+                    .updated_at = row.time(8),
+                    .read_at = {}};
+  provider.token_day = row.integer(9);
+  return provider;
+}
+
+/// One of zeros where nothing is known.
+core::ProviderRow load_provider(Connection& connection, std::string_view name) {
+  Query row = connection.query(kLoadProvider, name);
+  if (row.next()) {
+    return read_provider(row);
+  }
+  core::ProviderRow none;
+  none.state.provider = name;
+  return none;
+}
+
+void save_provider(Connection& connection, const core::ProviderRow& row) {
+  const ProviderState& state = row.state;
+  connection.run(kSaveProvider, state.provider, state.space_id, state.batch_texts, state.batch_bytes, state.paused_until,
+                 state.pause_reason, state.tokens_total, state.tokens_today, state.updated_at, row.token_day);
+}
+
+}  // namespace
+
+void add_tokens(Connection& connection, std::string_view provider, std::uint64_t tokens, WallTime now) {
+  if (tokens == 0 || provider.empty()) {
+    return;
+  }
+  core::ProviderRow row = load_provider(connection, provider);
+  core::add_tokens(row, tokens, now);
+  save_provider(connection, row);
+}
+
+void count_tokens(Connection& connection, const PassContext& context, WallTime now) {
+  if (context.prompt_tokens == 0) {
+    return;
+  }
+  std::optional<JobRow> row = load_job(connection, context.job_id);
+  const std::uint64_t tokens = row ? core::count_tokens(row->job, context.prompt_tokens) : 0;
+  if (tokens > 0) {
+    save_progress(connection, row->job);
+    add_tokens(connection, row->job.provider, tokens, now);
+  }
+}
+
+Result<ProviderState> SqliteStore::provider_state(std::string_view provider) {
+  return database_->read(
+      [&](Connection& connection) -> Result<ProviderState> { return core::seen_at(load_provider(connection, provider), now()); });
+}
+
+Status SqliteStore::note_provider(std::string_view provider, const ProviderNote& note) {
+  if (Status status = core::check_note(provider, note); !status.ok()) {
+    return status;
+  }
+  return database_->write([&](Connection& connection) -> Status {
+    core::ProviderRow row = load_provider(connection, provider);
+    core::apply_note(row, note, now());
+    save_provider(connection, row);
+    return {};
+  });
+}
+
+Result<std::vector<ProviderState>> SqliteStore::providers() {
+  return database_->read([&](Connection& connection) -> Result<std::vector<ProviderState>> {
+    std::vector<ProviderState> states;
+    Query row = connection.query(kListProviders);
+    while (row.next()) {
+      states.push_back(core::seen_at(read_provider(row), now()));
+    }
+    return states;
+  });
+}
+
+}  // namespace embedjobs::sqlite
