@@ -7,6 +7,7 @@
 #include "embedjobs/engine.hpp"
 #include "embedjobs/events.hpp"
 #include "embedjobs/hashing.hpp"
+#include "embedjobs/http.hpp"
 #include "embedjobs/maintenance.hpp"
 #include "embedjobs/manifest.hpp"
 #include "embedjobs/memory.hpp"
