@@ -12,8 +12,7 @@
 namespace embedjobs {
 namespace {
 
-constexpr std::string_view kGrammar =
-    "hashing[:DIM][?delay=50ms][&log=FILE], ollama:MODEL[@URL], openai:MODEL[@URL] or tei[:MODEL][@URL]";
+constexpr std::string_view kGrammar = "hashing[:DIM][?delay=50ms][&log=FILE], ollama:MODEL[@URL], openai:MODEL[@URL] or tei[:MODEL][@URL]";
 constexpr std::string_view kHashingModel = "hashing";
 constexpr std::string_view kHashingVariant = "v1";
 constexpr std::size_t kMaxDimension = 65536;

@@ -55,8 +55,8 @@ constexpr std::size_t kStoreBytes = 32;  // what is written for them
 // 32 characters a step, as far as the stores stay inside `capacity`; returns how many were decoded, or none for a wrong character.
 __attribute__((target("avx2"))) std::optional<std::size_t> decode_wide(const char* text, std::size_t size, std::uint8_t* out,
                                                                        std::size_t capacity) {
-  const __m256i order = _mm256_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1, 2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1,
-                                         -1, -1, -1);
+  const __m256i order =
+      _mm256_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1, 2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1);
   const __m256i together = _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 3, 7);
   std::size_t done = 0;
   std::size_t written = 0;
@@ -64,9 +64,12 @@ __attribute__((target("avx2"))) std::optional<std::size_t> decode_wide(const cha
   for (; done + kStep <= size && written + kStoreBytes <= capacity; done += kStep, written += kStepBytes) {
     const __m256i in = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + done));
     // Each range of the alphabet by comparison, and what must be added to its characters to have their values.
-    const __m256i upper = _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('A' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('Z' + 1), in));
-    const __m256i lower = _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('a' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('z' + 1), in));
-    const __m256i digit = _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('0' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('9' + 1), in));
+    const __m256i upper =
+        _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('A' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('Z' + 1), in));
+    const __m256i lower =
+        _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('a' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('z' + 1), in));
+    const __m256i digit =
+        _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('0' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('9' + 1), in));
     const __m256i plus = _mm256_cmpeq_epi8(in, _mm256_set1_epi8('+'));
     const __m256i slash = _mm256_cmpeq_epi8(in, _mm256_set1_epi8('/'));
     __m256i shift = _mm256_or_si256(_mm256_and_si256(upper, _mm256_set1_epi8(-'A')), _mm256_and_si256(lower, _mm256_set1_epi8(26 - 'a')));

@@ -20,7 +20,8 @@ constexpr auto kQuota = HealthState::kQuotaExhausted;
 constexpr std::string_view kSetKey = "set EMBEDJOBS_API_KEY to a key that may use it";
 constexpr std::string_view kPay = "the quota is exhausted, and waiting does not bring it back: check the account's plan and billing";
 
-Rule fault_rule(std::string_view name, Fault fault, Action action, HealthState health = HealthState::kFaulty, std::string_view advice = {}) {
+Rule fault_rule(std::string_view name, Fault fault, Action action, HealthState health = HealthState::kFaulty,
+                std::string_view advice = {}) {
   return {.name = name, .fault = fault, .action = action, .health = health, .advice = advice};
 }
 Rule text_rule(std::string_view name, int from, int to, std::string_view marker, Action action) {
@@ -33,7 +34,9 @@ Rule status_rule(std::string_view name, int from, int to, Action action, HealthS
 
 std::vector<Rule> make_rules() {
   const auto too_long = [](std::string_view name, std::string_view marker) { return text_rule(name, 400, 500, marker, Action::kCutInput); };
-  const auto too_many = [](std::string_view name, std::string_view marker) { return text_rule(name, 400, 500, marker, Action::kSplitBatch); };
+  const auto too_many = [](std::string_view name, std::string_view marker) {
+    return text_rule(name, 400, 500, marker, Action::kSplitBatch);
+  };
   return {
       // No answer.
       fault_rule("cancelled", Fault::kCancelled, Action::kCancel),
@@ -68,14 +71,27 @@ std::vector<Rule> make_rules() {
       fault_rule("empty answer", Fault::kEmptyAnswer, Action::kRetry),
       fault_rule("wrong count", Fault::kWrongCount, Action::kRetry),
       fault_rule("wrong order", Fault::kWrongOrder, Action::kRetry),
-      fault_rule("wrong dimension", Fault::kWrongDimension, Action::kRetry, HealthState::kFaulty, "was the model behind {model} exchanged?"),
+      fault_rule("wrong dimension", Fault::kWrongDimension, Action::kRetry, HealthState::kFaulty,
+                 "was the model behind {model} exchanged?"),
       fault_rule("not finite", Fault::kNotFinite, Action::kSuspectInput),
       fault_rule("zero vector", Fault::kZeroVector, Action::kSuspectInput, HealthState::kFaulty,
                  "an embedder that is switched off answers zeros"),
 
       // Money and keys.
-      {.name = "quota", .status_from = 400, .status_to = 429, .marker = "insufficient_quota", .action = Action::kFail, .health = kQuota, .advice = kPay},
-      {.name = "billing limit", .status_from = 400, .status_to = 429, .marker = "billing_", .action = Action::kFail, .health = kQuota, .advice = kPay},
+      {.name = "quota",
+       .status_from = 400,
+       .status_to = 429,
+       .marker = "insufficient_quota",
+       .action = Action::kFail,
+       .health = kQuota,
+       .advice = kPay},
+      {.name = "billing limit",
+       .status_from = 400,
+       .status_to = 429,
+       .marker = "billing_",
+       .action = Action::kFail,
+       .health = kQuota,
+       .advice = kPay},
       status_rule("payment", 402, 402, Action::kFail, kQuota, kPay),
       status_rule("unauthorised", 401, 401, Action::kFail, kKey, kSetKey),
       status_rule("forbidden", 403, 403, Action::kFail, kKey, kSetKey),
@@ -112,7 +128,12 @@ std::vector<Rule> make_rules() {
       text_rule("unsupported nan", 400, 500, "unsupported value: nan", Action::kRejectInput),
 
       // How it is asked.
-      {.name = "no base64", .kind = kOpenAi, .status_from = 400, .status_to = 422, .marker = "encoding_format", .action = Action::kPlainNumbers},
+      {.name = "no base64",
+       .kind = kOpenAi,
+       .status_from = 400,
+       .status_to = 422,
+       .marker = "encoding_format",
+       .action = Action::kPlainNumbers},
       {.name = "no dimensions",
        .status_from = 400,
        .status_to = 422,
@@ -127,7 +148,12 @@ std::vector<Rule> make_rules() {
        .advice = "leave `dimensions` out"},
 
       // Not found: a route or a model.
-      {.name = "ollama without /api/embed", .kind = kOllama, .status_from = 404, .status_to = 404, .written = Written::kPlain, .action = Action::kOldRoute},
+      {.name = "ollama without /api/embed",
+       .kind = kOllama,
+       .status_from = 404,
+       .status_to = 404,
+       .written = Written::kPlain,
+       .action = Action::kOldRoute},
       {.name = "ollama model missing",
        .kind = kOllama,
        .status_from = 404,
@@ -183,7 +209,8 @@ std::vector<Rule> make_rules() {
       status_rule("unprocessable", 422, 422, Action::kSuspectInput),
       status_rule("backend", 424, 424, Action::kSuspectInput),
       status_rule("internal error", 500, 500, Action::kSuspectInput),
-      status_rule("redirect", 300, 399, Action::kFail, HealthState::kFaulty, "it redirects, which is not followed: give the URL that it leads to"),
+      status_rule("redirect", 300, 399, Action::kFail, HealthState::kFaulty,
+                  "it redirects, which is not followed: give the URL that it leads to"),
       status_rule("client error", 400, 499, Action::kFail),
       status_rule("server error", 500, 599, Action::kRetry),
       status_rule("anything else", 0, 999, Action::kRetry),

@@ -23,7 +23,8 @@ enum class Action {
   kSplitBatch,    ///< kBatchTooLarge.
   kCutInput,      ///< kInputTooLarge.
   kRejectInput,   ///< kInputRejected: the provider says that one text is at fault.
-  kSuspectInput,  ///< One text may be at fault, or the provider: a batch is split, a text that stands alone is tried against a harmless one.
+  kSuspectInput,  ///< One text may be at fault, or the provider: a batch is split, a text that stands alone is tried against a harmless
+                  ///< one.
   kFail,          ///< kFailed.
   kOldRoute,      ///< Ask /api/embeddings instead, from now on.
   kPlainNumbers,  ///< Ask for arrays instead of base64, from now on.

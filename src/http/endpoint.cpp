@@ -86,9 +86,9 @@ Result<Endpoint> make_endpoint(const HttpEmbedderOptions& options) {
       break;
     case ProviderKind::kOpenAi:
       if (options.azure) {
-        endpoint.embed =
-            fmt::format("{}/openai/deployments/{}/embeddings?api-version={}", *base,
-                        percent_encoded(options.deployment.empty() ? options.model : options.deployment), percent_encoded(options.api_version));
+        endpoint.embed = fmt::format("{}/openai/deployments/{}/embeddings?api-version={}", *base,
+                                     percent_encoded(options.deployment.empty() ? options.model : options.deployment),
+                                     percent_encoded(options.api_version));
       } else {
         endpoint.embed = *base + (path.empty() ? "/v1/embeddings" : path.ends_with("/embeddings") ? "" : "/embeddings");
       }

@@ -125,9 +125,10 @@ EmbedderLimits HttpEmbedder::limits() const {
 
 HttpEmbedder::Terms HttpEmbedder::terms_of(const CallContext& context, Duration at_most) {
   const Duration limit = context.time_limit > Duration(0) ? context.time_limit : at_most;
-  return {.stop = context.stop,
-          .deadline = limit > Duration(0) ? Deadline(Steady::now() + std::min<Duration>(limit, std::chrono::hours(24 * 365))) : std::nullopt,
-          .purpose = context.purpose};
+  return {
+      .stop = context.stop,
+      .deadline = limit > Duration(0) ? Deadline(Steady::now() + std::min<Duration>(limit, std::chrono::hours(24 * 365))) : std::nullopt,
+      .purpose = context.purpose};
 }
 
 std::optional<HttpEmbedder::Identity> HttpEmbedder::identity() const {
@@ -265,12 +266,11 @@ HttpEmbedder::Attempt HttpEmbedder::ask(Call& call, std::span<const std::string_
     old_route_ = false;  // it is gone: a newer server may be there
   }
   Attempt attempt = ask_once(call, texts, terms, false, vectors);
+  if (!attempt.ok() && attempt.action == Action::kPlainNumbers && base64_.exchange(false)) {
+    attempt = ask_once(call, texts, terms, false, vectors);
+  }
   if (!attempt.ok() && attempt.action == Action::kPlainNumbers) {
-    if (base64_.exchange(false)) {
-      attempt = ask_once(call, texts, terms, false, vectors);
-    } else {
-      attempt.action = Action::kSuspectInput;
-    }
+    attempt.action = Action::kSuspectInput;  // arrays are refused in the same words
   }
   if (!attempt.ok() && attempt.action == Action::kOldRoute) {
     attempt = ask_one_by_one(call, texts, terms, vectors);
@@ -332,7 +332,8 @@ Status HttpEmbedder::status_of(const Attempt& attempt) const {
     return {};
   }
   const std::string advice = advice_of(attempt);
-  std::string message = fmt::format("{} at {} {}{}{}", to_string(options_.kind), endpoint_.base, attempt.what, advice.empty() ? "" : "; ", advice);
+  std::string message =
+      fmt::format("{} at {} {}{}{}", to_string(options_.kind), endpoint_.base, attempt.what, advice.empty() ? "" : "; ", advice);
   switch (attempt.action) {
     case Action::kCancel: return {Code::kCancelled, std::move(message)};
     case Action::kPause: return Status::paused(attempt.wait, std::move(message));

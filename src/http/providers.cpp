@@ -61,7 +61,8 @@ std::string percent_encoded(std::string_view text) {
   constexpr std::string_view kPlain = "-_.~:,/";
   std::string result;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || kPlain.find(c) != std::string_view::npos;
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || kPlain.find(c) != std::string_view::npos;
     if (plain) {
       result += c;
     } else {

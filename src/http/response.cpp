@@ -57,7 +57,7 @@ class VectorReader {
   Reading reading_;
   bool seen_vectors_ = false;
   std::size_t found_ = 0;
-  std::size_t indexed_ = 0;             // records with an index
+  std::size_t indexed_ = 0;  // records with an index
   bool in_order_ = true;
   std::vector<std::size_t> positions_;  // which record has the row: filled when records come in another order
 };
@@ -495,7 +495,8 @@ ErrorBody ResponseParser::read_error(const Body& body) {
 std::optional<std::string> ResponseParser::read_member(const Body& body, std::string_view name) {
   ondemand::document document;
   std::string_view text;
-  if (body.view().empty() || impl_->parser.iterate(padded(body)).get(document) || document.find_field_unordered(name).get_string().get(text)) {
+  if (body.view().empty() || impl_->parser.iterate(padded(body)).get(document) ||
+      document.find_field_unordered(name).get_string().get(text)) {
     return std::nullopt;
   }
   return std::string(text);

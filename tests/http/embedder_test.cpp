@@ -22,7 +22,8 @@ TEST_CASE("every provider's vectors arrive in the order of the texts") {
 TEST_CASE("texts with everything that JSON escapes arrive as they are") {
   ProviderServer server({.play = Play::kOllama});
   const auto embedder = made(options_for(Play::kOllama, server.url()));
-  const std::vector<std::string> texts{"\"quoted\" \\ / \n\t\r \x01 \x1f \x7f", "žluťoučký 🐎 \xe2\x80\xa8", std::string("nul \0 inside", 12)};
+  const std::vector<std::string> texts{"\"quoted\" \\ / \n\t\r \x01 \x1f \x7f", "žluťoučký 🐎 \xe2\x80\xa8",
+                                       std::string("nul \0 inside", 12)};
   check_rows(embed(*embedder, texts), texts);
 }
 
@@ -210,9 +211,7 @@ TEST_CASE("a request that no text can make right fails the job instead of every 
 }
 
 TEST_CASE("health tells the states apart and says what to do") {
-  const auto state = [](const HttpEmbedderOptions& options) {
-    return std::dynamic_pointer_cast<HealthCheck>(made(options))->check({});
-  };
+  const auto state = [](const HttpEmbedderOptions& options) { return std::dynamic_pointer_cast<HealthCheck>(made(options))->check({}); };
   ProviderServer server({.play = Play::kOpenAi, .key = "right"});
   HttpEmbedderOptions options = options_for(Play::kOpenAi, server.url());
   options.key = Secret("wrong");

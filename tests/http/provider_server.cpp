@@ -144,6 +144,21 @@ int socket_of(int local_port, int remote_port) {
   return -1;
 }
 
+// httplib lets five connections wait; a sixth would try again after a second.
+void widen_backlog(int port) {
+  constexpr int kMost = 4096;
+  for (int fd = 3; fd < kMost; ++fd) {
+    sockaddr_in local{};
+    socklen_t size = sizeof(local);
+    int listens = 0;
+    socklen_t flag_size = sizeof(listens);
+    if (getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) == 0 && ntohs(local.sin_port) == port &&
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &flag_size) == 0 && listens != 0) {
+      listen(fd, 256);
+    }
+  }
+}
+
 // A socket without a peer takes the place of the connection: what httplib writes then goes nowhere.
 void drop_connection(int fd, bool reset) {
   if (reset) {
@@ -176,9 +191,9 @@ std::optional<Trouble> parse_trouble(std::string_view name) {
 }
 
 std::vector<Trouble> passing_troubles() {
-  return {Trouble::kRateLimit,      Trouble::kBusy,  Trouble::kInternalError, Trouble::kBadGateway, Trouble::kBrokenJson,
-          Trouble::kHtml,           Trouble::kZero,  Trouble::kWrongCount,    Trouble::kWrongOrder, Trouble::kWrongDimension,
-          Trouble::kNan,            Trouble::kEmpty, Trouble::kTruncated,     Trouble::kGarbage,    Trouble::kReset};
+  return {Trouble::kRateLimit, Trouble::kBusy,  Trouble::kInternalError, Trouble::kBadGateway, Trouble::kBrokenJson,
+          Trouble::kHtml,      Trouble::kZero,  Trouble::kWrongCount,    Trouble::kWrongOrder, Trouble::kWrongDimension,
+          Trouble::kNan,       Trouble::kEmpty, Trouble::kTruncated,     Trouble::kGarbage,    Trouble::kReset};
 }
 
 std::vector<float> vector_of(std::string_view text, std::size_t dimension) {
@@ -258,6 +273,7 @@ void ProviderServer::Impl::open() {
   while (!server->is_running()) {
     std::this_thread::yield();
   }
+  widen_backlog(port);
 }
 
 void ProviderServer::Impl::close() {
@@ -267,6 +283,12 @@ void ProviderServer::Impl::close() {
     changed.notify_all();
   }
   server->stop();
+  // Kept connections hold httplib's threads until they time out.
+  for (const int remote_port : ports) {
+    if (const int fd = socket_of(port, remote_port); fd >= 0) {
+      shutdown(fd, SHUT_RDWR);
+    }
+  }
   thread.join();
 }
 
@@ -460,9 +482,10 @@ bool ProviderServer::Impl::misbehave(const httplib::Request& request, httplib::R
       });
       return true;
     case Trouble::kTrickle:
-      response.set_content_provider(body.size(), "application/json", [this, body](std::size_t offset, std::size_t, httplib::DataSink& sink) {
-        return sink.write(body.data() + offset, 1) && wait(seconds(1));
-      });
+      response.set_content_provider(body.size(), "application/json",
+                                    [this, body](std::size_t offset, std::size_t, httplib::DataSink& sink) {
+                                      return sink.write(body.data() + offset, 1) && wait(seconds(1));
+                                    });
       return true;
     case Trouble::kOversized:
       response.set_chunked_content_provider("application/json", [this](std::size_t, httplib::DataSink& sink) {
@@ -527,6 +550,10 @@ void ProviderServer::Impl::handle_question(const httplib::Request& request, http
 void ProviderServer::Impl::handle(const httplib::Request& request, httplib::Response& response) {
   std::function<Answer(std::string_view, std::size_t)> chosen;
   std::size_t call = 0;
+  std::string path = request.path;
+  if (path.starts_with("http://")) {  // as a proxy is asked
+    path.erase(0, path.find('/', 7));
+  }
   {
     const std::lock_guard lock(mutex);
     if (ports.insert(request.remote_port).second) {
@@ -538,15 +565,15 @@ void ProviderServer::Impl::handle(const httplib::Request& request, httplib::Resp
   }
   if (chosen) {
     note(request, {});
-    const Answer given = chosen(request.path, call);
+    const Answer given = chosen(path, call);
     response.status = given.status;
     for (const auto& [name, value] : given.headers) {
       response.set_header(name, value);
     }
     response.set_content(given.body, given.content_type);
-  } else if (request.path == "/info" && options.play == Play::kTei) {
+  } else if (path == "/info" && options.play == Play::kTei) {
     response.set_content(fmt::format(R"({{"model_id":"{}","max_client_batch_size":32}})", options.model), "application/json");
-  } else if (request.path == route() && request.method == "POST") {
+  } else if (path == route() && request.method == "POST") {
     handle_question(request, response);
   } else {
     response.status = 404;

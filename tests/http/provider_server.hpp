@@ -59,11 +59,11 @@ struct ServerOptions {
   std::size_t dimension = 8;
   int port = 0;  ///< 0: a free one.
   std::chrono::nanoseconds delay_per_text{0}, delay_per_call{0};
-  std::size_t at_once = 64;   ///< Texts are delayed one after the other within so many calls; more calls wait.
-  double faulty = 0;          ///< This part of the answers is faulty, one of `troubles` each.
+  std::size_t at_once = 64;  ///< Texts are delayed one after the other within so many calls; more calls wait.
+  double faulty = 0;         ///< This part of the answers is faulty, one of `troubles` each.
   std::uint64_t seed = 1;
   std::vector<Trouble> troubles = passing_troubles();
-  std::string poison;         ///< A call with a text that contains it is refused.
+  std::string poison;  ///< A call with a text that contains it is refused.
   int poison_status = 400;
   std::size_t max_batch = 0, max_input_bytes = 0;  ///< More is refused, as the provider words it.
   std::string key;                                 ///< Calls without it are refused with 401.

@@ -1,6 +1,7 @@
 // provider_server: the tests' provider as a program. Prints its URL, then serves until SIGTERM or the end of standard input.
 //   provider_server [--kind ollama|old-ollama|openai|azure|tei] [--port N] [--model NAME] [--dimension N] [--delay-per-text MS]
-//     [--delay-per-call MS] [--script TROUBLE,...] [--always TROUBLE] [--faulty FRACTION] [--seed N] [--poison TEXT] [--key KEY] [--log FILE]
+//     [--delay-per-call MS] [--script TROUBLE,...] [--always TROUBLE] [--faulty FRACTION] [--seed N] [--poison TEXT] [--key KEY] [--log
+//     FILE]
 //     [--max-batch N] [--max-input-bytes N]
 #include <csignal>
 #include <cstdio>
@@ -52,7 +53,8 @@ int main(int argc, char** argv) {
   const auto number = [](const std::string& value) { return static_cast<std::size_t>(std::strtoull(value.c_str(), nullptr, 10)); };
   const auto milliseconds = [&](const std::string& value) { return std::chrono::milliseconds(number(value)); };
   const std::map<std::string, std::function<void(const std::string&)>> flags{
-      {"--kind", [&](const std::string& value) { options.play = kKinds.count(value) != 0 ? kKinds.at(value) : (usage("unknown kind"), Play{}); }},
+      {"--kind",
+       [&](const std::string& value) { options.play = kKinds.count(value) != 0 ? kKinds.at(value) : (usage("unknown kind"), Play{}); }},
       {"--port", [&](const std::string& value) { options.port = static_cast<int>(number(value)); }},
       {"--model", [&](const std::string& value) { options.model = value; }},
       {"--dimension", [&](const std::string& value) { options.dimension = number(value); }},

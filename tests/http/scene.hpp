@@ -15,7 +15,9 @@
 namespace embedjobs::test {
 
 inline ProviderKind kind_of(Play play) {
-  return play == Play::kTei ? ProviderKind::kTei : play == Play::kOpenAi || play == Play::kAzure ? ProviderKind::kOpenAi : ProviderKind::kOllama;
+  return play == Play::kTei                              ? ProviderKind::kTei
+         : play == Play::kOpenAi || play == Play::kAzure ? ProviderKind::kOpenAi
+                                                         : ProviderKind::kOllama;
 }
 
 inline HttpEmbedderOptions options_for(Play play, const std::string& url) {
