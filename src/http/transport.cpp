@@ -63,10 +63,6 @@ void keep_header(std::string_view line, AnswerHeaders& headers) {
   }
 }
 
-std::string host_scheme(std::string_view url) {
-  return std::string(url.substr(0, url.find(':')));
-}
-
 }  // namespace
 
 // --- Body
@@ -117,6 +113,9 @@ void Body::shrink(std::size_t keep) {
 struct Channel::Handles {
   CURLM* multi = nullptr;
   CURL* easy = nullptr;
+  Transfer* current = nullptr;  // whose callbacks are called
+  std::string url;              // what the easy handle is set to
+  std::array<char, CURL_ERROR_SIZE> error{};
   ~Handles() {
     if (easy != nullptr) {
       curl_easy_cleanup(easy);
@@ -125,16 +124,8 @@ struct Channel::Handles {
       curl_multi_cleanup(multi);
     }
   }
+  [[nodiscard]] bool ready() const { return multi != nullptr && easy != nullptr; }
 };
-
-Channel::Channel(const TransportOptions& options) : options_(options), handles_(std::make_unique<Handles>()) {
-  if (global_ready()) {
-    handles_->multi = curl_multi_init();
-    handles_->easy = curl_easy_init();
-  }
-}
-
-Channel::~Channel() = default;
 
 /// One exchange under way: the callbacks' state, and the loop that drives it.
 class Channel::Transfer {
@@ -150,13 +141,13 @@ class Channel::Transfer {
   Transfer& operator=(const Transfer&) = delete;
 
   Exchange run(const std::stop_token& stop, std::optional<Steady::time_point> deadline);
+  // libcurl's callbacks; `handles` is the channel's Handles.
+  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* handles);
+  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* handles);
 
  private:
-  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
-  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);
   bool take_body(const char* data, std::size_t size);
   bool set_up();
-  bool set_up_request();
   [[nodiscard]] bool stalled();
   [[nodiscard]] bool connected() const;
   [[nodiscard]] std::string why_not_connected(std::string detail) const;
@@ -168,7 +159,6 @@ class Channel::Transfer {
   const Request& request_;
   Exchange exchange_;
   curl_slist* headers_ = nullptr;
-  std::array<char, CURL_ERROR_SIZE> error_{};
   bool added_ = false;
   bool oversized_ = false;
   bool no_memory_ = false;
@@ -178,12 +168,12 @@ class Channel::Transfer {
   std::size_t window_bytes_ = 0;
 };
 
-std::size_t Channel::Transfer::on_body(char* data, std::size_t size, std::size_t count, void* self) {
-  return static_cast<Transfer*>(self)->take_body(data, size * count) ? size * count : 0;
+std::size_t Channel::Transfer::on_body(char* data, std::size_t size, std::size_t count, void* handles) {
+  return static_cast<Handles*>(handles)->current->take_body(data, size * count) ? size * count : 0;
 }
 
-std::size_t Channel::Transfer::on_header(char* data, std::size_t size, std::size_t count, void* self) {
-  auto& transfer = *static_cast<Transfer*>(self);
+std::size_t Channel::Transfer::on_header(char* data, std::size_t size, std::size_t count, void* handles) {
+  Transfer& transfer = *static_cast<Handles*>(handles)->current;
   const std::string_view line(data, size * count);
   if (line.starts_with("HTTP/")) {  // a new answer: what came before was an interim one
     transfer.exchange_.headers = {};
@@ -222,47 +212,22 @@ int Channel::Transfer::status() const {
   return static_cast<int>(code);
 }
 
+// What changes from one request to the next.
 bool Channel::Transfer::set_up() {
-  CURL* const easy = channel_.handles_->easy;
-  const TransportOptions& options = channel_.options_;
-  curl_easy_reset(easy);  // keeps connections and the DNS cache
+  Handles& handles = *channel_.handles_;
+  CURL* const easy = handles.easy;
   bool ok = true;
-  const auto set = [&](CURLoption option, auto value) { ok = curl_easy_setopt(easy, option, value) == CURLE_OK && ok; };
-  set(CURLOPT_PROTOCOLS_STR, host_scheme(request_.url).c_str());
-  set(CURLOPT_FOLLOWLOCATION, 0L);
-  set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-  set(CURLOPT_PROXY, options.proxy.c_str());  // empty: none, not even the environment's
-  set(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-  set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-  set(CURLOPT_SSL_VERIFYPEER, 1L);
-  set(CURLOPT_SSL_VERIFYHOST, 2L);
-  if (!options.ca_file.empty()) {
-    set(CURLOPT_CAINFO, options.ca_file.c_str());
+  handles.error[0] = '\0';
+  if (handles.url != request_.url) {
+    ok = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, request_.url.substr(0, request_.url.find(':')).c_str()) == CURLE_OK && ok;
+    ok = curl_easy_setopt(easy, CURLOPT_URL, request_.url.c_str()) == CURLE_OK && ok;
+    handles.url = request_.url;
   }
-  set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<long long>(options.connect_timeout / std::chrono::milliseconds(1), 1)));
-  set(CURLOPT_TCP_KEEPALIVE, 1L);  // a call without a limit of its own still notices a peer that is gone
-  set(CURLOPT_TCP_KEEPIDLE, 30L);
-  set(CURLOPT_TCP_KEEPINTVL, 10L);
-#if LIBCURL_VERSION_NUM >= 0x075700
-  set(CURLOPT_QUICK_EXIT, 1L);  // a stop does not wait for a name server
-#endif
-  set(CURLOPT_ACCEPT_ENCODING, "gzip");
-  set(CURLOPT_ERRORBUFFER, error_.data());
-  set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
-  set(CURLOPT_WRITEDATA, static_cast<void*>(this));
-  set(CURLOPT_HEADERFUNCTION, &Transfer::on_header);
-  set(CURLOPT_HEADERDATA, static_cast<void*>(this));
-  return set_up_request() && ok;
-}
-
-bool Channel::Transfer::set_up_request() {
-  CURL* const easy = channel_.handles_->easy;
-  bool ok = curl_easy_setopt(easy, CURLOPT_URL, request_.url.c_str()) == CURLE_OK;
   std::vector<std::string> lines = request_.headers;
   lines.emplace_back("Accept: application/json");
-  if (!request_.body.empty()) {
+  if (request_.body.empty()) {
+    ok = curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK && ok;
+  } else {
     lines.emplace_back("Content-Type: application/json");
     lines.emplace_back("Expect:");  // no second round trip before a large body
     ok = curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK && ok;
@@ -274,7 +239,51 @@ bool Channel::Transfer::set_up_request() {
     ok = longer != nullptr && ok;
     headers_ = longer != nullptr ? longer : headers_;
   }
+  handles.current = this;
   return curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_) == CURLE_OK && ok;
+}
+
+Channel::Channel(const TransportOptions& options) : options_(options), handles_(std::make_unique<Handles>()) {
+  if (global_ready()) {
+    handles_->multi = curl_multi_init();
+    handles_->easy = curl_easy_init();
+  }
+  usable_ = handles_->ready() && set_up();
+}
+
+Channel::~Channel() = default;
+
+// What stays.
+bool Channel::set_up() {
+  CURL* const easy = handles_->easy;
+  bool ok = true;
+  const auto set = [&](CURLoption option, auto value) { ok = curl_easy_setopt(easy, option, value) == CURLE_OK && ok; };
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+  set(CURLOPT_PROXY, options_.proxy.c_str());  // empty: none, not even the environment's
+  set(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  set(CURLOPT_SSL_VERIFYPEER, 1L);
+  set(CURLOPT_SSL_VERIFYHOST, 2L);
+  if (!options_.ca_file.empty()) {
+    set(CURLOPT_CAINFO, options_.ca_file.c_str());
+  }
+  set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<long long>(options_.connect_timeout / std::chrono::milliseconds(1), 1)));
+  set(CURLOPT_TCP_KEEPALIVE, 1L);  // a call without a limit of its own still notices a peer that is gone
+  set(CURLOPT_TCP_KEEPIDLE, 30L);
+  set(CURLOPT_TCP_KEEPINTVL, 10L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+  set(CURLOPT_QUICK_EXIT, 1L);  // a stop does not wait for a name server
+#endif
+  set(CURLOPT_ACCEPT_ENCODING, "gzip");
+  set(CURLOPT_ERRORBUFFER, handles_->error.data());
+  set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
+  set(CURLOPT_WRITEDATA, static_cast<void*>(handles_.get()));
+  set(CURLOPT_HEADERFUNCTION, &Transfer::on_header);
+  set(CURLOPT_HEADERDATA, static_cast<void*>(handles_.get()));
+  return ok;
 }
 
 bool Channel::Transfer::connected() const {
@@ -327,7 +336,8 @@ Exchange Channel::Transfer::end_of(CURLcode code) {
   if (no_memory_) {
     return end(Fault::kLocal, "no memory for the answer");
   }
-  std::string detail = error_[0] != '\0' ? error_.data() : curl_easy_strerror(code);
+  const std::array<char, CURL_ERROR_SIZE>& words = channel_.handles_->error;
+  std::string detail = words[0] != '\0' ? words.data() : curl_easy_strerror(code);
   switch (code) {
     case CURLE_OK: return end(Fault::kNone);
     case CURLE_COULDNT_CONNECT: return end(Fault::kUnreachable, why_not_connected(std::move(detail)));
@@ -396,7 +406,7 @@ Exchange Channel::Transfer::run(const std::stop_token& stop, std::optional<Stead
 
 Exchange Channel::send(const Request& request, const std::stop_token& stop, std::optional<Steady::time_point> deadline) {
   body_.clear();
-  if (handles_->multi == nullptr || handles_->easy == nullptr) {
+  if (!usable_) {
     Exchange failed;
     failed.fault = Fault::kLocal;
     failed.detail = "libcurl can't be initialised";

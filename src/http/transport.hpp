@@ -100,8 +100,11 @@ class Channel {
  private:
   struct Handles;
   class Transfer;
-  TransportOptions options_;
+  bool set_up();
+
+  const TransportOptions options_;
   std::unique_ptr<Handles> handles_;
+  bool usable_ = false;
   Body body_;
 };
 

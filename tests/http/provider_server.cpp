@@ -548,6 +548,7 @@ void ProviderServer::Impl::handle_question(const httplib::Request& request, http
 }
 
 void ProviderServer::Impl::handle(const httplib::Request& request, httplib::Response& response) {
+  const auto began = std::chrono::steady_clock::now();
   std::function<Answer(std::string_view, std::size_t)> chosen;
   std::size_t call = 0;
   std::string path = request.path;
@@ -581,6 +582,7 @@ void ProviderServer::Impl::handle(const httplib::Request& request, httplib::Resp
   }
   const std::lock_guard lock(mutex);
   --under_way;
+  seen.own_time += std::chrono::steady_clock::now() - began;
   changed.notify_all();
 }
 
