@@ -113,7 +113,8 @@ Result<Engine::Impl::Work> Engine::Impl::prepare_work() {
   if (space.ok()) {
     work.space_id = space->id();
   } else if (is_passing(space.status().code())) {
-    log(LogLevel::kWarning, space.status().with_context("the embedder does not answer, its space is not known yet").to_string());
+    // The worker asks again, and warns.
+    log(LogLevel::kInfo, space.status().with_context("the embedder does not answer, its space is not known yet").to_string());
   } else {
     return space.status();
   }
