@@ -15,7 +15,9 @@ install(FILES ${PROJECT_BINARY_DIR}/embedjobsConfig.cmake ${PROJECT_BINARY_DIR}/
 
 set(EMBEDJOBS_PC_REQUIRES fmt libcrypto)
 if(EMBEDJOBS_HTTP)
-  list(APPEND EMBEDJOBS_PC_REQUIRES libcurl simdjson)
+  list(APPEND EMBEDJOBS_PC_REQUIRES simdjson)
+  # Not as a requirement: with --static pkg-config would ask for everything that a static libcurl needs.
+  set(EMBEDJOBS_PC_LIBS -lcurl)
 endif()
 if(EMBEDJOBS_OPENAPI)
   list(APPEND EMBEDJOBS_PC_REQUIRES simdjson yaml-cpp)
