@@ -23,7 +23,8 @@ class Secret {
  public:
   Secret() = default;
   explicit Secret(std::string value);
-  /// Asked before every request, from library threads: keys that rotate. May throw: the call then fails with kFailed.
+  /// Asked before every request, from library threads: keys that rotate. May throw: the call then
+  /// fails with kRetry, without its words.
   explicit Secret(std::function<std::string()> source);
   [[nodiscard]] bool empty() const noexcept { return !source_; }
   /// The value now, without white space around it.

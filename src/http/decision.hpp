@@ -52,7 +52,6 @@ struct Evidence {
   ProviderKind kind = ProviderKind::kOllama;
   Fault fault = Fault::kNone;
   int status = 0;
-  AnswerHeaders headers;
   ErrorBody error;
 };
 /// The first line that fits; the last one fits everything.

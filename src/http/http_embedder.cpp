@@ -163,7 +163,7 @@ Exchange HttpEmbedder::send(Call& call, const std::string& url, const Terms& ter
 }
 
 HttpEmbedder::Attempt HttpEmbedder::fault(Fault fault, const std::string& detail) const {
-  const Rule& rule = decide({.kind = options_.kind, .fault = fault, .status = 0, .headers = {}, .error = {}});
+  const Rule& rule = decide({.kind = options_.kind, .fault = fault, .status = 0, .error = {}});
   Attempt attempt;
   attempt.rule = &rule;
   attempt.action = rule.action;
@@ -179,7 +179,7 @@ HttpEmbedder::Attempt HttpEmbedder::judge(Call& call, const Exchange& exchange, 
   if (exchange.status == 200) {
     return fault(reading.fault, clean_text(reading.detail, key, kWordsBytes));
   }
-  Evidence evidence{.kind = options_.kind, .fault = kNoFault, .status = exchange.status, .headers = exchange.headers, .error = {}};
+  Evidence evidence{.kind = options_.kind, .fault = kNoFault, .status = exchange.status, .error = {}};
   evidence.error = call.parser.read_error(call.channel.body());
   const Rule& rule = decide(evidence);
   Attempt attempt;

@@ -5,26 +5,12 @@
 #include <algorithm>
 #include <array>
 
-#include "embedjobs/provider_health.hpp"
 #include "embedjobs/types.hpp"
 
 namespace embedjobs {
 
 std::string_view to_string(ProviderKind kind) noexcept {
   return http::traits_of(kind).name;
-}
-
-std::string_view to_string(HealthState state) noexcept {
-  switch (state) {
-    case HealthState::kOk: return "ok";
-    case HealthState::kUnreachable: return "unreachable";
-    case HealthState::kUnauthorised: return "unauthorised";
-    case HealthState::kModelMissing: return "model_missing";
-    case HealthState::kLimited: return "limited";
-    case HealthState::kQuotaExhausted: return "quota_exhausted";
-    case HealthState::kFaulty: return "faulty";
-  }
-  return "unknown";
 }
 
 namespace http {

@@ -96,11 +96,6 @@ bool Body::append(const char* data, std::size_t size) {
   return true;
 }
 
-void Body::assign(std::string_view text) {
-  clear();
-  (void)append(text.data(), text.size());
-}
-
 void Body::shrink(std::size_t keep) {
   if (capacity_ > keep) {
     data_.reset();

@@ -51,7 +51,10 @@ class Body {
   void clear() { size_ = 0; }
   /// False when there is no memory.
   bool append(const char* data, std::size_t size);
-  void assign(std::string_view text);
+  void assign(std::string_view text) {
+    clear();
+    (void)append(text.data(), text.size());
+  }
   /// Gives memory back above `keep` bytes.
   void shrink(std::size_t keep);
   [[nodiscard]] std::string_view view() const { return {data_.get(), size_}; }
