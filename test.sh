@@ -17,7 +17,7 @@ case "${1:-}" in
 esac
 # shellcheck source=.ci/install.sh
 . .ci/install.sh
-ensure_packages "${build_packages[@]}" catch2 pkg-config sqlite3
+ensure_packages "${build_packages[@]}" "${test_packages[@]}"
 
 jobs=${EMBEDJOBS_JOBS:-$(nproc)}
 # The words are separate arguments.

@@ -14,12 +14,18 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/embedjobsConfigVersion.cm
 install(FILES ${PROJECT_BINARY_DIR}/embedjobsConfig.cmake ${PROJECT_BINARY_DIR}/embedjobsConfigVersion.cmake DESTINATION ${embedjobs_cmake_dir})
 
 set(EMBEDJOBS_PC_REQUIRES fmt libcrypto)
+if(EMBEDJOBS_HTTP)
+  list(APPEND EMBEDJOBS_PC_REQUIRES simdjson)
+  # Not as a requirement: with --static pkg-config would ask for everything that a static libcurl needs.
+  set(EMBEDJOBS_PC_LIBS -lcurl)
+endif()
 if(EMBEDJOBS_OPENAPI)
   list(APPEND EMBEDJOBS_PC_REQUIRES simdjson yaml-cpp)
 endif()
 if(EMBEDJOBS_SQLITE)
   list(APPEND EMBEDJOBS_PC_REQUIRES sqlite3)
 endif()
+list(REMOVE_DUPLICATES EMBEDJOBS_PC_REQUIRES)
 list(JOIN EMBEDJOBS_PC_REQUIRES ", " EMBEDJOBS_PC_REQUIRES)
 # Relative to the file itself, so that an installed tree may be moved.
 file(RELATIVE_PATH EMBEDJOBS_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)

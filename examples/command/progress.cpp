@@ -66,6 +66,9 @@ void Progress::on_log(LogLevel level, std::string_view message) {
   if (level < LogLevel::kWarning) {
     return;
   }
+  if (warned_.find(message) != warned_.end()) {
+    return;  // it waits for the same thing still
+  }
   if (warned_.size() < kWarningsRemembered) {
     warned_.emplace(message);
   }

@@ -27,19 +27,16 @@ Result<Space> space_of(const std::string& embedder_spec) {
   return embedder.ok() ? (*embedder)->space({}) : Result<Space>(embedder.status());
 }
 
-bool is_passing(const Status& status) {
-  return status.code() == Code::kRetry || status.code() == Code::kPaused || status.code() == Code::kTimeout;
+/// An error that may be gone by itself: work waits for it, with one line that says what to do.
+bool is_passing(Code code) {
+  return code == Code::kPaused || code == Code::kRetry || code == Code::kTimeout;
 }
 
 // The space that --embedder makes must be the catalog's own: the try-out embedder can't replace real vectors by accident. While a switch is
 // under way the embedder of the new space is fine for a search as well: the library makes the old one itself.
-Result<std::string> check_embedder(const Session& session, const std::string& space_id, const std::optional<CatalogInfo>& info) {
-  const Result<Space> space = space_of(session.embedder);
-  if (!space.ok()) {
-    // One that is down for now: documents are stored all the same, and the worker waits for it and checks.
-    return is_passing(space.status()) ? Result<std::string>(session.embedder) : Result<std::string>(space.status());
-  }
-  if (!info || space_id.empty() || space->id() == space_id || space->id() == info->target_space_id) {
+Result<std::string> check_embedder(const Session& session, const Result<Space>& space, const std::string& space_id,
+                                   const std::optional<CatalogInfo>& info) {
+  if (!space.ok() || !info || space_id.empty() || space->id() == space_id || space->id() == info->target_space_id) {
     return session.embedder;
   }
   return {Code::kRefused,
@@ -81,8 +78,11 @@ Status require_database(const Session& session) {
 }
 
 Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching) {
+  Result<Space> space = Status();
   if (!session.embedder.empty()) {  // before a database is made for nothing
-    if (const Result<Space> space = space_of(session.embedder); !space.ok() && !is_passing(space.status())) {
+    space = space_of(session.embedder);
+    // A provider that is away is waited for; its space is compared when the work starts.
+    if (!space.ok() && (searching || !is_passing(space.status().code()))) {
       return space.status();
     }
   }
@@ -103,7 +103,7 @@ Result<std::string> embedder_for_catalog(const Session& session, const std::stri
     space_id = info->search_space_id;
   }
   if (!session.embedder.empty()) {
-    return check_embedder(session, space_id, info);
+    return check_embedder(session, space, space_id, info);
   }
   if (space_id.empty()) {
     return std::string("hashing");

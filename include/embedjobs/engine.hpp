@@ -58,9 +58,9 @@ struct EngineParts {
 
 /// How the queue stands after wait_idle.
 struct IdleReport {
-  bool idle = false;                      ///< Nothing is runnable, running anywhere, or due within max_wait.
-  std::optional<Duration> next_due;       ///< A pending job that is due later than max_wait.
-  bool other_space = false;               ///< Open jobs are left that belong to catalogs of another target space.
+  bool idle = false;                 ///< Nothing is runnable, running anywhere, or due within max_wait.
+  std::optional<Duration> next_due;  ///< A pending job that is due later than max_wait.
+  bool other_space = false;          ///< Open jobs are left that belong to catalogs of another target space.
   /// Jobs are left that wait for the provider, which has not answered for max_wait, or is not to be asked within it.
   std::optional<ProviderPause> provider;
 };

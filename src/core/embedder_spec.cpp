@@ -7,11 +7,12 @@
 #include "core/duration.hpp"
 #include "embedjobs/engine.hpp"
 #include "embedjobs/hashing.hpp"
+#include "embedjobs/http.hpp"
 
 namespace embedjobs {
 namespace {
 
-constexpr std::string_view kGrammar = "hashing[:DIM][?delay=50ms][&log=FILE]";
+constexpr std::string_view kGrammar = "hashing[:DIM][?delay=50ms][&log=FILE], ollama:MODEL[@URL], openai:MODEL[@URL] or tei[:MODEL][@URL]";
 constexpr std::string_view kHashingModel = "hashing";
 constexpr std::string_view kHashingVariant = "v1";
 constexpr std::size_t kMaxDimension = 65536;
@@ -68,13 +69,30 @@ Status apply_parameters(std::string_view spec, std::string_view parameters, Hash
   return {};
 }
 
+bool is_http(std::string_view kind) {
+  return kind == "ollama" || kind == "openai" || kind == "tei";
+}
+
+Result<std::shared_ptr<Embedder>> make_over_http(std::string_view spec) {
+#ifdef EMBEDJOBS_HAS_HTTP
+  const Result<HttpEmbedderOptions> options = parse_http_embedder(spec);
+  return options.ok() ? make_http_embedder(*options) : Result<std::shared_ptr<Embedder>>(options.status());
+#else
+  (void)spec;
+  return {Code::kInvalidArgument, "this build has no embedders over HTTP"};
+#endif
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Embedder>> make_embedder(std::string_view spec) {
   const auto question = spec.find('?');
   const std::string_view head = spec.substr(0, question);
   const auto colon = head.find(':');
-  const std::string_view kind = head.substr(0, colon);
+  const std::string_view kind = head.substr(0, head.find_first_of(":@"));
+  if (is_http(kind)) {
+    return make_over_http(spec);
+  }
   if (kind == "none" || kind == "noop") {
     // The first system stored zero vectors when its provider was off.
     return {Code::kInvalidArgument, fmt::format("embedder '{}' is off: nothing can be embedded with it; name one, as {}", spec, kGrammar)};

@@ -1,0 +1,86 @@
+// Embedders over HTTP: Ollama, everything that speaks OpenAI's API, Text Embeddings Inference.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "embedjobs/embedder.hpp"
+
+namespace embedjobs {
+
+enum class ProviderKind : std::int32_t { kOllama = 0, kOpenAi = 1, kTei = 2 };
+/// "ollama", "openai", "tei".
+std::string_view to_string(ProviderKind kind) noexcept;
+
+/// A key. It has no way to be printed; reveal() is called where the request is made, and nowhere else.
+class Secret {
+ public:
+  Secret() = default;
+  explicit Secret(std::string value);
+  /// Asked before every request, from library threads: keys that rotate. May throw: the call then
+  /// fails with kRetry, without its words.
+  explicit Secret(std::function<std::string()> source);
+  [[nodiscard]] bool empty() const noexcept { return !source_; }
+  /// The value now, without white space around it.
+  [[nodiscard]] std::string reveal() const;
+  friend std::ostream& operator<<(std::ostream&, const Secret&) = delete;
+
+ private:
+  std::function<std::string()> source_;
+};
+
+/// Zero, or empty, means "as the provider's table says" wherever nothing else is written.
+struct HttpEmbedderOptions {
+  ProviderKind kind = ProviderKind::kOllama;
+  /// As the provider calls it. May be empty for TEI, which is asked then.
+  std::string model;
+  /// http://HOST[:PORT][/PATH] or https://...; no user name or password. Plain http is spoken only where the URL says so. Empty:
+  /// http://127.0.0.1:11434 for Ollama, https://api.openai.com/v1 for OpenAI, http://127.0.0.1:8080 for TEI. For OpenAI-compatible
+  /// servers a path is the base of the API ("/v1", "/openai/v1"); without one it is "/v1".
+  std::string url;
+  /// What the vectors must have. Zero: what the first answer has, and from then on no other.
+  std::size_t dimension = 0;
+  /// Asks the provider for shorter vectors, where the model can; they must then have as many.
+  std::size_t request_dimensions = 0;
+  /// Put before each text. Unset: by the model's name, for nomic-embed-text and e5; empty: none. They are part of the space.
+  std::optional<std::string> document_prefix, query_prefix;
+  /// Empty: the environment variable EMBEDJOBS_API_KEY, if it is set.
+  Secret key;
+  /// Azure's way: the header api-key, and /openai/deployments/DEPLOYMENT/embeddings?api-version=VERSION. OpenAI only.
+  bool azure = false;
+  std::string deployment;  ///< Empty: the model's name.
+  std::string api_version;
+  /// OpenAI only: ask for base64, which is a third of the bytes. Arrays are understood whatever was asked, and a server that refuses
+  /// base64 is asked for arrays from then on.
+  bool base64 = true;
+  std::size_t concurrent_calls = 0;
+  std::size_t batch_texts = 0;
+  std::size_t batch_bytes = 0;
+  std::size_t batch_tokens = 0;
+  std::size_t input_bytes = 0;
+  Duration connect_timeout = std::chrono::seconds(10);
+  /// An answer that has begun must bring 64 bytes a second on average over this long; a provider that thinks may take its time.
+  Duration stall_timeout = std::chrono::seconds(15);
+  /// The largest answer that is read, decompressed. Zero: what vectors of this number and dimension can need.
+  std::size_t response_bytes = 0;
+  std::string ca_file;  ///< PEM certificates to trust instead of the system's.
+  std::string proxy;    ///< URL of a proxy. Empty: none; proxies of the environment are not used.
+};
+
+/// Makes an embedder that also implements HealthCheck. Nothing is sent before the first call. kInvalidArgument says which option is wrong.
+///
+/// Its space: model (Ollama's without ":latest"), dimension, and the prefixes where there are any; the URL is not part of it.
+/// Thread safety: as Embedder says; each concurrent call keeps a connection of its own alive. Not usable after fork.
+Result<std::shared_ptr<Embedder>> make_http_embedder(const HttpEmbedderOptions& options);
+
+/// Reads "ollama:MODEL[@URL][?OPTIONS]", "openai:MODEL[@URL][?OPTIONS]", "tei[:MODEL][@URL][?OPTIONS]"; docs/providers.md lists the
+/// options. A key is never part of it. kInvalidArgument says what is wrong, without repeating what may be secret.
+Result<HttpEmbedderOptions> parse_http_embedder(std::string_view spec);
+
+}  // namespace embedjobs

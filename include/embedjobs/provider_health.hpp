@@ -1,0 +1,43 @@
+// Is the provider there, and if not, what is to be done? An optional interface beside Embedder.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "embedjobs/embedder.hpp"
+
+namespace embedjobs {
+
+enum class HealthState : std::int32_t {
+  kOk = 0,
+  kUnreachable = 1,   ///< Nothing answers at its address, or nobody whose certificate is trusted.
+  kUnauthorised = 2,  ///< It wants a key, or another one.
+  kModelMissing = 3,
+  kLimited = 4,         ///< It asks for a pause: rate limit, still loading, busy.
+  kQuotaExhausted = 5,  ///< It answers again when somebody has paid.
+  kFaulty = 6,          ///< It answers, and not as it should.
+};
+/// "ok", "unreachable", "unauthorised", "model_missing", "limited", "quota_exhausted", "faulty".
+std::string_view to_string(HealthState state) noexcept;
+
+struct ProviderHealth {
+  std::string kind;           ///< "ollama", "openai", "tei", or what a host calls its own.
+  std::string model;          ///< Empty while it is not known.
+  std::string url;            ///< Without anything secret.
+  std::size_t dimension = 0;  ///< Zero while it is not known.
+  HealthState state = HealthState::kOk;
+  std::string detail;  ///< What was seen, one line; empty when ok.
+  std::string advice;  ///< What to do, one line; may be empty.
+};
+
+/// An embedder that can be asked how it is also implements this.
+class HealthCheck {
+ public:
+  virtual ~HealthCheck() = default;
+  /// Embeds one short text and says how that went. Thread-safe; counts as one call of the embedder.
+  virtual ProviderHealth check(const CallContext& context) = 0;
+};
+
+}  // namespace embedjobs

@@ -1,0 +1,14 @@
+// What a provider wrote, made fit for a message: short, one line, nothing secret.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace embedjobs::http {
+
+/// At most `max_bytes` of `text`, cut on a code-point boundary, with "..." where something is missing: white space and control characters
+/// become single spaces, bytes that are not UTF-8 question marks; `key` (if not empty), what follows "Bearer", "api-key:" or
+/// "Authorization:", and words that look like keys ("sk-...") become "[key]".
+std::string clean_text(std::string_view text, std::string_view key, std::size_t max_bytes);
+
+}  // namespace embedjobs::http

@@ -1,0 +1,255 @@
+#include "http/decision.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace embedjobs::http {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr auto kOllama = ProviderKind::kOllama;
+constexpr auto kOpenAi = ProviderKind::kOpenAi;
+constexpr auto kTei = ProviderKind::kTei;
+constexpr auto kUnreachable = HealthState::kUnreachable;
+constexpr auto kLimited = HealthState::kLimited;
+constexpr auto kMissing = HealthState::kModelMissing;
+constexpr auto kKey = HealthState::kUnauthorised;
+constexpr auto kQuota = HealthState::kQuotaExhausted;
+
+constexpr std::string_view kSetKey = "set EMBEDJOBS_API_KEY to a key that may use it";
+constexpr std::string_view kPay = "the quota is exhausted, and waiting does not bring it back: check the account's plan and billing";
+
+Rule fault_rule(std::string_view name, Fault fault, Action action, HealthState health = HealthState::kFaulty,
+                std::string_view advice = {}) {
+  return {.name = name, .fault = fault, .action = action, .health = health, .advice = advice};
+}
+Rule text_rule(std::string_view name, int from, int to, std::string_view marker, Action action) {
+  return {.name = name, .status_from = from, .status_to = to, .marker = marker, .action = action};
+}
+Rule status_rule(std::string_view name, int from, int to, Action action, HealthState health = HealthState::kFaulty,
+                 std::string_view advice = {}) {
+  return {.name = name, .status_from = from, .status_to = to, .action = action, .health = health, .advice = advice};
+}
+
+std::vector<Rule> make_rules() {
+  const auto too_long = [](std::string_view name, std::string_view marker) { return text_rule(name, 400, 500, marker, Action::kCutInput); };
+  const auto too_many = [](std::string_view name, std::string_view marker) {
+    return text_rule(name, 400, 500, marker, Action::kSplitBatch);
+  };
+  return {
+      // No answer.
+      fault_rule("cancelled", Fault::kCancelled, Action::kCancel),
+      {.name = "ollama unreachable",
+       .kind = kOllama,
+       .fault = Fault::kUnreachable,
+       .action = Action::kPause,
+       .health = kUnreachable,
+       .advice = "start it with `ollama serve`, or name another embedder with --embedder",
+       .wait = seconds(5)},
+      {.name = "tei unreachable",
+       .kind = kTei,
+       .fault = Fault::kUnreachable,
+       .action = Action::kPause,
+       .health = kUnreachable,
+       .advice = "start text-embeddings-router there, or name another embedder with --embedder",
+       .wait = seconds(5)},
+      fault_rule("unreachable", Fault::kUnreachable, Action::kPause, kUnreachable, "check the URL and the network"),
+      fault_rule("tls", Fault::kTls, Action::kPause, kUnreachable,
+                 "the certificate must be valid for this host, and its authority one of the system's or in ca_file"),
+      fault_rule("timeout", Fault::kTimeout, Action::kShrink),
+      fault_rule("stalled", Fault::kStalled, Action::kRetry),
+      fault_rule("connection lost", Fault::kConnectionLost, Action::kRetry),
+      fault_rule("truncated", Fault::kTruncated, Action::kRetry),
+      fault_rule("oversized", Fault::kOversized, Action::kRetry),
+      fault_rule("not http", Fault::kNotHttp, Action::kRetry, HealthState::kFaulty, "is this the URL of a provider?"),
+      fault_rule("local", Fault::kLocal, Action::kRetry),
+
+      // An answer of 200 that can't be stored.
+      fault_rule("broken json", Fault::kBrokenJson, Action::kRetry),
+      fault_rule("wrong shape", Fault::kWrongShape, Action::kRetry, HealthState::kFaulty, "is this the URL of a provider?"),
+      fault_rule("empty answer", Fault::kEmptyAnswer, Action::kRetry),
+      fault_rule("wrong count", Fault::kWrongCount, Action::kRetry),
+      fault_rule("wrong order", Fault::kWrongOrder, Action::kRetry),
+      fault_rule("wrong dimension", Fault::kWrongDimension, Action::kRetry, HealthState::kFaulty,
+                 "was the model behind {model} exchanged?"),
+      fault_rule("not finite", Fault::kNotFinite, Action::kSuspectInput),
+      fault_rule("zero vector", Fault::kZeroVector, Action::kSuspectInput, HealthState::kFaulty,
+                 "an embedder that is switched off answers zeros"),
+
+      // Money and keys.
+      {.name = "quota",
+       .status_from = 400,
+       .status_to = 429,
+       .marker = "insufficient_quota",
+       .action = Action::kFail,
+       .health = kQuota,
+       .advice = kPay},
+      {.name = "billing limit",
+       .status_from = 400,
+       .status_to = 429,
+       .marker = "billing_",
+       .action = Action::kFail,
+       .health = kQuota,
+       .advice = kPay},
+      status_rule("payment", 402, 402, Action::kFail, kQuota, kPay),
+      status_rule("unauthorised", 401, 401, Action::kFail, kKey, kSetKey),
+      status_rule("forbidden", 403, 403, Action::kFail, kKey, kSetKey),
+
+      // The batch as a whole is too large.
+      too_many("tokens a request", "max_tokens_per_request"),
+      too_many("300000 tokens", "max 300000 tokens per request"),
+      too_many("tei batch size", "maximum allowed batch size"),
+      too_many("openai array", "array too long"),
+
+      // One input is too long. Matched on 400 to 500, for every server chooses another status.
+      too_long("exceeds the context length", "exceeds the context length"),
+      too_long("exceeds maximum context length", "exceeds maximum context length"),
+      too_long("cannot be truncated further", "cannot be truncated further"),
+      too_long("maximum context length is", "maximum context length is"),
+      too_long("maximum input length is", "maximum input length is"),
+      too_long("is too large to process", "is too large to process"),
+      too_long("physical batch size", "physical batch size"),
+      too_long("larger than the max context size", "larger than the max context size"),
+      too_long("exceeds the available context size", "exceeds the available context size"),
+      too_long("exceed_context_size_error", "exceed_context_size_error"),
+      {.name = "must have less than tokens",
+       .status_from = 400,
+       .status_to = 500,
+       .marker = "must have less than",
+       .also = "tokens",
+       .action = Action::kCutInput},
+      too_long("context window", "context window"),
+      too_long("context_length_exceeded", "context_length_exceeded"),
+      status_rule("body too large", 413, 413, Action::kSplitBatch),
+
+      // One input can't be embedded, and the provider says so.
+      text_rule("nan", 400, 500, "contains nan or inf", Action::kRejectInput),
+      text_rule("unsupported nan", 400, 500, "unsupported value: nan", Action::kRejectInput),
+
+      // How it is asked.
+      {.name = "no base64",
+       .kind = kOpenAi,
+       .status_from = 400,
+       .status_to = 422,
+       .marker = "encoding_format",
+       .action = Action::kPlainNumbers},
+      {.name = "no dimensions",
+       .status_from = 400,
+       .status_to = 422,
+       .marker = "does not support specifying dimensions",
+       .action = Action::kFail,
+       .advice = "leave `dimensions` out"},
+      {.name = "no matryoshka",
+       .status_from = 400,
+       .status_to = 422,
+       .marker = "matryoshka",
+       .action = Action::kFail,
+       .advice = "leave `dimensions` out"},
+
+      // Not found: a route or a model.
+      {.name = "ollama without /api/embed",
+       .kind = kOllama,
+       .status_from = 404,
+       .status_to = 404,
+       .written = Written::kPlain,
+       .action = Action::kOldRoute},
+      {.name = "ollama model missing",
+       .kind = kOllama,
+       .status_from = 404,
+       .status_to = 404,
+       .written = Written::kJson,
+       .marker = "not found",
+       .action = Action::kFail,
+       .health = kMissing,
+       .advice = "run `ollama pull {model}`"},
+      {.name = "model_not_found",
+       .status_from = 400,
+       .status_to = 404,
+       .marker = "model_not_found",
+       .action = Action::kFail,
+       .health = kMissing,
+       .advice = "check the model's name"},
+      {.name = "deployment missing",
+       .status_from = 404,
+       .status_to = 404,
+       .marker = "deploymentnotfound",
+       .action = Action::kFail,
+       .health = kMissing,
+       .advice = "check `deployment`"},
+      {.name = "does not exist",
+       .status_from = 404,
+       .status_to = 404,
+       .written = Written::kJson,
+       .marker = "does not exist",
+       .action = Action::kFail,
+       .health = kMissing,
+       .advice = "check the model's name"},
+      status_rule("nothing there", 404, 405, Action::kFail, HealthState::kFaulty, "there is no embeddings API at {url}: check its path"),
+
+      // Not now.
+      {.name = "loading", .status_from = 500, .status_to = 503, .marker = "loading model", .action = Action::kPause, .health = kLimited},
+      {.name = "no memory",
+       .kind = kOllama,
+       .status_from = 500,
+       .status_to = 500,
+       .marker = "requires more system memory",
+       .action = Action::kPause,
+       .health = kLimited,
+       .advice = "free memory there, or take a smaller model",
+       .wait = seconds(60)},
+      status_rule("too early", 425, 425, Action::kPause, kLimited),
+      status_rule("rate limit", 429, 429, Action::kPause, kLimited),
+      status_rule("unavailable", 503, 503, Action::kPause, kLimited),
+      status_rule("overloaded", 529, 529, Action::kPause, kLimited),
+      status_rule("slow request", 408, 409, Action::kRetry),
+
+      // Anybody's fault.
+      status_rule("bad request", 400, 400, Action::kSuspectInput),
+      status_rule("unprocessable", 422, 422, Action::kSuspectInput),
+      status_rule("backend", 424, 424, Action::kSuspectInput),
+      status_rule("internal error", 500, 500, Action::kSuspectInput),
+      status_rule("redirect", 300, 399, Action::kFail, HealthState::kFaulty,
+                  "it redirects, which is not followed: give the URL that it leads to"),
+      status_rule("client error", 400, 499, Action::kFail),
+      status_rule("server error", 500, 599, Action::kRetry),
+      status_rule("anything else", 0, 999, Action::kRetry),
+  };
+}
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return result;
+}
+
+bool fits(const Rule& rule, const Evidence& evidence, std::string_view words) {
+  if ((rule.kind && *rule.kind != evidence.kind) || rule.fault != evidence.fault) {
+    return false;
+  }
+  if (evidence.fault != Fault::kNone) {
+    return true;
+  }
+  const bool written = rule.written == Written::kAnything || (rule.written == Written::kJson) == evidence.error.json;
+  return written && evidence.status >= rule.status_from && evidence.status <= rule.status_to &&
+         words.find(rule.marker) != std::string_view::npos && words.find(rule.also) != std::string_view::npos;
+}
+
+}  // namespace
+
+std::span<const Rule> rules() {
+  static const std::vector<Rule> table = make_rules();
+  return table;
+}
+
+const Rule& decide(const Evidence& evidence) {
+  const std::string words = lower(evidence.error.code + '\n' + evidence.error.type + '\n' + evidence.error.message);
+  for (const Rule& rule : rules()) {
+    if (fits(rule, evidence, words)) {
+      return rule;
+    }
+  }
+  return rules().back();
+}
+
+}  // namespace embedjobs::http

@@ -1,0 +1,60 @@
+// Answers become decisions: one table, first match wins, walked line by line in tests.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "embedjobs/http.hpp"
+#include "embedjobs/provider_health.hpp"
+#include "http/response.hpp"
+#include "http/transport.hpp"
+
+namespace embedjobs::http {
+
+/// What is done about an exchange that brought no vectors.
+enum class Action {
+  kCancel,        ///< kCancelled.
+  kRetry,         ///< kRetry: costs an attempt.
+  kPause,         ///< kPaused: nobody calls this provider until then; costs no attempt.
+  kShrink,        ///< kTimeout: smaller batches.
+  kSplitBatch,    ///< kBatchTooLarge.
+  kCutInput,      ///< kInputTooLarge.
+  kRejectInput,   ///< kInputRejected: the provider says that one text is at fault.
+  kSuspectInput,  ///< One text may be at fault, or the provider: a batch is split, a text that stands alone is tried against a harmless
+                  ///< one.
+  kFail,          ///< kFailed.
+  kOldRoute,      ///< Ask /api/embeddings instead, from now on.
+  kPlainNumbers,  ///< Ask for arrays instead of base64, from now on.
+};
+
+enum class Written { kAnything, kJson, kPlain };
+
+/// One line of the table. An empty condition always holds.
+struct Rule {
+  std::string_view name;  ///< Of this line, for tests.
+  std::optional<ProviderKind> kind;
+  Fault fault = Fault::kNone;
+  int status_from = 0, status_to = 999;
+  Written written = Written::kAnything;
+  std::string_view marker, also;  ///< In lower case, in the provider's message, code or type.
+  Action action = Action::kRetry;
+  HealthState health = HealthState::kFaulty;
+  std::string_view advice;  ///< For a person; {model} and {url} are filled in.
+  Duration wait{0};         ///< Of a pause for which the provider gives no time. Zero: the worker chooses, longer each time.
+};
+std::span<const Rule> rules();
+
+/// What is known of an exchange that brought no vectors.
+struct Evidence {
+  ProviderKind kind = ProviderKind::kOllama;
+  Fault fault = Fault::kNone;
+  int status = 0;
+  ErrorBody error;
+};
+/// The first line that fits; the last one fits everything.
+const Rule& decide(const Evidence& evidence);
+
+}  // namespace embedjobs::http

@@ -1,0 +1,223 @@
+// Every line of the decision table, by an answer that it is there for: what a real server says, and what becomes of it.
+#include <catch2/catch.hpp>
+
+#include <set>
+
+#include "http/decision.hpp"
+#include "http/scene.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::http;
+using Catch::Matchers::Contains;
+
+namespace {
+
+constexpr auto kOllama = ProviderKind::kOllama;
+constexpr auto kOpenAi = ProviderKind::kOpenAi;
+constexpr auto kTei = ProviderKind::kTei;
+
+struct FaultCase {
+  std::string_view line;
+  ProviderKind kind;
+  Fault fault;
+  Action action;
+};
+const std::vector<FaultCase> kFaults{
+    {"cancelled", kOllama, Fault::kCancelled, Action::kCancel},
+    {"ollama unreachable", kOllama, Fault::kUnreachable, Action::kPause},
+    {"tei unreachable", kTei, Fault::kUnreachable, Action::kPause},
+    {"unreachable", kOpenAi, Fault::kUnreachable, Action::kPause},
+    {"tls", kOpenAi, Fault::kTls, Action::kPause},
+    {"timeout", kOllama, Fault::kTimeout, Action::kShrink},
+    {"stalled", kOllama, Fault::kStalled, Action::kRetry},
+    {"connection lost", kOllama, Fault::kConnectionLost, Action::kRetry},
+    {"truncated", kOllama, Fault::kTruncated, Action::kRetry},
+    {"oversized", kOllama, Fault::kOversized, Action::kRetry},
+    {"not http", kOllama, Fault::kNotHttp, Action::kRetry},
+    {"local", kOllama, Fault::kLocal, Action::kRetry},
+    {"broken json", kOllama, Fault::kBrokenJson, Action::kRetry},
+    {"wrong shape", kOllama, Fault::kWrongShape, Action::kRetry},
+    {"empty answer", kOllama, Fault::kEmptyAnswer, Action::kRetry},
+    {"wrong count", kOllama, Fault::kWrongCount, Action::kRetry},
+    {"wrong order", kOpenAi, Fault::kWrongOrder, Action::kRetry},
+    {"wrong dimension", kOllama, Fault::kWrongDimension, Action::kRetry},
+    {"not finite", kOllama, Fault::kNotFinite, Action::kSuspectInput},
+    {"zero vector", kOllama, Fault::kZeroVector, Action::kSuspectInput},
+};
+
+struct AnswerCase {
+  std::string_view line;
+  ProviderKind kind;
+  int status;
+  std::string_view body;
+  Action action;
+};
+const std::vector<AnswerCase> kAnswers{
+    {"quota", kOpenAi, 429,
+     R"({"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}})", Action::kFail},
+    {"billing limit", kOpenAi, 400, R"({"error":{"message":"Billing hard limit has been reached","code":"billing_hard_limit_reached"}})",
+     Action::kFail},
+    {"payment", kOpenAi, 402, R"({"message":"Payment required"})", Action::kFail},
+    {"unauthorised", kOpenAi, 401, R"({"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}})", Action::kFail},
+    {"forbidden", kOpenAi, 403, R"({"error":{"message":"Country not supported"}})", Action::kFail},
+    {"tokens a request", kOpenAi, 400, R"({"error":{"message":"Requested 312000 tokens","code":"max_tokens_per_request"}})",
+     Action::kSplitBatch},
+    {"300000 tokens", kOpenAi, 400, R"({"error":{"message":"Requested 312000 tokens, max 300000 tokens per request"}})",
+     Action::kSplitBatch},
+    {"tei batch size", kTei, 422, R"({"error":"batch size 64 > maximum allowed batch size 32","error_type":"Validation"})",
+     Action::kSplitBatch},
+    {"openai array", kOpenAi, 400, R"({"error":{"message":"Invalid 'input': array too long. Expected at most 2048"}})",
+     Action::kSplitBatch},
+    {"exceeds the context length", kOllama, 400, R"({"error":"the input length exceeds the context length"})", Action::kCutInput},
+    {"exceeds the context length", kOllama, 500, R"({"error":"The input length EXCEEDS the context length"})", Action::kCutInput},
+    {"exceeds maximum context length", kOllama, 400, R"({"error":"input length exceeds maximum context length"})", Action::kCutInput},
+    {"cannot be truncated further", kOllama, 400, R"({"error":"input cannot be truncated further"})", Action::kCutInput},
+    {"maximum context length is", kOpenAi, 400, R"({"error":{"message":"This model's maximum context length is 8192 tokens"}})",
+     Action::kCutInput},
+    {"maximum input length is", kOpenAi, 422, R"({"message":"maximum input length is 512"})", Action::kCutInput},
+    {"is too large to process", kOpenAi, 500,
+     R"({"error":{"code":500,"message":"input is too large to process. increase the batch size"}})", Action::kCutInput},
+    {"physical batch size", kOpenAi, 500, R"({"error":{"message":"input (900 tokens) is larger than the physical batch size"}})",
+     Action::kCutInput},
+    {"larger than the max context size", kOpenAi, 400, R"({"error":{"message":"input is larger than the max context size"}})",
+     Action::kCutInput},
+    {"exceeds the available context size", kOpenAi, 400, R"({"error":{"message":"the request exceeds the available context size"}})",
+     Action::kCutInput},
+    {"exceed_context_size_error", kOpenAi, 400, R"({"error":{"message":"no","type":"exceed_context_size_error"}})", Action::kCutInput},
+    {"must have less than tokens", kTei, 413,
+     R"({"error":"`inputs` must have less than 512 tokens. Given: 900","error_type":"Validation"})", Action::kCutInput},
+    {"context window", kOpenAi, 400, R"({"error":{"message":"the text is larger than the model's context window"}})", Action::kCutInput},
+    {"context_length_exceeded", kOpenAi, 400, R"({"error":{"message":"no","code":"context_length_exceeded"}})", Action::kCutInput},
+    {"body too large", kTei, 413, "length limit exceeded", Action::kSplitBatch},
+    {"nan", kOllama, 500, R"({"error":"embedding contains NaN or Inf values"})", Action::kRejectInput},
+    {"unsupported nan", kOllama, 500, R"({"error":"failed to encode response: json: unsupported value: NaN"})", Action::kRejectInput},
+    {"no base64", kOpenAi, 422, R"({"message":"encoding_format is not supported","type":"Validation","code":422})", Action::kPlainNumbers},
+    {"no dimensions", kOpenAi, 400, R"({"error":{"message":"This model does not support specifying dimensions."}})", Action::kFail},
+    {"no matryoshka", kOpenAi, 400, R"({"error":{"message":"Model does not support matryoshka representation"}})", Action::kFail},
+    {"ollama without /api/embed", kOllama, 404, "404 page not found", Action::kOldRoute},
+    {"ollama model missing", kOllama, 404, R"({"error":"model \"x\" not found, try pulling it first"})", Action::kFail},
+    {"model_not_found", kOpenAi, 404, R"({"error":{"message":"The model `x` does not exist","code":"model_not_found"}})", Action::kFail},
+    {"deployment missing", kOpenAi, 404, R"({"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}})",
+     Action::kFail},
+    {"does not exist", kOpenAi, 404, R"({"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","code":404})",
+     Action::kFail},
+    {"nothing there", kOpenAi, 404, "<html>not here</html>", Action::kFail},
+    {"loading", kOpenAi, 503, R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})", Action::kPause},
+    {"no memory", kOllama, 500, R"({"error":"model requires more system memory (8 GiB) than is available"})", Action::kPause},
+    {"too early", kOpenAi, 425, "", Action::kPause},
+    {"rate limit", kOpenAi, 429, R"({"error":{"message":"Rate limit reached","code":"rate_limit_exceeded"}})", Action::kPause},
+    {"rate limit", kTei, 429, R"({"error":"Model is overloaded","error_type":"Overloaded"})", Action::kPause},
+    {"unavailable", kOllama, 503, R"({"error":"server busy, please try again.  maximum pending requests exceeded"})", Action::kPause},
+    {"overloaded", kOpenAi, 529, R"({"error":{"message":"Overloaded"}})", Action::kPause},
+    {"slow request", kOpenAi, 408, "", Action::kRetry},
+    {"bad request", kOpenAi, 400, R"({"error":{"message":"'$.input' is invalid"}})", Action::kSuspectInput},
+    {"unprocessable", kOpenAi, 422, R"({"detail":[{"msg":"field required"}]})", Action::kSuspectInput},
+    {"backend", kTei, 424, R"({"error":"CUDA error","error_type":"Backend"})", Action::kSuspectInput},
+    {"internal error", kOllama, 500, R"({"error":"llama runner process has terminated"})", Action::kSuspectInput},
+    {"redirect", kOpenAi, 307, "", Action::kFail},
+    {"client error", kOpenAi, 415, "", Action::kFail},
+    {"server error", kOpenAi, 502, "<html>Bad Gateway</html>", Action::kRetry},
+    {"anything else", kOpenAi, 204, "", Action::kRetry},
+};
+
+Code code_of(Action action) {
+  switch (action) {
+    case Action::kCancel: return Code::kCancelled;
+    case Action::kPause: return Code::kPaused;
+    case Action::kShrink: return Code::kTimeout;
+    case Action::kSplitBatch: return Code::kBatchTooLarge;
+    case Action::kCutInput: return Code::kInputTooLarge;
+    case Action::kRejectInput:
+    case Action::kSuspectInput: return Code::kInputRejected;  // of a batch
+    case Action::kFail:
+    case Action::kOldRoute: return Code::kFailed;  // there is no older route behind it
+    case Action::kRetry: return Code::kRetry;
+    case Action::kPlainNumbers: return Code::kInputRejected;  // arrays were refused for the same reason
+  }
+  return Code::kInternal;
+}
+
+}  // namespace
+
+TEST_CASE("every fault of an exchange or of its vectors has its line in the table") {
+  for (const FaultCase& expected : kFaults) {
+    Evidence evidence;
+    evidence.kind = expected.kind;
+    evidence.fault = expected.fault;
+    const Rule& rule = decide(evidence);
+    INFO(expected.line);
+    CHECK(rule.name == expected.line);
+    CHECK(rule.action == expected.action);
+  }
+}
+
+TEST_CASE("every answer that is not vectors is decided by the line that is there for it") {
+  ResponseParser parser;
+  for (const AnswerCase& expected : kAnswers) {
+    Body body;
+    body.assign(expected.body);
+    Evidence evidence;
+    evidence.kind = expected.kind;
+    evidence.status = expected.status;
+    evidence.error = parser.read_error(body);
+    const Rule& rule = decide(evidence);
+    INFO(expected.line << ": " << expected.status << " " << expected.body);
+    CHECK(rule.name == expected.line);
+    CHECK(rule.action == expected.action);
+  }
+}
+
+TEST_CASE("no line of the table is without a case, and none is named twice") {
+  std::set<std::string_view> covered;
+  for (const FaultCase& expected : kFaults) {
+    covered.insert(expected.line);
+  }
+  for (const AnswerCase& expected : kAnswers) {
+    covered.insert(expected.line);
+  }
+  std::set<std::string_view> lines;
+  for (const Rule& rule : rules()) {
+    INFO(rule.name);
+    CHECK(covered.count(rule.name) == 1);
+    CHECK(lines.insert(rule.name).second);
+  }
+  CHECK(covered.size() == lines.size());
+}
+
+TEST_CASE("over a connection, every answer becomes the status that says what to do") {
+  test::ProviderServer server;
+  for (const AnswerCase& expected : kAnswers) {
+    server.answer_with([&](std::string_view, std::size_t) {
+      return test::Answer{.status = expected.status, .body = std::string(expected.body), .headers = {}};
+    });
+    HttpEmbedderOptions options;
+    options.kind = expected.kind;
+    options.model = "test-model";
+    options.url = server.url();
+    const Status status = test::embed(*test::made(options), {"one", "two"}).status();
+    INFO(expected.line << ": " << status.to_string());
+    CHECK(status.code() == code_of(expected.action));
+    CHECK(status.message().size() < 600);
+    CHECK(status.message().find_first_of("\n\r\t") == std::string::npos);
+    CHECK_THAT(status.message(), Contains(server.url()));
+  }
+}
+
+TEST_CASE("a pause lasts as long as the provider asks, within an hour") {
+  test::ProviderServer server;
+  const auto pause_after = [&](std::vector<std::pair<std::string, std::string>> headers) {
+    server.answer_with([headers = std::move(headers)](std::string_view, std::size_t) {
+      return test::Answer{.status = 429, .body = R"({"error":{"message":"slow down","code":"rate_limit_exceeded"}})", .headers = headers};
+    });
+    const Status status = test::embed(*test::made(test::options_for(test::Play::kOpenAi, server.url())), {"text"}).status();
+    CHECK(status.code() == Code::kPaused);
+    return status.retry_after();
+  };
+  using namespace std::chrono_literals;
+  CHECK(pause_after({}) == 0s);
+  CHECK(pause_after({{"Retry-After", "7"}}) == 7s);
+  CHECK(pause_after({{"Retry-After", "7"}, {"retry-after-ms", "1500"}}) == 1500ms);
+  CHECK(pause_after({{"x-ratelimit-remaining-requests", "0"}, {"x-ratelimit-reset-requests", "1m2s"}}) == 62s);
+  CHECK(pause_after({{"Retry-After", "99999999999"}}) == 1h);
+  CHECK(pause_after({{"Retry-After", "-5"}}) == 0s);
+}

@@ -1,0 +1,91 @@
+// A key is where it is needed and nowhere else.
+#include <catch2/catch.hpp>
+
+#include <stdexcept>
+
+#include "http/clean_text.hpp"
+#include "http/scene.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::test;
+using Catch::Matchers::Contains;
+
+namespace {
+
+const std::string kCanary = "sk-canary-7f3d9a1e";
+
+}  // namespace
+
+TEST_CASE("a key arrives as a bearer token, from an option or a callback that is asked each time") {
+  ProviderServer server({.play = Play::kOpenAi, .key = kCanary});
+  HttpEmbedderOptions options = options_for(Play::kOpenAi, server.url());
+  options.key = Secret("  " + kCanary + "\n");
+  check_rows(embed(*made(options), {"text"}), {"text"});
+  CHECK(server.seen().last_authorization == "Bearer " + kCanary);
+  int asked = 0;
+  options.key = Secret([&asked] {
+    ++asked;
+    return kCanary;
+  });
+  const auto embedder = made(options);
+  check_rows(embed(*embedder, {"text"}), {"text"});
+  check_rows(embed(*embedder, {"text"}), {"text"});
+  CHECK(asked == 2);
+}
+
+TEST_CASE("the environment's key is used when there is no other") {
+  ProviderServer server({.play = Play::kOpenAi, .key = kCanary});
+  ::setenv("EMBEDJOBS_API_KEY", kCanary.c_str(), 1);
+  const auto embedder = made(options_for(Play::kOpenAi, server.url()));
+  ::unsetenv("EMBEDJOBS_API_KEY");
+  check_rows(embed(*embedder, {"text"}), {"text"});
+}
+
+TEST_CASE("a server that repeats the key does not get it into an error") {
+  ProviderServer server({.play = Play::kOpenAi});
+  HttpEmbedderOptions options = options_for(Play::kOpenAi, server.url());
+  options.key = Secret(kCanary);
+  for (const std::string& body :
+       {"{\"error\":{\"message\":\"Incorrect API key provided: " + kCanary + ".\"}}", "plain " + kCanary + " text",
+        "{\"error\":\"Authorization: Bearer " + kCanary + "\"}", "{\"error\":\"api-key:" + kCanary + "\"}"}) {
+    for (const int status : {400, 401, 404, 429, 500, 503}) {
+      server.answer_with([&](std::string_view, std::size_t) { return Answer{.status = status, .body = body, .headers = {}}; });
+      const auto embedder = made(options);
+      const Status error = embed(*embedder, {"text"}).status();
+      INFO(error.to_string());
+      CHECK(error.message().find("canary") == std::string::npos);
+      const ProviderHealth health = std::dynamic_pointer_cast<HealthCheck>(embedder)->check({});
+      CHECK((health.detail + health.advice + health.url).find("canary") == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("a callback that throws fails the call without its words") {
+  HttpEmbedderOptions options = options_for(Play::kOpenAi, "http://127.0.0.1:1");
+  options.key = Secret([]() -> std::string { throw std::runtime_error("vault says " + kCanary); });
+  const Status status = embed(*made(options), {"text"}).status();
+  CHECK_FALSE(status.ok());
+  CHECK(status.message().find("canary") == std::string::npos);
+}
+
+TEST_CASE("a key can't smuggle headers") {
+  ProviderServer server({.play = Play::kOpenAi});
+  HttpEmbedderOptions options = options_for(Play::kOpenAi, server.url());
+  options.key = Secret(std::string("key\r\nX-Injected: 1"));
+  CHECK_FALSE(embed(*made(options), {"text"}).ok());
+  CHECK(server.seen().calls == 0);
+}
+
+TEST_CASE("what a provider wrote is one short line without secrets") {
+  using http::clean_text;
+  CHECK(clean_text("  a\tb\r\n\x01 c  ", "", 100) == "a b c");
+  CHECK(clean_text("\x1b[2Jred\xc2\x9b", "", 100) == "[2Jred");
+  CHECK(clean_text("caf\xc3\xa9 \xff\xfe", "", 100) == "caf\xc3\xa9 ??");
+  CHECK(clean_text("key is hunter2!", "hunter2", 100) == "key is [key]!");
+  CHECK(clean_text("Bearer abcdef, and more", "", 100) == "Bearer [key], and more");
+  CHECK(clean_text("key sk-abc***xyz.", "", 100) == "key [key]");
+  CHECK(clean_text("a task-list is fine", "", 100) == "a task-list is fine");
+  CHECK(clean_text("\xc3\xa9\xc3\xa9\xc3\xa9", "", 3) == "\xc3\xa9...");
+  CHECK(clean_text(std::string(100'000, 'x'), "", 10) == "xxxxxxxxxx...");
+  CHECK(clean_text("Bearer Bearer Bearer ", "", 100).size() < 100);
+}
