@@ -27,17 +27,12 @@ Result<Space> space_of(const std::string& embedder_spec) {
   return embedder.ok() ? (*embedder)->space({}) : Result<Space>(embedder.status());
 }
 
-bool is_passing(const Status& status) {
-  return status.code() == Code::kRetry || status.code() == Code::kPaused || status.code() == Code::kTimeout;
-}
-
 // The space that --embedder makes must be the catalog's own: the try-out embedder can't replace real vectors by accident. While a switch is
 // under way the embedder of the new space is fine for a search as well: the library makes the old one itself.
 Result<std::string> check_embedder(const Session& session, const std::string& space_id, const std::optional<CatalogInfo>& info) {
   const Result<Space> space = space_of(session.embedder);
   if (!space.ok()) {
-    // One that is down for now: documents are stored all the same, and the worker waits for it and checks.
-    return is_passing(space.status()) ? Result<std::string>(session.embedder) : Result<std::string>(space.status());
+    return space.status();
   }
   if (!info || space_id.empty() || space->id() == space_id || space->id() == info->target_space_id) {
     return session.embedder;
@@ -82,7 +77,7 @@ Status require_database(const Session& session) {
 
 Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching) {
   if (!session.embedder.empty()) {  // before a database is made for nothing
-    if (const Result<Space> space = space_of(session.embedder); !space.ok() && !is_passing(space.status())) {
+    if (const Result<Space> space = space_of(session.embedder); !space.ok()) {
       return space.status();
     }
   }
