@@ -214,15 +214,15 @@ std::uint64_t apply_progress(Job& job, const Progress& progress, WallTime now) {
   job.embedded_so_far = progress.reused + progress.embedded;
   job.updated_at = now;
   job.progressed = job.progressed || progress.embedded > 0;
-  const bool first = job.fewest_missing < 0;
-  // The first report of a generation has nothing to be compared with but what the pass itself has embedded.
-  if (first ? progress.embedded > 0 : progress.missing < job.fewest_missing) {
+  // When the writes before were lost, what the pass has embedded was missing until now.
+  const std::int64_t before = job.fewest_missing < 0 ? progress.missing + progress.embedded : job.fewest_missing;
+  if (progress.missing < before) {
     job.errors_in_row = 0;
     job.crashes_in_row = 0;
     job.hand_backs_in_row = 0;
     job.paused_since = {};
   }
-  job.fewest_missing = first ? progress.missing : std::min(job.fewest_missing, progress.missing);
+  job.fewest_missing = std::min(before, progress.missing);
   return count_tokens(job, progress.prompt_tokens);
 }
 

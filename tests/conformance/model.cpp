@@ -236,12 +236,9 @@ void Model::apply(Job& job, const Progress& progress) {
   if (progress.embedded > 0) {
     job.progressed = true;
   }
-  const bool first = job.fewest_missing == -1;
-  const bool better = first ? progress.embedded > 0 : progress.missing < job.fewest_missing;
-  if (first || better) {
-    job.fewest_missing = progress.missing;
-  }
-  if (better) {
+  const bool fewer = job.fewest_missing == -1 ? progress.embedded > 0 : progress.missing < job.fewest_missing;
+  job.fewest_missing = job.fewest_missing == -1 || fewer ? progress.missing : job.fewest_missing;
+  if (fewer) {
     job.errors_in_row = job.crashes_in_row = job.hand_backs_in_row = 0;
     job.paused_since = {};
   }

@@ -71,5 +71,28 @@ TEST_CASE("a safety bound without end ends nothing") {
   CHECK(scene.job().status == JobStatus::kSucceeded);
 }
 
+TEST_CASE("what a pass has stored is progress, though its first progress writes were lost") {
+  WorkerScene scene;
+  scene.options.batch_size = 1;
+  scene.put(lines(4));
+  for (int i = 0; i < 4; ++i) {
+    scene.runtime.fail_next("list", Status(Code::kRetry, "disk error"));
+  }
+  scene.start();
+  for (int i = 0; i < 100 && scene.job().errors_in_row < 4; ++i) {
+    scene.runtime.run_for(seconds(1));
+  }
+  REQUIRE(scene.job().errors_in_row == 4);
+  scene.runtime.fail_next("progress", Status(Code::kRetry, "busy"));
+  scene.embedder->on_call = [&](Texts texts, const CallContext&) {
+    return texts[0] == "text of op3" ? Status(Code::kRetry, "500") : Status();
+  };
+  for (int i = 0; i < 300 && scene.rows().empty(); ++i) {
+    scene.runtime.run_for(seconds(1));
+  }
+  CHECK(scene.job().status == JobStatus::kPending);
+  CHECK(scene.job().errors_in_row == 1);
+}
+
 }  // namespace
 }  // namespace embedjobs::test
