@@ -8,7 +8,7 @@ work=$(mktemp -d)
 pids=()
 finish() {
   for pid in "${pids[@]}"; do
-    kill "$pid" 2> /dev/null || true
+    kill -- "-$pid" 2> /dev/null || true  # a server may have processes of its own
   done
   rm -rf "$work"
 }
@@ -31,7 +31,7 @@ until_it_listens() {
 }
 
 port=$(free_port)
-"$work/venv/bin/mock-ai-api" --openai-port "$port" --anthropic-port "$(free_port)" > "$work/mock.log" 2>&1 &
+setsid "$work/venv/bin/mock-ai-api" --openai-port "$port" --anthropic-port "$(free_port)" > "$work/mock.log" 2>&1 &
 pids+=($!)
 until_it_listens "$port"
 EMBEDJOBS_LIVE_OPENAI_URL=http://127.0.0.1:$port "$live" | tee "$work/live"
@@ -40,7 +40,7 @@ cd "$work"
 "$embedjobs" doctor --embedder "openai:text-embedding-3-small@http://127.0.0.1:$port"
 
 port=$(free_port)
-"$work/venv/bin/stubllm" serve --port "$port" > "$work/stub.log" 2>&1 &
+setsid "$work/venv/bin/stubllm" serve --port "$port" > "$work/stub.log" 2>&1 &
 pids+=($!)
 until_it_listens "$port"
 if "$embedjobs" doctor --json --embedder "openai:text-embedding-ada-002@http://127.0.0.1:$port" > "$work/zeros"; then
