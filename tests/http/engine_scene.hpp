@@ -45,8 +45,14 @@ class HttpScene {
     engine = std::move(opened).value();
   }
 
-  void put(const std::string& document) {
-    const auto put = engine->put(kSpec, document);
+  /// As a new process would: nothing is known but what the file holds.
+  void reopen(WorkerOptions worker) {
+    engine.reset();
+    open(server->url(), std::move(worker));
+  }
+
+  void put(const std::string& document, const SpecKey& key = kSpec) {
+    const auto put = engine->put(key, document);
     INFO(put.status().to_string());
     REQUIRE(put.ok());
   }

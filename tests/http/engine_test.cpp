@@ -14,7 +14,8 @@ using Catch::Matchers::Contains;
 
 TEST_CASE("a provider that needs longer for a batch than the limit, and for a job than the lease, costs one attempt") {
   // A tenth of 148 operations at 250 ms, a limit of 5 s and a lease of 3 s; the lease is kept longer for slow machines.
-  HttpScene scene({.delay_per_text = 25ms}, {.batch_size = 32, .lease_duration = 1500ms, .embed_timeout = 500ms});
+  const WorkerOptions options{.batch_size = 32, .lease_duration = 1500ms, .embed_timeout = 500ms};
+  HttpScene scene({.delay_per_text = 25ms}, options);
   scene.put(spec_with(148, "slow"));
   scene.start();
   scene.finish();
@@ -25,6 +26,19 @@ TEST_CASE("a provider that needs longer for a batch than the limit, and for a jo
   CHECK(scene.count_of(EventKind::kLeaseRenewed) >= 3);
   REQUIRE_FALSE(scene.batch_sizes().empty());
   CHECK(scene.batch_sizes().front() == 16);
+
+  // The next process begins with what this one has learned.
+  const auto learned = static_cast<std::size_t>(scene.batch_sizes().back());
+  const std::size_t calls = scene.server->seen().texts_of_calls.size();
+  scene.reopen(options);
+  scene.put(spec_with(40, "next"), {"catalog", "next"});
+  scene.start();
+  scene.finish();
+  std::vector<std::size_t> sizes = scene.server->seen().texts_of_calls;
+  sizes.erase(sizes.begin(), sizes.begin() + static_cast<std::ptrdiff_t>(calls));
+  const auto batch = std::find_if(sizes.begin(), sizes.end(), [](std::size_t texts) { return texts > 1; });  // one asks for the dimension
+  REQUIRE(batch != sizes.end());
+  CHECK(*batch == learned);
 }
 
 TEST_CASE("one poisoned input among 1,000: the rest is stored, the job names it, a retry sends it alone") {

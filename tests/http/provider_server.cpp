@@ -328,6 +328,7 @@ Trouble ProviderServer::Impl::next_trouble() {
 void ProviderServer::Impl::note(const httplib::Request& request, const Asked& asked) {
   const std::lock_guard lock(mutex);
   ++seen.calls;
+  seen.texts_of_calls.push_back(asked.texts.size());
   seen.texts += asked.texts.size();
   for (const std::string& text : asked.texts) {
     ++seen.times[text];

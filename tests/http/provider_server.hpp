@@ -76,6 +76,7 @@ struct ServerOptions {
 
 struct Seen {
   std::size_t calls = 0, texts = 0, at_once = 0, connections = 0;
+  std::vector<std::size_t> texts_of_calls;   ///< In order.
   std::chrono::nanoseconds own_time{0};      ///< Between request and answer, summed over calls.
   std::map<std::string, std::size_t> times;  ///< How often each text was sent, without what came before the model saw it.
   std::string last_body, last_path, last_authorization, last_api_key;
