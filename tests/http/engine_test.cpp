@@ -103,6 +103,7 @@ TEST_CASE("a provider that is not there is waited for, and nothing is lost") {
   server.reset();
   scene.put(spec_with(20, "late"));
   scene.start();
+  scene.wait_for(EventKind::kProviderPaused);
   CHECK_THAT(scene.everything_said(), Contains("ollama serve"));
   server = std::make_unique<ProviderServer>(ServerOptions{.port = port});
   scene.finish();

@@ -105,7 +105,6 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
     const std::string text = vector_key(context.key.catalog_id, context.space, row.text_hash);
     if (stored_at_.emplace(text, world_.elapsed()).second || epochs_[text] < context.epoch) {
       epochs_[text] = std::max(epochs_[text], context.epoch);
-      budgets_[context.key].stored_new = true;
     }
     std::erase_if(grants_[text], [&](const Grant& grant) { return grant.key == context.key && grant.fence == context.fence; });
   }
@@ -211,17 +210,23 @@ void Checker::finalized(const PassContext& context, const Manifest& manifest) {
   }
 }
 
-void Checker::told_progress(const SpecKey& key) {
-  Budget& budget = budgets_[key];
-  if (budget.stored_new) {
-    budget = {.generation = budget.generation};
+// A pass that has not split its document yet knows nothing of what is missing, whatever it says.
+void Checker::told_progress(const SpecKey& key, const Progress& progress) {
+  if (progress.operation_count == 0) {
+    return;
   }
+  Budget& budget = budgets_[key];
+  const std::int64_t before = budget.fewest_missing < 0 ? progress.missing + progress.embedded : budget.fewest_missing;
+  if (progress.missing < before) {
+    budget.errors = budget.hand_backs = 0;
+  }
+  budget.fewest_missing = std::min(before, progress.missing);
 }
 
 // Errors count, and every fifth hand-back; pauses never. Only five in a row without anything new stored end a job.
 void Checker::count_outcome(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
   if (outcome.progress) {
-    told_progress(lease.key);
+    told_progress(lease.key, *outcome.progress);
   }
   Budget& budget = budgets_[lease.key];
   const bool pause = outcome.kind == OutcomeKind::kRelease && outcome.reason == ReleaseReason::kPause;
@@ -342,7 +347,7 @@ Status CheckedStore::progress(const LeaseRef& lease, const Progress& progress) {
   checker_.counted(lease.key, lease.job_id, held, progress.prompt_tokens, before, answer);
   checker_.wrote("progress", lease.key, held, answer);
   if (held && (answer.ok() || ambiguous(answer))) {
-    checker_.told_progress(lease.key);
+    checker_.told_progress(lease.key, progress);
   }
   return answer;
 }

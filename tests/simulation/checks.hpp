@@ -48,7 +48,7 @@ class Checker {
   [[nodiscard]] std::uint64_t tokens_counted() const { return tokens_counted_; }
   void finalized(const PassContext& context, const Manifest& manifest);
   void settled(const LeaseRef& lease, const Outcome& outcome, JobStatus status);
-  void told_progress(const SpecKey& key);
+  void told_progress(const SpecKey& key, const Progress& progress);
   void listed(const PassContext& context, const Manifest& wanted, const std::vector<bool>& answer);
   void given_up(const PassContext& context, std::span<const TextHash> texts);
   void reserved(const PassContext& context, std::span<const TextHash> texts, const std::vector<Reservation>& answer);
@@ -110,8 +110,8 @@ class Checker {
   std::map<std::pair<SpecKey, std::uint64_t>, std::uint64_t> floor_of_;  // by key and nonce: what the claim said
   struct Budget {
     std::uint64_t generation = 0;
-    int errors = 0, hand_backs = 0;  // since something new was stored, and the store was told
-    bool stored_new = false;
+    int errors = 0, hand_backs = 0;  // since fewer operations were missing than ever before
+    std::int64_t fewest_missing = -1;
   };
   std::map<SpecKey, Budget> budgets_;
   [[nodiscard]] bool reusable(const PassContext& context, const TextHash& hash) const;
