@@ -127,6 +127,29 @@ void Pass::on_split(Result<std::shared_ptr<const Plan>> answer, MonoTime now, Pa
   advance(now, out);
 }
 
+bool Pass::lost_lease(const Status& answer, MonoTime now, PassActions& out) {
+  if (answer.code() != Code::kLeaseLost) {
+    return false;
+  }
+  on_lease_lost(now, out);
+  return true;
+}
+
+/// Whether the persister answered for everything that it was asked. If not, the pass ends.
+template <typename T>
+bool Pass::answered(const Result<std::vector<T>>& answer, std::size_t asked, const char* failure, MonoTime now, PassActions& out) {
+  if (answer.ok() && answer->size() == asked) {
+    return true;
+  }
+  if (!lost_lease(answer.status(), now, out)) {
+    end_with(
+        OutcomeKind::kRetry,
+        fmt::format("{}: {}", failure, answer.ok() ? "the persister answered for another number than asked" : answer.status().message()));
+    advance(now, out);
+  }
+  return false;
+}
+
 void Pass::enter_list(PassActions& out) {
   phase_ = PassPhase::kList;
   ++list_rounds_;
@@ -137,14 +160,7 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
   if (phase_ != PassPhase::kList) {
     return;
   }
-  if (!answer.ok() || answer->size() != plan_->size()) {
-    if (answer.status().code() == Code::kLeaseLost) {
-      on_lease_lost(now, out);
-      return;
-    }
-    end_with(OutcomeKind::kRetry, answer.ok() ? "the persister answered for another number of operations than asked"
-                                              : "stored vectors can't be listed: " + answer.status().message());
-    advance(now, out);
+  if (!answered(answer, plan_->size(), "stored vectors can't be listed", now, out)) {
     return;
   }
   forget_embedding();
@@ -200,14 +216,7 @@ void Pass::on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, Pa
   if (phase_ != PassPhase::kReserve) {
     return;
   }
-  if (!answer.ok() || answer->size() != to_reserve_->size()) {
-    if (answer.status().code() == Code::kLeaseLost) {
-      on_lease_lost(now, out);
-      return;
-    }
-    end_with(OutcomeKind::kRetry, answer.ok() ? "the persister answered for another number of texts than asked"
-                                              : "texts can't be reserved: " + answer.status().message());
-    advance(now, out);
+  if (!answered(answer, to_reserve_->size(), "texts can't be reserved", now, out)) {
     return;
   }
   missing_.clear();
@@ -327,8 +336,7 @@ void Pass::on_finalized(const Status& answer, MonoTime now, PassActions& out) {
     return;
   }
   const bool gone = content_version_.empty();
-  if (answer.code() == Code::kLeaseLost) {
-    on_lease_lost(now, out);
+  if (lost_lease(answer, now, out)) {
     return;
   }
   if (answer.ok() || (gone && answer.code() == Code::kNotFound)) {

@@ -184,6 +184,9 @@ class Pass {
 
   void advance(MonoTime now, PassActions& out);
   void advance_embed(MonoTime now, PassActions& out);
+  bool lost_lease(const Status& answer, MonoTime now, PassActions& out);
+  template <typename T>
+  bool answered(const Result<std::vector<T>>& answer, std::size_t asked, const char* failure, MonoTime now, PassActions& out);
   void enter_list(PassActions& out);
   void forget_embedding();
   void enter_reserve(std::vector<std::uint32_t> operations, PassActions& out);

@@ -147,8 +147,7 @@ void Pass::on_recorded(const Status& answer, MonoTime now, PassActions& out) {
   if (ignores_answers()) {
     return;
   }
-  if (answer.code() == Code::kLeaseLost) {
-    on_lease_lost(now, out);
+  if (lost_lease(answer, now, out)) {
     return;
   }
   if (!answer.ok()) {
@@ -301,8 +300,7 @@ void Pass::on_persisted(const Status& answer, MonoTime now, PassActions& out) {
   if (ignores_answers()) {
     return;
   }
-  if (answer.code() == Code::kLeaseLost) {
-    on_lease_lost(now, out);
+  if (lost_lease(answer, now, out)) {
     return;
   }
   if (!answer.ok()) {
@@ -345,8 +343,7 @@ void Pass::on_progress_written(const Status& answer, MonoTime now, PassActions& 
   if (ignores_answers()) {
     return;
   }
-  if (answer.code() == Code::kLeaseLost) {
-    on_lease_lost(now, out);
+  if (lost_lease(answer, now, out)) {
     return;
   }
   advance(now, out);  // a progress write that failed does not fail the job

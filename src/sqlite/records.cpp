@@ -15,15 +15,13 @@ constexpr const char* kChooseTarget = "UPDATE catalogs SET target_space = ?2, se
 constexpr const char* kFindSpace = "SELECT id FROM spaces WHERE catalog_id = ? AND name = ?";
 constexpr const char* kInsertSpace = "INSERT INTO spaces (catalog_id, name) VALUES (?, ?) RETURNING id";
 
-constexpr const char* kFindKey =
-    "SELECT k.id, k.catalog_id, k.generation, k.fence_counter, k.holder_nonce, k.reuse_floor, k.removed,"
-    " k.has_spec, k.visible_manifest_id, k.visible_space_id "
+#define EMBEDJOBS_SELECT_KEY                                                                            \
+  "SELECT k.id, k.catalog_id, k.generation, k.fence_counter, k.holder_nonce, k.reuse_floor, k.removed," \
+  " k.has_spec, k.visible_manifest_id, k.visible_space_id "
+constexpr const char* kFindKey = EMBEDJOBS_SELECT_KEY
     "FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id "
     "WHERE c.name = ? AND k.spec_name = ?";
-constexpr const char* kLoadKey =
-    "SELECT k.id, k.catalog_id, k.generation, k.fence_counter, k.holder_nonce, k.reuse_floor, k.removed,"
-    " k.has_spec, k.visible_manifest_id, k.visible_space_id "
-    "FROM keys AS k WHERE k.id = ?";
+constexpr const char* kLoadKey = EMBEDJOBS_SELECT_KEY "FROM keys AS k WHERE k.id = ?";
 constexpr const char* kInsertKey = "INSERT INTO keys (catalog_id, spec_name) VALUES (?, ?) RETURNING id";
 constexpr const char* kSaveKey =
     "UPDATE keys SET generation = ?2, fence_counter = ?3, holder_nonce = ?4, reuse_floor = ?5, removed = ?6 WHERE id = ?1";
