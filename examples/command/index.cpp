@@ -157,7 +157,7 @@ int run_index(const Session& session, const IndexFlags& flags) {
   if (const int exit = read_inputs(flags, inputs); exit != kSuccess) {
     return exit;
   }
-  const Result<std::string> embedder = embedder_for_catalog(session, flags.catalog, false);
+  const Result<std::string> embedder = embedder_for_catalog(session, flags.catalog, false, signals.token());
   if (!embedder.ok()) {
     return fail(embedder.status());
   }

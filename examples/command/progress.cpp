@@ -126,12 +126,11 @@ void Progress::say_outcome(const Event& event) {
       }
       return;
     case EventKind::kJobRetried:
-      line(fmt::format("retry: {}: attempt {} ended: {}; next in {}", name_of(event.key), event.attempt, printable(event.message),
-                       core::format_duration(event.delay)));
+      line(fmt::format("retry: {}: attempt {} ended: {}", name_of(event.key), event.attempt, printable(event.message)));
       return;
     case EventKind::kJobFailed:
-      line(fmt::format("failed: {}: {} (after the cause is gone: embedjobs retry CATALOG SPEC)", name_of(event.key),
-                       printable(event.message)));
+      line(fmt::format("failed: {}: {} (once the cause is gone, put or index the file again: it embeds what is missing)",
+                       name_of(event.key), printable(event.message)));
       return;
     case EventKind::kJobReleased:
       if (style_ == Style::kOutcomesOnly) {

@@ -12,6 +12,7 @@ namespace embedjobs::command {
 namespace {
 
 constexpr std::string_view kSqlite = "sqlite:";
+constexpr Duration kSpaceLimit = std::chrono::seconds(20);  // a model may have to be loaded
 
 std::optional<CatalogInfo> find_catalog(const std::vector<CatalogInfo>& catalogs, const std::string& catalog_id) {
   for (const CatalogInfo& info : catalogs) {
@@ -22,9 +23,9 @@ std::optional<CatalogInfo> find_catalog(const std::vector<CatalogInfo>& catalogs
   return std::nullopt;
 }
 
-Result<Space> space_of(const std::string& embedder_spec) {
+Result<Space> space_of(const std::string& embedder_spec, const std::stop_token& stop) {
   const Result<std::shared_ptr<Embedder>> embedder = make_embedder(embedder_spec);
-  return embedder.ok() ? (*embedder)->space({}) : Result<Space>(embedder.status());
+  return embedder.ok() ? (*embedder)->space({.stop = stop, .time_limit = kSpaceLimit}) : Result<Space>(embedder.status());
 }
 
 /// An error that may be gone by itself: work waits for it, with one line that says what to do.
@@ -77,10 +78,11 @@ Status require_database(const Session& session) {
   return {Code::kNotFound, fmt::format("there is no database '{}': make one with 'embedjobs index FILE', or name yours with --db", path)};
 }
 
-Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching) {
+Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching,
+                                         const std::stop_token& stop) {
   Result<Space> space = Status();
   if (!session.embedder.empty()) {  // before a database is made for nothing
-    space = space_of(session.embedder);
+    space = space_of(session.embedder, stop);
     // A provider that is away is waited for; its space is compared when the work starts.
     if (!space.ok() && (searching || !is_passing(space.status().code()))) {
       return space.status();
@@ -104,6 +106,11 @@ Result<std::string> embedder_for_catalog(const Session& session, const std::stri
   }
   if (!session.embedder.empty()) {
     return check_embedder(session, space, space_id, info);
+  }
+  if (space_id.empty() && info && info->spec_count > 0) {
+    return {Code::kRefused, fmt::format("catalog '{}' waits for an embedder that did not answer when the catalog was made: name it with "
+                                        "--embedder",
+                                        catalog_id)};
   }
   if (space_id.empty()) {
     return std::string("hashing");

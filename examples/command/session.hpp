@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -40,7 +41,8 @@ Status require_database(const Session& session);
 
 /// The spec of the embedder for `catalog_id`: --embedder where it was given (kRefused when the catalog is of another space), else the
 /// catalog's own, else "hashing". `searching`: the space that searches read counts, not the target.
-Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching);
+Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching,
+                                         const std::stop_token& stop = {});
 
 /// An engine over session.dsn with `embedder`; `progress`, where given, gets log and events.
 Result<std::unique_ptr<Engine>> open_engine(const Session& session, const std::string& embedder, Progress* progress = nullptr,

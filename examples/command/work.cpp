@@ -137,8 +137,14 @@ WorkEnd work(Engine& engine, Progress& progress, const SignalStop& signals, bool
   for (const std::string& warning : engine.warnings()) {
     progress.warn(warning);
   }
-  end.status = engine.start();
+  {
+    // A provider that does not answer may hold start() for a while: a signal ends that too.
+    const std::stop_callback on_signal(signals.token(), [&engine] { (void)engine.stop(Duration(0)); });
+    end.status = engine.start();
+  }
   if (!end.status.ok()) {
+    end.interrupted = signals.token().stop_requested();
+    end.status = end.interrupted ? Status() : end.status;
     return end;
   }
   if (until_idle) {

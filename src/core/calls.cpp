@@ -48,8 +48,8 @@ std::optional<std::string> find_duplicate(const Manifest& manifest) {
 
 }  // namespace
 
-Result<Space> ask_space(const WorkerParts& parts, Duration time_limit) {
-  Result<Space> space = parts.computer ? parts.computer->space() : parts.embedder->space({.time_limit = time_limit});
+Result<Space> ask_space(const WorkerParts& parts, Duration time_limit, const std::stop_token& stop) {
+  Result<Space> space = parts.computer ? parts.computer->space() : parts.embedder->space({.stop = stop, .time_limit = time_limit});
   if (space.ok()) {
     if (Status status = validate(*space); !status.ok()) {
       return status;

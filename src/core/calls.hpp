@@ -12,7 +12,7 @@
 namespace embedjobs::core {
 
 /// The space of the parts' embedder or computer.
-Result<Space> ask_space(const WorkerParts& parts, Duration time_limit);
+Result<Space> ask_space(const WorkerParts& parts, Duration time_limit, const std::stop_token& stop);
 
 /// Splits and links equal texts. kInvalidDocument also when an operation id comes twice.
 Result<std::shared_ptr<const Plan>> split(const Splitter& splitter, const Document& document);

@@ -149,6 +149,8 @@ class Engine::Impl {
   void machine_stopped();
   /// The one space that the catalogs record, the try-out one where there is none; kRefused when they differ.
   Result<std::string> recorded_space_id();
+  /// A catalog with specs that was made while its embedder did not answer: the try-out one must not take it over. Empty: there is none.
+  Result<std::string> undecided_catalog();
   using VisitStatus = std::function<void(const SpecStatus&, const std::optional<Job>&)>;
   Status for_each_status(const std::optional<std::string>& catalog_id, const VisitStatus& visit);
   Status host_statuses(const std::optional<std::string>& catalog_id, const VisitStatus& visit);

@@ -63,6 +63,19 @@ Result<std::string> Engine::Impl::recorded_space_id() {
                       example.begin()->second, example.begin()->first, second->second, second->first)};
 }
 
+Result<std::string> Engine::Impl::undecided_catalog() {
+  const Result<std::vector<CatalogInfo>> infos = catalogs();
+  if (!infos.ok()) {
+    return infos.status();
+  }
+  for (const CatalogInfo& info : *infos) {
+    if (info.target_space_id.empty() && info.spec_count > 0) {
+      return info.catalog_id;
+    }
+  }
+  return std::string();
+}
+
 Result<Engine::Impl::EmbedderPtr> Engine::Impl::work_embedder() {
   if (given_embedder_ || computer_) {
     return given_embedder_;
@@ -81,6 +94,14 @@ Result<Engine::Impl::EmbedderPtr> Engine::Impl::work_embedder() {
     return recorded.status();
   }
   if (recorded->empty()) {
+    const Result<std::string> waiting = undecided_catalog();
+    if (!waiting.ok() || !waiting->empty()) {
+      return waiting.ok()
+                 ? Status(Code::kRefused, fmt::format("catalog '{}' waits for an embedder that did not answer when the catalog was "
+                                                      "made: open with that one",
+                                                      *waiting))
+                 : waiting.status();
+    }
     return make_shared_embedder(kTryOutEmbedder);
   }
   const Result<std::string> spec = embedder_spec_for(*recorded);

@@ -109,7 +109,7 @@ Result<Engine::Impl::Work> Engine::Impl::prepare_work() {
     const std::lock_guard lock(space_mutex_);
     default_embedder_ = work.embedder;
   }
-  const Result<Space> space = work_space(core::kForegroundTimeout, start_stop_.get_token());
+  const Result<Space> space = work_space(std::min(core::kForegroundTimeout, options_.worker.embed_timeout), start_stop_.get_token());
   if (space.ok()) {
     work.space_id = space->id();
   } else if (!is_passing(space.status().code())) {

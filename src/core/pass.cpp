@@ -199,6 +199,8 @@ void Pass::forget_embedding() {
   alone_.clear();
   elsewhere_.clear();
   failing_.clear();
+  postponed_.clear();
+  single_failures_ = 0;
   reused_ = set_aside_count_ = 0;
 }
 
@@ -446,10 +448,15 @@ void Pass::on_yield(MonoTime now, PassActions& out) {
 }
 
 void Pass::on_pause(Duration wait, const std::string& why, MonoTime now, PassActions& out) {
-  if (phase_ == PassPhase::kEmbed) {
-    end_with({.kind = OutcomeKind::kRelease, .error = why, .reason = ReleaseReason::kPause, .delay = wait});
-    advance(now, out);
+  if (phase_ != PassPhase::kEmbed) {
+    return;
   }
+  if (last_failure_.empty()) {
+    end_with({.kind = OutcomeKind::kRelease, .error = why, .reason = ReleaseReason::kPause, .delay = wait});
+  } else {
+    end_with(OutcomeKind::kRetry, last_failure_);  // its own failed calls made the pause: that is not free
+  }
+  advance(now, out);
 }
 
 void Pass::on_paused_until(MonoTime until) {

@@ -203,6 +203,7 @@ class Pass {
   void end_with(Outcome outcome);
   void split_chunk(const Chunk& chunk);
   void cut_piece(const Chunk& chunk, const Status& error);
+  void postpone(std::uint32_t operation, const Status& error);
   void set_aside(std::uint32_t operation, const std::string& why);
   void on_embed_error(const Chunk& chunk, const Status& error);
   void next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk);
@@ -249,6 +250,9 @@ class Pass {
   bool alone_to_clear_ = false;
   std::vector<TextHash> answered_;
   std::vector<std::pair<std::uint32_t, std::string>> failing_;
+  std::vector<std::pair<std::uint32_t, std::string>> postponed_;  // failed alone, and may do better in the next pass
+  int single_failures_ = 0;                                       // in a row
+  std::string last_failure_;                                      // of a call, since the last that worked
   std::int64_t set_aside_count_ = 0;
   int list_rounds_ = 0;
 

@@ -8,9 +8,11 @@
 namespace embedjobs::core {
 namespace {
 
-constexpr std::size_t kRowsAWrite = 1000;  // a writing transaction is short
-constexpr std::size_t kRowsToHold = 2000;  // embedded, not yet persisted: above it no new chunk is sent
-constexpr std::size_t kSmallestCut = 256;  // bytes
+constexpr std::size_t kRowsAWrite = 1000;         // a writing transaction is short
+constexpr std::size_t kRowsToHold = 2000;         // embedded, not yet persisted: above it no new chunk is sent
+constexpr std::size_t kSmallestCut = 256;         // bytes
+constexpr std::int64_t kErrorsToLookClosely = 2;  // from this pass on a failing batch is split, and a failing text is left for the next one
+constexpr int kSingleFailures = 3;                // texts in a row that failed alone: it is the provider
 constexpr std::size_t kNamesInMessage = 5;
 
 // Until what another pass embeds is asked for again.
@@ -182,6 +184,8 @@ void Pass::on_embedded(std::uint64_t chunk_id, Result<Embeddings> answer, MonoTi
     alone_to_clear_ = chunk.alone;
   }
   if (answer.ok()) {
+    single_failures_ = 0;
+    last_failure_.clear();
     prompt_tokens_ += answer->prompt_tokens.value_or(0);
     finished_rows_ += chunk.pieces.size();
     finished_.push_back({std::move(chunk), std::move(answer->vectors)});
@@ -225,7 +229,20 @@ void Pass::on_embed_error(const Chunk& chunk, const Status& error) {
     case Code::kFailed: end_with(OutcomeKind::kFail, describe(chunk) + ": " + error.message()); return;
     default: break;
   }
-  end_with(OutcomeKind::kRetry, describe(chunk) + ": " + error.message());
+  last_failure_ = describe(chunk) + ": " + error.message();
+  if (lease_.job.errors_in_row >= kErrorsToLookClosely && !single) {
+    split_chunk(chunk);
+  } else if (lease_.job.errors_in_row >= kErrorsToLookClosely && ++single_failures_ < kSingleFailures) {
+    postpone(chunk.pieces[0].operation, error);
+  } else {
+    end_with(OutcomeKind::kRetry, last_failure_);
+  }
+}
+
+/// One text may be what the provider chokes on, pass after pass: the others go on, and the next pass begins with less.
+void Pass::postpone(std::uint32_t operation, const Status& error) {
+  skipped_.insert(operation);
+  postponed_.emplace_back(operation, error.message());
 }
 
 void Pass::split_chunk(const Chunk& chunk) {
@@ -369,7 +386,12 @@ void Pass::advance_embed(MonoTime now, PassActions& out) {
   if (!nothing_left() || recording_) {
     return;
   }
-  if (elsewhere_.empty() && !failing_.empty()) {
+  if (elsewhere_.empty() && !postponed_.empty()) {
+    const auto& [operation, why] = postponed_.front();
+    end_with(OutcomeKind::kRetry, fmt::format("{}: {}{}", describe({.pieces = {{operation}}}), why,
+                                              postponed_.size() > 1 ? fmt::format(" (and {} more)", postponed_.size() - 1) : ""));
+    finish(out);
+  } else if (elsewhere_.empty() && !failing_.empty()) {
     end_with(OutcomeKind::kFail, failing_message());
     finish(out);
   } else if (elsewhere_.empty()) {

@@ -63,6 +63,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
   void request_stop(std::function<void()> stopped) {
+    opening_stop_.request_stop();
     post([stopped = std::move(stopped)](Impl& self) mutable { self.begin_stop(std::move(stopped)); });
   }
   WorkerMetrics metrics() const {
@@ -206,7 +207,10 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
 
   void run(SpaceAction&) {
     submit<Result<Space>>(
-        Lane::kProvider, "space", [parts = parts_, limit = settings_.options.embed_timeout] { return ask_space(parts, limit); },
+        Lane::kProvider, "space",
+        [parts = parts_, limit = settings_.options.embed_timeout, stop = opening_stop_.get_token()] {
+          return ask_space(parts, limit, stop);
+        },
         [](Impl& self, WorkerMachine& machine, Result<Space> answer, MonoTime now, WorkerActions& out) {
           machine.on_space(std::move(answer), self.jitter(), now, out);
         });
@@ -406,6 +410,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
   Runtime& runtime_;
   const WorkerParts parts_;
   WorkerSettings settings_;
+  std::stop_source opening_stop_;  // of the call that asks for the space
   std::optional<WorkerMachine> machine_;
   std::optional<TimerId> timer_;
   std::optional<MonoTime> timer_at_;

@@ -209,6 +209,24 @@ TEST_CASE("a provider that is down at start is waited for, and a put does not wa
   CHECK(scene->catalogs()->front().target_space_id == "4/test-model");
 }
 
+TEST_CASE("a catalog that was made while its embedder was down is not taken over by the one for trying out") {
+  const Shared shared;
+  const auto down = std::make_shared<Provider>();
+  down->answer_with({Code::kPaused, "connection refused"});
+  EngineParts parts = shared.parts();
+  parts.embedder = down;
+  {
+    const auto engine = Engine::open(memory_options(), parts);
+    REQUIRE(engine.ok());
+    REQUIRE((*engine)->put(kKey, kDocument).ok());
+  }
+  CHECK(shared.target("catalog").empty());
+  const Status started = shared.open("")->start();
+  CHECK(started.code() == Code::kRefused);
+  CHECK(started.message().find("'catalog' waits for an embedder") != std::string::npos);
+  CHECK(shared.target("catalog").empty());
+}
+
 TEST_CASE("an embedder that is wrong for good refuses the start") {
   EngineScene scene;
   scene.provider->answer_with({Code::kFailed, "no such model"});

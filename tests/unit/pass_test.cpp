@@ -14,7 +14,7 @@ bool contains(const std::string& text, std::string_view part) {
 
 TEST_CASE("a compute error is retried, and the fifth in a row fails the job") {
   WorkerScene scene;
-  scene.answer_next({kError, kError, kError, kError, kError});
+  scene.embedder->on_call = [](Texts, const CallContext&) { return kError; };
   scene.put(lines(2));
   scene.start();
   CHECK(scene.job().status == JobStatus::kPending);
@@ -22,7 +22,6 @@ TEST_CASE("a compute error is retried, and the fifth in a row fails the job") {
   scene.runtime.run_for(hours(1));
   CHECK(scene.job().status == JobStatus::kFailed);
   CHECK(scene.job().attempts == 5);
-  CHECK(scene.embedder->calls.size() == 5);
   CHECK(scene.events_of(EventKind::kJobRetried).size() == 4);
   CHECK(scene.events_of(EventKind::kJobFailed).size() == 1);
 }
@@ -328,6 +327,44 @@ TEST_CASE("an edit that lands while the job runs is embedded by the next pass") 
   CHECK(scene.rows().size() == 5);
   CHECK(scene.job().operation_count == 5);
   CHECK(scene.embedder->texts_sent() == 5);
+}
+
+// --- one text on which the provider chokes ---
+
+TEST_CASE("a text that fails its batch in whatever way, pass after pass, is found: the others are stored, the job names it") {
+  for (const Code code : {Code::kRetry, Code::kTimeout}) {
+    INFO(code_name(code));
+    WorkerScene scene;
+    scene.options.batch_size = 8;
+    scene.embedder->on_call = [code](Texts texts, const CallContext&) {
+      const bool chokes = std::find(texts.begin(), texts.end(), "text of op13") != texts.end();
+      return chokes ? Status(code, "502 bad gateway") : Status();
+    };
+    scene.put(lines(40));
+    scene.start();
+    scene.runtime.run_for(hours(2));
+    CHECK(scene.job().status == JobStatus::kFailed);
+    CHECK(contains(scene.job().last_error, "op13"));
+    CHECK(scene.job().embedded_so_far == 39);
+    scene.embedder->on_call = nullptr;
+    scene.embedder->calls.clear();
+    scene.enqueue(JobKind::kSpecWrite);
+    scene.runtime.run_for(minutes(1));
+    CHECK(scene.job().status == JobStatus::kSucceeded);
+    REQUIRE(scene.embedder->calls.size() == 1);
+    CHECK(scene.embedder->calls[0].size() == 1);
+  }
+}
+
+TEST_CASE("a provider that fails every call is not asked text by text for the whole document") {
+  WorkerScene scene;
+  scene.options.batch_size = 8;
+  scene.embedder->on_call = [](Texts, const CallContext&) { return kError; };
+  scene.put(lines(400));
+  scene.start();
+  scene.runtime.run_for(hours(2));
+  CHECK(scene.job().status == JobStatus::kFailed);
+  CHECK(scene.embedder->calls.size() < 50);
 }
 
 // --- memory ---

@@ -57,8 +57,9 @@ class ScriptedEmbedder final : public Embedder {
  public:
   explicit ScriptedEmbedder(EmbedderLimits limits = {}) : limits_(limits) {}
 
-  Result<Space> space(const CallContext& /*context*/) override {
+  Result<Space> space(const CallContext& context) override {
     ++space_calls;
+    space_was_stopped = context.stop.stop_requested();
     return down.ok() ? Result<Space>(Space{"test-model", 4, ""}) : Result<Space>(down);
   }
   [[nodiscard]] std::string provider() const override { return name; }
@@ -109,6 +110,7 @@ class ScriptedEmbedder final : public Embedder {
   std::function<std::uint64_t(std::string_view text)> count_tokens;
   Status down;  ///< What space() answers.
   std::size_t space_calls = 0;
+  bool space_was_stopped = false;
   std::string name;
 
  private:

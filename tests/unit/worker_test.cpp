@@ -303,5 +303,17 @@ TEST_CASE("a sink that throws does not harm the job") {
   CHECK(scene.job().status == JobStatus::kSucceeded);
 }
 
+TEST_CASE("a stop ends the call that asks for the space") {
+  WorkerScene scene;
+  scene.runtime.hold("space");
+  scene.start();
+  scene.stop();
+  scene.runtime.release();
+  scene.runtime.settle();
+  CHECK(scene.embedder->space_calls == 1);
+  CHECK(scene.embedder->space_was_stopped);
+  CHECK(scene.stopped == 1);
+}
+
 }  // namespace
 }  // namespace embedjobs::test
