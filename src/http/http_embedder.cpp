@@ -300,14 +300,16 @@ HttpEmbedder::Attempt HttpEmbedder::ensure_identity(Call& call, const Terms& ter
   Reading reading;
   if (exchange.fault == kNoFault && exchange.status == 200) {
     const std::optional<std::string> model = call.parser.read_member(call.channel.body(), "model_id");
-    if (model && validate(Space{*model, 1, {}}).ok()) {
+    if (model && contains_key(*model, key)) {
+      reading.detail = "its name of the model holds the key";
+    } else if (model && validate(Space{*model, 1, {}}).ok()) {
       const Prefixes known = known_prefixes(*model);
       const std::lock_guard lock(mutex_);
       identity_ = Identity{*model, {options_.document_prefix.value_or(known.document), options_.query_prefix.value_or(known.query)}};
       return {};
     }
     reading.fault = Fault::kWrongShape;
-    reading.detail = "it does not say which model it serves: name it, as tei:MODEL";
+    reading.detail = !reading.detail.empty() ? reading.detail : "it does not say which model it serves: name it, as tei:MODEL";
   }
   return judge(call, exchange, reading, key);
 }

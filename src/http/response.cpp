@@ -9,7 +9,6 @@
 #include <limits>
 #include <vector>
 
-#include "core/utf8.hpp"
 #include "http/base64.hpp"
 
 namespace embedjobs::http {
@@ -488,7 +487,7 @@ ErrorBody ResponseParser::read_error(const Body& body) {
       return error;
     }
   }
-  error.message = core::cut_utf8(body.view(), 4096);
+  error.message = body.view().substr(0, kErrorBodyBytes);
   return error;
 }
 

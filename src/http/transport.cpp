@@ -16,8 +16,7 @@ using Steady = std::chrono::steady_clock;
 
 constexpr std::size_t kHeaderBytes = std::size_t{64} << 10;  // of all header lines of an answer
 constexpr std::size_t kHeaderValueBytes = 256;
-constexpr std::size_t kErrorBodyBytes = std::size_t{64} << 10;  // what is kept of an answer that is not 200; the rest is read past
-constexpr std::size_t kErrorBodyMost = std::size_t{4} << 20;    // and how much is read past
+constexpr std::size_t kErrorBodyMost = std::size_t{4} << 20;  // how much of an answer that is not 200 is read past
 constexpr long long kLeastBytesASecond = 64;
 constexpr Duration kLongestPoll = std::chrono::seconds(1);
 

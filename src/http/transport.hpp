@@ -13,6 +13,9 @@
 
 namespace embedjobs::http {
 
+/// What is kept of an answer that is not 200; the rest is read past.
+constexpr std::size_t kErrorBodyBytes = std::size_t{64} << 10;
+
 /// How an exchange ended, apart from what the answer says; and how an answer of 200 broke its promise.
 enum class Fault {
   kNone,            ///< There is an answer with a status.

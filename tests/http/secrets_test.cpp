@@ -5,6 +5,7 @@
 
 #include "http/clean_text.hpp"
 #include "http/scene.hpp"
+#include "http/transport.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
@@ -58,6 +59,60 @@ TEST_CASE("a server that repeats the key does not get it into an error") {
       CHECK((health.detail + health.advice + health.url).find("canary") == std::string::npos);
     }
   }
+}
+
+TEST_CASE("no part of the key is left, wherever a limit cuts the answer of a server that repeats it") {
+  const std::string key = "K9zQ7xV3wJ5uY1hG8fD2pL4mR6t";
+  ProviderServer server({.play = Play::kOpenAi});
+  HttpEmbedderOptions options = options_for(Play::kOpenAi, server.url());
+  options.key = Secret(key);
+  const auto embedder = made(options);
+  for (const std::size_t limit : {std::size_t{200}, std::size_t{4096}, http::kErrorBodyBytes}) {
+    for (std::size_t before = 0; before <= key.size() + 1; ++before) {
+      const std::string blanks(limit - before, ' ');
+      for (const std::string& body : {blanks + key, blanks + key + " and more", "{\"error\":{\"message\":\"" + blanks + key + "\"}}"}) {
+        server.answer_with([&](std::string_view, std::size_t) { return Answer{.status = 503, .body = body, .headers = {}}; });
+        const std::string message = embed(*embedder, {"text"}).status().message();
+        INFO(message << " with " << before << " bytes before " << limit);
+        CHECK(message.find(key.substr(0, 2)) == std::string::npos);
+        CHECK(message.find("HTTP 503") != std::string::npos);
+      }
+    }
+  }
+}
+
+TEST_CASE("a key is found in another case and escaped, and a cut within an escape leaves nothing of it") {
+  using http::clean_text;
+  const std::string key = "a\"b/C&d<e'f=1";
+  for (const std::string written : {"A\"B/c&D<E'F=1", "a\\\"b/C&d<e'f=1", "a\\\"b\\/C\\u0026d\\u003ce'f=1", "a&quot;b/C&amp;d&lt;e&#39;f=1",
+                                    "a&#34;b/C&#x26;d&lt;e&#x27;f=1", "a%22b%2FC%26d%3ce%27f%3D1"}) {
+    CHECK(clean_text("is " + written + " it", key, 100) == "is [key] it");
+    CHECK(http::contains_key("x" + written, key));
+    for (std::size_t part = 0; part < written.size(); ++part) {
+      const std::string cut = std::string(http::kErrorBodyBytes - part, ' ') + written.substr(0, part);
+      INFO(part << " bytes of " << written);
+      CHECK(clean_text(cut, key, 100) == (part == 0 ? "..." : "[key]..."));
+    }
+  }
+  CHECK(clean_text("key two  words here", "two  words", 100) == "key [key] here");
+  CHECK(clean_text("key two\twords here", "two  words", 100) == "key [key] here");
+  CHECK(clean_text("what ends like tw", "two", 100) == "what ends like tw");
+  CHECK(clean_text(std::string(http::kErrorBodyBytes, 'k'), "k", 20).size() < 30);
+  CHECK_FALSE(http::contains_key("nomic-embed-text", ""));
+}
+
+TEST_CASE("a model whose name holds the key is no model") {
+  ProviderServer server({.play = Play::kTei});
+  HttpEmbedderOptions options = options_for(Play::kTei, server.url());
+  options.key = Secret(kCanary);
+  server.answer_with(
+      [](std::string_view, std::size_t) { return Answer{.status = 200, .body = "{\"model_id\":\"m-" + kCanary + "\"}", .headers = {}}; });
+  const auto embedder = made(options);
+  const Result<Space> space = embedder->space({});
+  CHECK(space.status().code() == Code::kRetry);
+  CHECK_THAT(space.status().message(), Contains("holds the key"));
+  CHECK(space.status().message().find("canary") == std::string::npos);
+  CHECK(std::dynamic_pointer_cast<HealthCheck>(embedder)->check({}).model.empty());
 }
 
 TEST_CASE("a callback that throws fails the call without its words") {
