@@ -81,14 +81,14 @@ std::vector<Rule> make_rules() {
       {.name = "quota",
        .status_from = 400,
        .status_to = 429,
-       .marker = "insufficient_quota",
+       .code = "insufficient_quota",
        .action = Action::kFail,
        .health = kQuota,
        .advice = kPay},
       {.name = "billing limit",
        .status_from = 400,
        .status_to = 429,
-       .marker = "billing_",
+       .code = "billing_",
        .action = Action::kFail,
        .health = kQuota,
        .advice = kPay},
@@ -101,6 +101,10 @@ std::vector<Rule> make_rules() {
       too_many("300000 tokens", "max 300000 tokens per request"),
       too_many("tei batch size", "maximum allowed batch size"),
       too_many("openai array", "array too long"),
+
+      // More tokens than the account may send in a minute: it fits no minute, and waiting does not help.
+      text_rule("larger than a minute", 429, 429, "request too large", Action::kSplitBatch),
+      text_rule("tokens must be reduced", 429, 429, "tokens must be reduced", Action::kSplitBatch),
 
       // One input is too long. Matched on 400 to 500, for every server chooses another status.
       too_long("exceeds the context length", "exceeds the context length"),
@@ -143,48 +147,49 @@ std::vector<Rule> make_rules() {
       {.name = "no matryoshka",
        .status_from = 400,
        .status_to = 422,
-       .marker = "matryoshka",
+       .marker = "does not support matryoshka representation",
        .action = Action::kFail,
        .advice = "leave `dimensions` out"},
 
       // Not found: a route or a model.
-      {.name = "ollama without /api/embed",
-       .kind = kOllama,
-       .status_from = 404,
-       .status_to = 404,
-       .written = Written::kPlain,
-       .action = Action::kOldRoute},
       {.name = "ollama model missing",
        .kind = kOllama,
        .status_from = 404,
        .status_to = 404,
-       .written = Written::kJson,
-       .marker = "not found",
+       .json = true,
+       .marker = "model",
+       .also = "not found",
        .action = Action::kFail,
        .health = kMissing,
        .advice = "run `ollama pull {model}`"},
       {.name = "model_not_found",
        .status_from = 400,
        .status_to = 404,
-       .marker = "model_not_found",
+       .code = "model_not_found",
        .action = Action::kFail,
        .health = kMissing,
        .advice = "check the model's name"},
       {.name = "deployment missing",
        .status_from = 404,
        .status_to = 404,
-       .marker = "deploymentnotfound",
+       .code = "deploymentnotfound",
        .action = Action::kFail,
        .health = kMissing,
        .advice = "check `deployment`"},
       {.name = "does not exist",
        .status_from = 404,
        .status_to = 404,
-       .written = Written::kJson,
+       .json = true,
        .marker = "does not exist",
        .action = Action::kFail,
        .health = kMissing,
        .advice = "check the model's name"},
+      {.name = "ollama without /api/embed",
+       .kind = kOllama,
+       .status_from = 404,
+       .status_to = 404,
+       .action = Action::kOldRoute,
+       .advice = "this is no Ollama, or an address with a path: check the URL"},
       status_rule("nothing there", 404, 405, Action::kFail, HealthState::kFaulty, "there is no embeddings API at {url}: check its path"),
 
       // Not now.
@@ -223,16 +228,21 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-bool fits(const Rule& rule, const Evidence& evidence, std::string_view words) {
+/// What a provider wrote, in lower case.
+struct Words {
+  std::string codes, all;
+};
+
+bool fits(const Rule& rule, const Evidence& evidence, const Words& words) {
   if ((rule.kind && *rule.kind != evidence.kind) || rule.fault != evidence.fault) {
     return false;
   }
   if (evidence.fault != Fault::kNone) {
     return true;
   }
-  const bool written = rule.written == Written::kAnything || (rule.written == Written::kJson) == evidence.error.json;
-  return written && evidence.status >= rule.status_from && evidence.status <= rule.status_to &&
-         words.find(rule.marker) != std::string_view::npos && words.find(rule.also) != std::string_view::npos;
+  const auto has = [](const std::string& text, std::string_view marker) { return text.find(marker) != std::string::npos; };
+  return (evidence.error.json || !rule.json) && evidence.status >= rule.status_from && evidence.status <= rule.status_to &&
+         has(words.codes, rule.code) && has(words.all, rule.marker) && has(words.all, rule.also);
 }
 
 }  // namespace
@@ -243,7 +253,8 @@ std::span<const Rule> rules() {
 }
 
 const Rule& decide(const Evidence& evidence) {
-  const std::string words = lower(evidence.error.code + '\n' + evidence.error.type + '\n' + evidence.error.message);
+  Words words{.codes = lower(evidence.error.code + '\n' + evidence.error.type), .all = {}};
+  words.all = words.codes + '\n' + lower(evidence.error.message);
   for (const Rule& rule : rules()) {
     if (fits(rule, evidence, words)) {
       return rule;

@@ -30,15 +30,14 @@ enum class Action {
   kPlainNumbers,  ///< Ask for arrays instead of base64, from now on.
 };
 
-enum class Written { kAnything, kJson, kPlain };
-
 /// One line of the table. An empty condition always holds.
 struct Rule {
   std::string_view name;  ///< Of this line, for tests.
   std::optional<ProviderKind> kind;
   Fault fault = Fault::kNone;
   int status_from = 0, status_to = 999;
-  Written written = Written::kAnything;
+  bool json = false;              ///< Only an error in JSON.
+  std::string_view code;          ///< In lower case, in the provider's code or type: a message may repeat an input, and say anything.
   std::string_view marker, also;  ///< In lower case, in the provider's message, code or type.
   Action action = Action::kRetry;
   HealthState health = HealthState::kFaulty;

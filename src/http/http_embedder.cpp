@@ -388,6 +388,9 @@ Result<Embeddings> HttpEmbedder::embed(std::span<const std::string_view> texts, 
   if (!attempt.ok() && attempt.action == Action::kSuspectInput && texts.size() == 1) {
     attempt = examine(*call, texts.front(), terms, std::move(attempt), answer.vectors);
   }
+  if (!attempt.ok() && attempt.action == Action::kSplitBatch && texts.size() == 1) {
+    attempt.action = Action::kCutInput;
+  }
   if (!attempt.ok()) {
     return status_of(attempt);
   }

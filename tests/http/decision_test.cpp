@@ -68,6 +68,11 @@ const std::vector<AnswerCase> kAnswers{
      Action::kSplitBatch},
     {"openai array", kOpenAi, 400, R"({"error":{"message":"Invalid 'input': array too long. Expected at most 2048"}})",
      Action::kSplitBatch},
+    {"larger than a minute", kOpenAi, 429,
+     R"({"error":{"message":"Request too large for m on tokens per min (TPM): Limit 40000","type":"tokens","code":"rate_limit_exceeded"}})",
+     Action::kSplitBatch},
+    {"tokens must be reduced", kOpenAi, 429, R"({"error":{"message":"The input or output tokens must be reduced","code":"429"}})",
+     Action::kSplitBatch},
     {"exceeds the context length", kOllama, 400, R"({"error":"the input length exceeds the context length"})", Action::kCutInput},
     {"exceeds the context length", kOllama, 500, R"({"error":"The input length EXCEEDS the context length"})", Action::kCutInput},
     {"exceeds maximum context length", kOllama, 400, R"({"error":"input length exceeds maximum context length"})", Action::kCutInput},
@@ -95,6 +100,7 @@ const std::vector<AnswerCase> kAnswers{
     {"no dimensions", kOpenAi, 400, R"({"error":{"message":"This model does not support specifying dimensions."}})", Action::kFail},
     {"no matryoshka", kOpenAi, 400, R"({"error":{"message":"Model does not support matryoshka representation"}})", Action::kFail},
     {"ollama without /api/embed", kOllama, 404, "404 page not found", Action::kOldRoute},
+    {"ollama without /api/embed", kOllama, 404, R"({"detail":"Not Found"})", Action::kOldRoute},
     {"ollama model missing", kOllama, 404, R"({"error":"model \"x\" not found, try pulling it first"})", Action::kFail},
     {"model_not_found", kOpenAi, 404, R"({"error":{"message":"The model `x` does not exist","code":"model_not_found"}})", Action::kFail},
     {"deployment missing", kOpenAi, 404, R"({"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}})",
@@ -165,6 +171,48 @@ TEST_CASE("every answer that is not vectors is decided by the line that is there
     CHECK(rule.name == expected.line);
     CHECK(rule.action == expected.action);
   }
+}
+
+// A provider that repeats a text in its message says nothing about money or models.
+TEST_CASE("a code counts where codes stand, and not in a message") {
+  ResponseParser parser;
+  const auto decided = [&](ProviderKind kind, int status, const std::string& json) {
+    Body body;
+    body.assign(json);
+    return std::string(decide({.kind = kind, .fault = Fault::kNone, .status = status, .error = parser.read_error(body)}).name);
+  };
+  struct CodeCase {
+    std::string line, code;
+    int status;
+    std::string otherwise;
+  };
+  for (const CodeCase& expected :
+       {CodeCase{"quota", "insufficient_quota", 400, "bad request"}, CodeCase{"quota", "insufficient_quota", 429, "rate limit"},
+        CodeCase{"billing limit", "billing_hard_limit_reached", 422, "unprocessable"},
+        CodeCase{"model_not_found", "model_not_found", 400, "bad request"},
+        CodeCase{"deployment missing", "DeploymentNotFound", 404, "nothing there"}}) {
+    INFO(expected.code << " " << expected.status);
+    const std::string said = R"({"error":{"message":"invalid input: '... set )" + expected.code + R"( ...'"}})";
+    CHECK(decided(kOpenAi, expected.status, said) == expected.otherwise);
+    CHECK(decided(kOpenAi, expected.status, R"({"error":{"message":"no","code":")" + expected.code + R"("}})") == expected.line);
+    CHECK(decided(kOpenAi, expected.status, R"({"error":{"message":"no","type":")" + expected.code + R"("}})") == expected.line);
+  }
+  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"invalid input: '... set billing_plan ...'"}})") == "bad request");
+  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"invalid input: '... matryoshka dolls ...'"}})") == "bad request");
+  // A gateway puts the provider's code into its message; a text that is cut for nothing costs little.
+  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"BadRequest: code context_length_exceeded"}})") == "context_length_exceeded");
+}
+
+TEST_CASE("a text that stands alone and is too much for a request is too long") {
+  test::ProviderServer server;
+  server.answer_with([](std::string_view, std::size_t) {
+    return test::Answer{.status = 429,
+                        .body = R"({"error":{"message":"Request too large for m on tokens per min (TPM): Limit 40000"}})",
+                        .headers = {{"Retry-After", "60"}}};
+  });
+  const auto embedder = test::made(test::options_for(test::Play::kOpenAi, server.url()));
+  CHECK(test::embed(*embedder, {"one", "two"}).status().code() == Code::kBatchTooLarge);
+  CHECK(test::embed(*embedder, {"one"}).status().code() == Code::kInputTooLarge);
 }
 
 TEST_CASE("no line of the table is without a case, and none is named twice") {
