@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -233,10 +234,34 @@ Finding check_catalogs(const std::vector<CatalogInfo>& catalogs, const std::stri
   return finding;
 }
 
+/// What is at the path of a database that can't be one. Nothing is made there.
+std::optional<Finding> check_place(const std::string& path) {
+  Finding finding{.check = "database", .ok = false, .detail = {}, .advice = {}, .more = {}};
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    finding.detail = fmt::format("{} is a directory", path);
+    finding.advice =
+        fmt::format("name a file in it, for example --db {}{}", kSqlite, (std::filesystem::path(path) / "embedjobs.db").string());
+    return finding;
+  }
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) {
+    return std::nullopt;
+  }
+  const bool there = std::filesystem::exists(folder, error);
+  const std::string_view what = there ? "is no directory" : error ? "can't be looked at" : "is missing";
+  finding.detail = fmt::format("{}{} {}", there ? "" : "the directory ", folder.string(), what);
+  finding.advice = there || error ? "name another path with --db" : "make it, or name another path with --db";
+  return finding;
+}
+
 /// What is wrong with the database, and its catalogs where it can be read.
 std::vector<Finding> check_database(const Session& session, std::vector<CatalogInfo>& catalogs) {
   std::vector<Finding> findings;
   if (session.dsn.starts_with(kSqlite)) {
+    if (std::optional<Finding> wrong = check_place(session.dsn.substr(kSqlite.size()))) {
+      return {*std::move(wrong)};
+    }
     if (const Status there = require_database(session); !there.ok()) {
       return {{.check = "database", .ok = true, .detail = "there is none yet", .advice = "embedjobs index FILE makes it", .more = {}}};
     }
