@@ -63,13 +63,13 @@ struct HttpEmbedderOptions {
   std::size_t batch_texts = 0;
   std::size_t batch_bytes = 0;
   std::size_t batch_tokens = 0;
-  std::size_t input_bytes = 0;
+  std::size_t input_bytes = 0;  ///< At least 4, the longest character.
   Duration connect_timeout = std::chrono::seconds(10);
   /// An answer that has begun must bring 64 bytes a second on average over this long; a provider that thinks may take its time.
   Duration stall_timeout = std::chrono::seconds(15);
   /// The largest answer that is read, decompressed. Zero: what vectors of this number and dimension can need.
   std::size_t response_bytes = 0;
-  std::string ca_file;  ///< PEM certificates to trust instead of the system's.
+  std::string ca_file;  ///< PEM certificates to trust instead of the system's; the file must be there when the embedder is made.
   std::string proxy;    ///< URL of a proxy. Empty: none; proxies of the environment are not used.
 };
 

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "http/providers.hpp"
@@ -40,7 +41,7 @@ Status wrong(std::string_view why) {
   return {Code::kInvalidArgument, fmt::format("the provider's URL {}; expected http://HOST[:PORT][/PATH] or https://...", why)};
 }
 
-/// Scheme, host, port and path, as libcurl reads them.
+/// Scheme, host, port where it is not the usual one, and path, as libcurl reads them.
 Result<std::string> base_of(const std::string& text, std::string& path) {
   if (!text.starts_with("http://") && !text.starts_with("https://")) {
     return wrong("does not begin with http:// or https://");
@@ -62,8 +63,13 @@ Result<std::string> base_of(const std::string& text, std::string& path) {
   while (path.ends_with('/')) {
     path.pop_back();
   }
+  // Equal addresses have one spelling, for they name the provider in the store.
+  const std::string scheme = part(url, CURLUPART_SCHEME);
+  std::string host = part(url, CURLUPART_HOST);
+  std::transform(host.begin(), host.end(), host.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   const std::string port = part(url, CURLUPART_PORT);
-  return fmt::format("{}://{}{}{}", part(url, CURLUPART_SCHEME), part(url, CURLUPART_HOST), port.empty() ? "" : ":" + port, path);
+  const bool usual = port.empty() || port == (scheme == "https" ? "443" : "80");
+  return fmt::format("{}://{}{}{}", scheme, host, usual ? "" : ":" + port, path);
 }
 
 }  // namespace

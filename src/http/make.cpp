@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 
 #include "http/http_embedder.hpp"
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMaxDimension = 65536;
 constexpr std::size_t kMaxPrefixBytes = 4096;
+constexpr std::size_t kLongestCodePoint = 4;
 constexpr const char* kKeyVariable = "EMBEDJOBS_API_KEY";
 
 std::string trimmed(std::string value) {
@@ -31,10 +33,23 @@ Status check_numbers(const HttpEmbedderOptions& options) {
   if (options.dimension != 0 && options.request_dimensions != 0 && options.dimension != options.request_dimensions) {
     return wrong("what is asked for with `dimensions` is what vectors must have: give one of them");
   }
+  if (options.input_bytes != 0 && options.input_bytes < kLongestCodePoint) {
+    return wrong(fmt::format("input_bytes is at least {}, the bytes of one character", kLongestCodePoint));
+  }
   if (options.connect_timeout <= Duration(0) || options.stall_timeout < Duration(0)) {
     return wrong("the time to connect must be positive, the time of a stall must not be negative");
   }
   return {};
+}
+
+// libcurl would say so at every call.
+Status check_ca_file(const std::string& path) {
+  std::ifstream file(path);
+  if (path.empty() || (file && file.peek() != std::ifstream::traits_type::eof())) {
+    return {};
+  }
+  return wrong(
+      fmt::format("ca_file '{}' can't be read or is empty; name a file of PEM certificates, or leave it out for the system's", path));
 }
 
 Status check_options(const HttpEmbedderOptions& options) {
@@ -52,6 +67,9 @@ Status check_options(const HttpEmbedderOptions& options) {
     if (prefix && prefix->size() > kMaxPrefixBytes) {
       return wrong(fmt::format("a prefix is at most {} bytes", kMaxPrefixBytes));
     }
+  }
+  if (Status status = check_ca_file(options.ca_file); !status.ok()) {
+    return status;
   }
   return check_numbers(options);
 }

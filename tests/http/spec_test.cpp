@@ -98,6 +98,9 @@ TEST_CASE("what is wrong is said in one line that repeats nothing secret") {
 TEST_CASE("a provider is named by kind, model and address, the same in every process") {
   CHECK((*make_embedder("ollama:nomic-embed-text:latest"))->provider() == "ollama:nomic-embed-text@http://127.0.0.1:11434");
   CHECK((*make_embedder("tei@http://h:1/"))->provider() == "tei@http://h:1");
+  CHECK((*make_embedder("tei@http://GPU.Example:80/A"))->provider() == "tei@http://gpu.example/A");
+  CHECK((*make_embedder("tei@https://h:443"))->provider() == "tei@https://h");
+  CHECK((*make_embedder("tei@https://h:80"))->provider() == "tei@https://h:80");
   CHECK((*make_embedder("openai:m@http://" + std::string(600, 'h')))->provider().size() <= 512);
 }
 
@@ -109,6 +112,8 @@ TEST_CASE("limits come from the provider's table unless the spec says otherwise"
   CHECK(limits("openai:m").batch_tokens == 300'000);
   CHECK(limits("tei?batch_tokens=99").batch_tokens == 99);
   const EmbedderLimits own = limits("tei?batch=8&concurrency=2&input_bytes=100&batch_bytes=400");
+  CHECK(make_embedder("tei?input_bytes=3").status().code() == Code::kInvalidArgument);  // not even one character
+  CHECK(limits("tei?input_bytes=4").input_bytes == 4);
   CHECK(own.batch_texts == 8);
   CHECK(own.concurrent_calls == 2);
   CHECK(own.input_bytes == 100);

@@ -192,15 +192,19 @@ TEST_CASE("a certificate of another host is refused") {
   CHECK(server.seen().calls == 0);
 }
 
-TEST_CASE("a file of authorities that is not there is an error of ours") {
+TEST_CASE("a file of authorities that is not there is an error before anybody is asked") {
   const Certificate certificate;
-  ProviderServer server({.cert_file = certificate.cert, .key_file = certificate.key});
-  HttpEmbedderOptions options = options_for(Play::kOllama, server.url());
-  options.ca_file = "/no/such/file.pem";
-  const Status status = status_with(server, options);
-  INFO(status.to_string());
-  CHECK_FALSE(status.ok());
-  CHECK_THAT(status.message(), Contains("/no/such/file.pem"));
+  HttpEmbedderOptions options = options_for(Play::kOllama, "https://127.0.0.1:1");
+  const std::string folder = certificate.cert.substr(0, certificate.cert.rfind('/'));
+  for (const std::string& path : {std::string("/no/such/file.pem"), folder}) {
+    options.ca_file = path;
+    const Status status = make_http_embedder(options).status();
+    INFO(status.to_string());
+    CHECK(status.code() == Code::kInvalidArgument);
+    CHECK_THAT(status.message(), Contains("ca_file '" + path + "'") && Contains("PEM"));
+  }
+  options.ca_file = certificate.cert;
+  CHECK(make_http_embedder(options).ok());
 }
 
 TEST_CASE("calls from many threads have connections of their own, and each its own answer") {
