@@ -58,6 +58,29 @@ std::string_view describe(Fault fault) {
   return "failed";
 }
 
+struct CodeStatus {
+  std::string_view code;
+  int status;
+};
+constexpr std::array<CodeStatus, 5> kCodes{{{"insufficient_quota", 429},
+                                            {"rate_limit_exceeded", 429},
+                                            {"invalid_api_key", 401},
+                                            {"model_not_found", 404},
+                                            {"context_length_exceeded", 400}}};
+
+/// Of an error that came with 200, as some gateways write it: the status that its code means. Zero: it is not known.
+int status_meant(const ErrorBody& error) {
+  for (const CodeStatus& known : kCodes) {
+    if (error.json && (error.code == known.code || error.type == known.code)) {
+      return known.status;
+    }
+  }
+  int status = 0;
+  const char* const end = error.code.data() + error.code.size();
+  const auto [stop, bad] = std::from_chars(error.code.data(), end, status);
+  return error.json && bad == std::errc() && stop == end && status >= 400 && status <= 599 ? status : 0;
+}
+
 void normalise(std::span<float> row) {
   double square = 0;
   for (const float value : row) {
@@ -183,16 +206,20 @@ HttpEmbedder::Attempt HttpEmbedder::judge(Call& call, const Exchange& exchange, 
   if (exchange.fault != kNoFault) {
     return fault(exchange.fault, clean_text(exchange.detail, key, kWordsBytes));
   }
-  if (exchange.status == 200) {
-    return fault(reading.fault, clean_text(reading.detail, key, kWordsBytes));
-  }
   Evidence evidence{.kind = options_.kind, .fault = kNoFault, .status = exchange.status, .error = {}};
   evidence.error = call.parser.read_error(call.channel.body());
+  if (exchange.status == 200) {
+    const bool no_vectors = reading.fault == Fault::kWrongShape || reading.fault == Fault::kEmptyAnswer;
+    evidence.status = no_vectors ? status_meant(evidence.error) : 0;
+    if (evidence.status == 0) {
+      return fault(reading.fault, clean_text(reading.detail, key, kWordsBytes));
+    }
+  }
   const Rule& rule = decide(evidence);
   Attempt attempt;
   attempt.rule = &rule;
   attempt.action = rule.action;
-  attempt.status = exchange.status;
+  attempt.status = evidence.status;
   const Duration asked = wait_of(exchange.headers, std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
   attempt.wait = asked > Duration(0) ? asked : rule.wait;
   const std::string words = clean_text(evidence.error.message.empty() ? evidence.error.code : evidence.error.message, key, kWordsBytes);

@@ -203,6 +203,26 @@ TEST_CASE("a code counts where codes stand, and not in a message") {
   CHECK(decided(kOpenAi, 400, R"({"error":{"message":"BadRequest: code context_length_exceeded"}})") == "context_length_exceeded");
 }
 
+TEST_CASE("an error that comes with 200 is one of its code") {
+  test::ProviderServer server;
+  const auto said = [&](const std::string& body) {
+    server.answer_with([body](std::string_view, std::size_t) { return test::Answer{.status = 200, .body = body, .headers = {}}; });
+    return test::embed(*test::made(test::options_for(test::Play::kOpenAi, server.url())), {"one", "two"}).status();
+  };
+  CHECK(said(R"({"error":{"message":"slow down","code":429}})").code() == Code::kPaused);
+  CHECK(said(R"({"error":{"message":"slow down","code":"429"},"data":[]})").code() == Code::kPaused);
+  CHECK(said(R"({"error":{"message":"no","type":"insufficient_quota"}})").code() == Code::kFailed);
+  CHECK(said(R"({"error":{"message":"no","code":"invalid_api_key"}})").code() == Code::kFailed);
+  CHECK(said(R"({"error":{"message":"no","code":"context_length_exceeded"}})").code() == Code::kInputTooLarge);
+  CHECK_THAT(said(R"({"error":{"message":"the words","code":503}})").message(), Contains("the words"));
+  for (const char* const unknown :
+       {R"({"error":{"message":"no","code":200}})", R"({"error":{"message":"no","code":"x"}})", R"({"error":"no"})"}) {
+    CHECK(said(unknown).code() == Code::kRetry);
+  }
+  const Status zeros = said(R"({"code":429,"data":[{"index":0,"embedding":[0,0]}]})");
+  CHECK_THAT(zeros.message(), Contains("zeros"));  // there were vectors: what is beside them is no error
+}
+
 TEST_CASE("a text that stands alone and is too much for a request is too long") {
   test::ProviderServer server;
   server.answer_with([](std::string_view, std::size_t) {
