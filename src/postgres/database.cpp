@@ -22,6 +22,21 @@ std::int64_t advisory_key(std::string_view schema, std::string_view purpose) {
   return read_integer({reinterpret_cast<const char*>(hash.data()), 8});
 }
 
+bool Turn::enter(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  const bool entered = free_.wait_until(lock, deadline, [this] { return !busy_; });
+  busy_ = busy_ || entered;
+  return entered;
+}
+
+void Turn::leave() {
+  {
+    const std::lock_guard lock(mutex_);
+    busy_ = false;
+  }
+  free_.notify_one();
+}
+
 Database::Database(Dsn dsn, std::shared_ptr<Clock> clock)
     : parameters_(std::move(dsn.parameters)),
       options_(std::move(dsn.options)),

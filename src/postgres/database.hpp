@@ -28,6 +28,23 @@ inline constexpr std::size_t kReadPieceRows = 2000;
 /// The sweep deletes what nothing points to; whoever makes something point to a vector keeps it away meanwhile.
 enum class SweepLock { kNone, kShared, kExclusive };
 
+/// One at a time, within a deadline. (A std::timed_mutex would do, if the thread sanitizer knew it.)
+class Turn {
+ public:
+  /// False: not within the deadline.
+  bool enter(Deadline deadline);
+  void leave();
+  struct Leave {
+    Turn& turn;
+    ~Leave() { turn.leave(); }
+  };
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable free_;
+  bool busy_ = false;
+};
+
 class Listener;
 
 class Database {
@@ -60,10 +77,10 @@ class Database {
   template <typename Body>
   std::invoke_result_t<Body, Connection&> write_renewal(Duration limit, Body&& body) {
     const Deadline deadline = deadline_in(limit);
-    std::unique_lock turn(heartbeat_mutex_, std::defer_lock);
-    if (!turn.try_lock_until(deadline)) {
+    if (!heartbeat_turn_.enter(deadline)) {
       return Status(Code::kRetry, "another renewal of this process did not end in time");
     }
+    const Turn::Leave leave{heartbeat_turn_};
     for (int tries = 1;; ++tries) {
       if (Status status = make_ready(heartbeat_, deadline); !status.ok()) {
         return status;
@@ -157,7 +174,7 @@ class Database {
   std::vector<std::unique_ptr<Connection>> idle_;
   std::size_t borrowed_ = 0;
 
-  std::timed_mutex heartbeat_mutex_;
+  Turn heartbeat_turn_;  // guards the next
   std::unique_ptr<Connection> heartbeat_;
 
   core::WakeSignal wake_;
