@@ -17,6 +17,7 @@ case "${1:-}" in
 esac
 # shellcheck source=.ci/install.sh
 . .ci/install.sh
+keep_clusters_away
 ensure_packages "${build_packages[@]}" "${test_packages[@]}"
 
 jobs=${EMBEDJOBS_JOBS:-$(nproc)}

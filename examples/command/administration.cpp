@@ -8,6 +8,9 @@
 #ifdef EMBEDJOBS_HAS_SQLITE
 #include "embedjobs/sqlite.hpp"
 #endif
+#ifdef EMBEDJOBS_HAS_POSTGRES
+#include "embedjobs/postgres.hpp"
+#endif
 
 namespace embedjobs::command {
 namespace {
@@ -109,23 +112,54 @@ int run_switch_space(const Session& session, const std::string& catalog) {
   return kSuccess;
 }
 
-#ifdef EMBEDJOBS_HAS_SQLITE
-Result<int> file_version(const Session& session) {
-  constexpr std::string_view kSqlite = "sqlite:";
-  if (!session.dsn.starts_with(kSqlite) || !require_database(session).ok()) {
-    return 0;
-  }
-  const Result<SqliteSchema> schema = inspect_sqlite(session.dsn.substr(kSqlite.size()));
-  return schema.ok() ? Result<int>(schema->file_version) : Result<int>(schema.status());
+bool is_postgres(const Session& session) {
+  return session.dsn.starts_with("postgresql://") || session.dsn.starts_with("postgres://");
 }
-#else
-Result<int> file_version(const Session& /*session*/) {
+
+/// The version of the schema before or after; 0: there is none.
+Result<int> schema_version(const Session& session) {
+#ifdef EMBEDJOBS_HAS_POSTGRES
+  if (is_postgres(session)) {
+    const Result<PostgresSchema> schema = inspect_postgres(session.dsn);
+    return schema.ok() ? Result<int>(schema->database_version) : Result<int>(schema.status());
+  }
+#endif
+#ifdef EMBEDJOBS_HAS_SQLITE
+  constexpr std::string_view kSqlite = "sqlite:";
+  if (session.dsn.starts_with(kSqlite) && require_database(session).ok()) {
+    const Result<SqliteSchema> schema = inspect_sqlite(session.dsn.substr(kSqlite.size()));
+    return schema.ok() ? Result<int>(schema->file_version) : Result<int>(schema.status());
+  }
+#endif
   return 0;
 }
-#endif
 
-int run_migrate(const Session& session) {
-  const Result<int> before = file_version(session);
+/// The SQL that is still to be run, for those who run it themselves.
+int print_migration(const Session& session) {
+#ifdef EMBEDJOBS_HAS_POSTGRES
+  if (is_postgres(session)) {
+    const Result<PostgresSchema> schema = inspect_postgres(session.dsn);
+    if (!schema.ok()) {
+      return fail(schema.status());
+    }
+    const Result<std::string> sql = postgres_migration_sql(schema->name, schema->database_version);
+    if (!sql.ok()) {
+      return fail(sql.status());
+    }
+    if (schema->database_version < schema->library_version) {
+      print_line(*sql);
+    }
+    return kSuccess;
+  }
+#endif
+  return fail(Status(Code::kInvalidArgument, "migrate --print is for PostgreSQL: name the database with --db postgresql://..."));
+}
+
+int run_migrate(const Session& session, bool print_only) {
+  if (print_only) {
+    return print_migration(session);
+  }
+  const Result<int> before = schema_version(session);
   if (!before.ok()) {
     return fail(before.status());
   }
@@ -134,7 +168,7 @@ int run_migrate(const Session& session) {
   if (!backend.ok()) {
     return fail(backend.status());
   }
-  const Result<int> after = file_version(session);
+  const Result<int> after = schema_version(session);
   if (!after.ok()) {
     return fail(after.status());
   }
@@ -227,10 +261,13 @@ void add_administration(CLI::App& app, Session& session) {
   switch_space->callback([&session, catalog] { session.action = [&session, catalog] { return run_switch_space(session, *catalog); }; });
 
   CLI::App* migrate = app.add_subcommand("migrate", "Make the database, or bring its schema up to date");
+  auto print_only = std::make_shared<bool>(false);
+  migrate->add_flag("--print", *print_only, "Change nothing: print the SQL that is still to be run (PostgreSQL)");
   migrate->footer(
-      "Every command does so when it opens the database; this one does nothing else. A file of a newer version is refused.\nExample:\n  "
-      "embedjobs migrate --db sqlite:/var/lib/embedjobs.db");
-  migrate->callback([&session] { session.action = [&session] { return run_migrate(session); }; });
+      "Every command does so when it opens the database; this one does nothing else. A schema of a newer version is refused.\nExamples:\n  "
+      "embedjobs migrate --db sqlite:/var/lib/embedjobs.db\n  embedjobs migrate --db postgresql://owner@db/app --print | psql "
+      "postgresql://owner@db/app");
+  migrate->callback([&session, print_only] { session.action = [&session, print_only] { return run_migrate(session, *print_only); }; });
 
   CLI::App* metrics = app.add_subcommand("metrics", "Show the counts of the queue as Prometheus text");
   metrics->footer(

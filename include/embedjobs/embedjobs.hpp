@@ -15,6 +15,7 @@
 #include "embedjobs/openapi.hpp"
 #include "embedjobs/options.hpp"
 #include "embedjobs/persister.hpp"
+#include "embedjobs/postgres.hpp"
 #include "embedjobs/provider.hpp"
 #include "embedjobs/provider_health.hpp"
 #include "embedjobs/resolver.hpp"

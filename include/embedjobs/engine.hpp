@@ -24,8 +24,8 @@
 
 namespace embedjobs {
 
-/// Opens a backend by DSN: "sqlite:PATH" or "memory:". `clock` null: the system's. kInvalidArgument: not a DSN; kUnusable: the database
-/// can't be used, and the message says why and what to do.
+/// Opens a backend by DSN: "sqlite:PATH", "postgresql://..." or "memory:". `clock` null: the system's. kInvalidArgument: not a DSN;
+/// kUnusable: the database can't be used, and the message says why and what to do.
 Result<Backend> open_backend(std::string_view dsn, const StoreOptions& options, std::shared_ptr<Clock> clock);
 
 /// Makes an embedder from a spec: "hashing[:DIM][?delay=50ms][&log=FILE]". kInvalidArgument says what is allowed.

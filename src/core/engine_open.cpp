@@ -5,12 +5,13 @@
 #include "core/log_queue.hpp"
 #include "embedjobs/memory.hpp"
 #include "embedjobs/openapi.hpp"
+#include "embedjobs/postgres.hpp"
 #include "embedjobs/sqlite.hpp"
 
 namespace embedjobs {
 namespace {
 
-constexpr std::string_view kDsnHelp = "expected 'sqlite:PATH' or 'memory:'";
+constexpr std::string_view kDsnHelp = "expected 'sqlite:PATH', 'postgresql://...' or 'memory:'";
 constexpr std::size_t kMaxPathBytes = 4096;
 
 Result<Backend> open_sqlite_dsn(std::string_view path, const StoreOptions& options, std::shared_ptr<Clock> clock) {
@@ -28,6 +29,19 @@ Result<Backend> open_sqlite_dsn(std::string_view path, const StoreOptions& optio
   (void)options;
   (void)clock;
   return {Code::kInvalidArgument, "this build has no SQLite backend"};
+#endif
+}
+
+Result<Backend> open_postgres_dsn(std::string_view dsn, const StoreOptions& options, std::shared_ptr<Clock> clock) {
+#ifdef EMBEDJOBS_HAS_POSTGRES
+  PostgresOptions postgres;
+  postgres.store = options;
+  return open_postgres(dsn, postgres, std::move(clock));
+#else
+  (void)dsn;
+  (void)options;
+  (void)clock;
+  return {Code::kInvalidArgument, "this build has no PostgreSQL backend"};
 #endif
 }
 
@@ -78,6 +92,9 @@ Result<Backend> open_backend(std::string_view dsn, const StoreOptions& options, 
   }
   if (dsn.starts_with(kSqlite)) {
     return open_sqlite_dsn(dsn.substr(kSqlite.size()), options, std::move(clock));
+  }
+  if (dsn.starts_with("postgresql://") || dsn.starts_with("postgres://")) {
+    return open_postgres_dsn(dsn, options, std::move(clock));
   }
   // A DSN may hold a password: it is not repeated beyond its scheme.
   const std::string scheme = core::one_line(dsn.substr(0, std::min(dsn.find(':'), std::size_t{32})));

@@ -16,6 +16,8 @@ class Database {
   virtual Backend open(const StoreOptions& options, std::shared_ptr<Clock> clock) = 0;
   /// What was written is seen by the next open(). False: each open() is a new, empty database.
   [[nodiscard]] virtual bool is_durable() const = 0;
+  /// Leases are stamped with a clock that ends with a boot of the machine. False: with the server's time.
+  [[nodiscard]] virtual bool leases_end_with_boot() const { return true; }
   /// Random sequences that the model test runs by default: about 20 s worth.
   [[nodiscard]] virtual int model_sequences() const = 0;
 };

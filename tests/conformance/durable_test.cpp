@@ -57,6 +57,10 @@ TEST_CASE("a lease of another boot has ended, whatever the clocks say") {
   if (!durable(scene)) {
     return;
   }
+  if (!scene.database->leases_end_with_boot()) {
+    std::puts("skipped: leases of this backend are stamped with the time of its server");
+    return;
+  }
   const Lease lease = scene.run();
   scene.clock->reboot();
   const Backend next = scene.database->open({.lease_duration = kLease}, scene.clock);

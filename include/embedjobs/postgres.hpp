@@ -1,0 +1,56 @@
+// The backend over PostgreSQL: any number of processes on any number of machines.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "embedjobs/catalog.hpp"
+#include "embedjobs/runtime.hpp"
+
+namespace embedjobs {
+
+struct PostgresOptions {
+  StoreOptions store;
+  /// Where the tables are: [a-z_][a-z0-9_]{0,62}. DSN: ?schema=NAME
+  std::string schema = "embedjobs";
+  /// Make or migrate the schema when it is not current. False: kUnusable then, with a line that says what to run. DSN: ?migrate=off
+  bool migrate = true;
+  /// False behind a pooler that hands a server connection to another client after each transaction. DSN: ?prepared_statements=off
+  bool prepared_statements = true;
+  /// True: no LISTEN; workers look every quarter of a second. For poolers too. DSN: ?poll_only=on
+  bool poll_only = false;
+  /// Connections for calls, beside one for renewals and one that listens. Calls that find none wait. DSN: ?max_connections=N
+  std::size_t max_connections = 8;
+  /// How long connecting may take, and one transaction, waits for locks included. kRetry when it takes longer.
+  Duration connect_timeout = std::chrono::seconds(10);
+  Duration call_timeout = std::chrono::seconds(30);
+  /// For tests and simulations: leases, due times and stamps are by the clock given to open_postgres, not by the server's.
+  bool use_clock = false;
+  /// For tests: called before (false) and after (true) each commit; an error in its place is answered, after the roll back or the commit.
+  std::function<Status(bool committed)> commit_fault;
+};
+
+/// Opens (and makes or migrates) the schema in the database that `dsn` names: postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE, as libpq
+/// has it, with the options above. The password is better kept in ~/.pgpass or PGPASSWORD; it appears in no message. Time is the
+/// server's: the clocks of the machines that work do not matter. kUnusable, harming nothing: no such database, refused, no right, not
+/// UTF-8, server older than 13, a newer schema. kRetry: the server can't be reached. Do not carry it over fork: a call in the child
+/// answers kRefused.
+Result<Backend> open_postgres(std::string_view dsn, const PostgresOptions& options, std::shared_ptr<Clock> clock);
+
+/// What a DSN leads to: the schema's name, the version that this library writes, and that of the database (0: none yet). Changes nothing.
+struct PostgresSchema {
+  std::string name;
+  int library_version = 0;
+  int database_version = 0;
+};
+/// Errors as open_postgres.
+Result<PostgresSchema> inspect_postgres(std::string_view dsn);
+
+/// The SQL that makes the schema, or brings it from `from_version` to this library's, for those who run such things themselves.
+/// kInvalidArgument: not a schema's name, or not a version that this library can start from.
+Result<std::string> postgres_migration_sql(std::string_view schema, int from_version = 0);
+
+}  // namespace embedjobs

@@ -1,0 +1,180 @@
+// One connection to the server, with its prepared statements and a deadline.
+//
+// Errors are sticky: after the first one every query of the connection answers "no row" and does nothing, until take_error(). A transaction
+// is therefore written as straight code, and whoever ends it (Database) looks at the error once, before everything else: what the code
+// concluded from missing rows is thrown away with the transaction.
+//
+// In SQL '@' stands for the schema: "@jobs" is "embedjobs".jobs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "embedjobs/status.hpp"
+#include "embedjobs/types.hpp"
+#include "postgres/dsn.hpp"
+#include "postgres/values.hpp"
+
+// libpq's own names for what it does not show.
+struct pg_conn;
+struct pg_result;
+
+namespace embedjobs::postgres {
+
+class Connection;
+
+/// How statements are planned: by index, also where the table was empty a moment ago, since plans are kept. `scope` is "" or "LOCAL ".
+std::string session_settings(const PostgresOptions& options, std::string_view scope);
+
+/// When a call must have ended, by the steady clock of the machine: about sockets, never about leases.
+using Deadline = std::chrono::steady_clock::time_point;
+Deadline deadline_in(Duration limit);
+
+/// The rows of an answer, all of them in memory.
+class Query {
+ public:
+  Query(Connection& connection, pg_result* result);
+  ~Query();
+  Query(Query&& other) noexcept;
+  Query(const Query&) = delete;
+  Query& operator=(const Query&) = delete;
+  Query& operator=(Query&&) = delete;
+
+  /// True: a row is there to read. False: the end, or an error.
+  bool next();
+  [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>(rows_); }
+
+  [[nodiscard]] std::int64_t integer(int column) const { return read_integer(blob(column)); }
+  [[nodiscard]] std::uint64_t number(int column) const { return static_cast<std::uint64_t>(integer(column)); }
+  [[nodiscard]] bool boolean(int column) const { return integer(column) != 0; }
+  [[nodiscard]] WallTime time(int column) const { return WallTime(Duration(integer(column))); }
+  /// NULL is empty. Valid as long as this.
+  [[nodiscard]] std::string_view blob(int column) const;
+  [[nodiscard]] std::string text(int column) const { return std::string(blob(column)); }
+  [[nodiscard]] bool is_null(int column) const;
+  /// A value of another size is damage, and an error of the connection.
+  [[nodiscard]] TextHash hash(int column) const;
+  /// Rows that an INSERT, UPDATE or DELETE touched.
+  [[nodiscard]] std::int64_t affected() const;
+  /// The command's tag, for example "COMMIT".
+  [[nodiscard]] std::string_view tag() const;
+
+ private:
+  Connection& connection_;
+  pg_result* result_;
+  int rows_ = 0;
+  int row_ = -1;
+};
+
+/// What a transaction takes for now.
+struct Moment {
+  WallTime wall{};    ///< For stamps and due times.
+  Duration lease{0};  ///< Of the clock that leases are stamped with.
+};
+
+/// Used by one thread at a time.
+class Connection {
+ public:
+  static Result<std::unique_ptr<Connection>> open(const ConnectionParameters& parameters, const PostgresOptions& options,
+                                                  Deadline deadline);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// `sql` is a constant: its address is the key of the statement cache.
+  template <typename... Args>
+  Query query(const char* sql, const Args&... args) {
+    return {*this, ok() ? run_statement(sql, Params(args...)) : nullptr};
+  }
+  /// The number of rows changed.
+  template <typename... Args>
+  std::int64_t run(const char* sql, const Args&... args) {
+    return query(sql, args...).affected();
+  }
+  /// Sends it with the next question, or with the commit: a round trip less. Its errors are found then.
+  template <typename... Args>
+  void run_later(const char* sql, const Args&... args) {
+    if (ok()) {
+      queue_statement(sql, Params(args...));
+    }
+  }
+  /// The first column of the first row, or `otherwise`.
+  template <typename... Args>
+  std::int64_t value_or(std::int64_t otherwise, const char* sql, const Args&... args) {
+    Query row = query(sql, args...);
+    return row.next() ? row.integer(0) : otherwise;
+  }
+  /// Statements in one string and one round trip; the rows of the last one that has any, as text.
+  Query execute(std::string_view sql);
+
+  void set_deadline(Deadline deadline) { deadline_ = deadline; }
+  [[nodiscard]] Deadline deadline() const { return deadline_; }
+  /// False: an error, also when the server rolled back instead.
+  bool commit();
+  /// Ends a transaction, if there is one, without a trace; keeps the sticky error.
+  void rollback();
+
+  [[nodiscard]] const Moment& moment() const { return moment_; }
+  void set_moment(const Moment& moment) { moment_ = moment; }
+  [[nodiscard]] WallTime now() const { return moment_.wall; }
+
+  [[nodiscard]] bool ok() const noexcept { return error_.ok(); }
+  /// The sticky error, which is then forgotten.
+  Status take_error();
+  /// Records an error of the caller's own finding, for example a value that can't be.
+  void fail(Status error);
+  /// True: replace it. Its server is gone, or it did not answer in time.
+  [[nodiscard]] bool broken() const noexcept { return broken_; }
+  /// The last error was a conflict with another transaction: the same one may succeed now. Forgotten by asking.
+  bool take_conflict();
+  /// Whether an idle connection still stands, as far as this side knows. Does not wait.
+  bool still_stands();
+  /// Waits until a notification arrives, `stop_fd` is readable, or the time has passed. False: the connection is broken.
+  bool wait_for_notification(int stop_fd, Duration at_most, bool& notified);
+  /// Leaves the socket to the parent of a forked child.
+  void abandon() { conn_ = nullptr; }
+
+ private:
+  Connection(pg_conn* conn, const PostgresOptions& options);
+  Status connect(Deadline deadline);
+  [[nodiscard]] Status check_server() const;
+  pg_result* run_statement(const char* sql, const Params& params);
+  void queue_statement(const char* sql, const Params& params);
+  /// Finds or makes the statement; null after an error.
+  struct Statement;
+  const Statement* find_statement(const char* sql, const Params& params);
+  bool send(const Statement& statement, const Params& params);
+  /// Waits for the answers of what is queued: the last one's result.
+  pg_result* finish_queue(bool sent);
+  bool prepare(const std::string& name, const std::string& text, const Params& params);
+  /// Sends what is buffered and waits for the answer: the first error, or the last result that has rows, or the last.
+  pg_result* finish(bool sent);
+  bool flush_and_wait();
+  bool wait_for_socket(bool to_write);
+  void fail_connection();
+  void fail_result(const pg_result* result);
+  [[nodiscard]] std::string expand(std::string_view sql) const;
+
+  struct Statement {
+    std::string name;  ///< Empty: not prepared.
+    std::string text;
+  };
+
+  pg_conn* conn_;
+  int queued_ = 0;      // statements in libpq's pipeline
+  std::string schema_;  // quoted, with the dot
+  bool prepared_;
+  Deadline deadline_{};
+  Moment moment_;
+  Status error_;
+  bool broken_ = false;
+  bool conflict_ = false;
+  std::unordered_map<const char*, Statement> statements_;
+};
+
+}  // namespace embedjobs::postgres

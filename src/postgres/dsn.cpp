@@ -1,0 +1,167 @@
+#include "postgres/dsn.hpp"
+
+#include <fmt/format.h>
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+
+#include "core/transitions.hpp"
+
+namespace embedjobs::postgres {
+namespace {
+
+constexpr std::size_t kMaxDsnBytes = 4096;
+constexpr std::size_t kMaxConnections = 1000;
+constexpr std::string_view kForm = "expected postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE";
+
+Status unreadable(std::string_view why) {
+  return {Code::kInvalidArgument, fmt::format("the PostgreSQL DSN can't be read{}: {}", why, kForm)};
+}
+
+Status bad_value(std::string_view name, std::string_view expected) {
+  return {Code::kInvalidArgument, fmt::format("the option {} of the PostgreSQL DSN is {}", name, expected)};
+}
+
+Status set_switch(std::string_view name, std::string_view value, bool& out) {
+  if (value != "on" && value != "off") {
+    return bad_value(name, "on or off");
+  }
+  out = value == "on";
+  return {};
+}
+
+Status set_connections(std::string_view value, std::size_t& out) {
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
+  if (error != std::errc() || end != value.data() + value.size() || out < 1 || out > kMaxConnections) {
+    return bad_value("max_connections", fmt::format("a number from 1 to {}", kMaxConnections));
+  }
+  return {};
+}
+
+/// True: it is one of ours.
+Result<bool> take_option(std::string_view name, std::string_view value, PostgresOptions& options) {
+  Status status;
+  if (name == "schema") {
+    options.schema = value;
+  } else if (name == "migrate") {
+    status = set_switch(name, value, options.migrate);
+  } else if (name == "prepared_statements") {
+    status = set_switch(name, value, options.prepared_statements);
+  } else if (name == "poll_only") {
+    status = set_switch(name, value, options.poll_only);
+  } else if (name == "max_connections") {
+    status = set_connections(value, options.max_connections);
+  } else {
+    return false;
+  }
+  return status.ok() ? Result<bool>(true) : Result<bool>(status);
+}
+
+/// Takes our options out of the query of the URI.
+Status take_options(std::string_view query, std::string& rest, PostgresOptions& options) {
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string_view::npos) {
+      return unreadable("");
+    }
+    auto ours = take_option(pair.substr(0, equals), pair.substr(equals + 1), options);
+    if (!ours.ok()) {
+      return ours.status();
+    }
+    if (!*ours) {
+      rest += rest.empty() ? '?' : '&';
+      rest += pair;
+    }
+  }
+  return {};
+}
+
+/// What libpq does by itself is not enough to notice a dead peer in time.
+void add_defaults(ConnectionParameters& parameters) {
+  const std::pair<const char*, const char*> defaults[] = {{"client_encoding", "UTF8"}, {"fallback_application_name", "embedjobs"},
+                                                          {"keepalives_idle", "30"},   {"keepalives_interval", "10"},
+                                                          {"keepalives_count", "3"},   {"tcp_user_timeout", "30000"}};
+  for (const auto& [keyword, value] : defaults) {
+    if (std::find(parameters.keywords.begin(), parameters.keywords.end(), keyword) == parameters.keywords.end()) {
+      parameters.keywords.emplace_back(keyword);
+      parameters.values.emplace_back(value);
+    }
+  }
+}
+
+Result<ConnectionParameters> parse_uri(const std::string& uri) {
+  char* message = nullptr;
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(PQconninfoParse(uri.c_str(), &message), PQconninfoFree);
+  PQfreemem(message);  // it may quote a password
+  if (!parsed) {
+    return unreadable("");
+  }
+  ConnectionParameters parameters;
+  for (const PQconninfoOption* option = parsed.get(); option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) {
+      parameters.keywords.emplace_back(option->keyword);
+      parameters.values.emplace_back(option->val);
+    }
+  }
+  add_defaults(parameters);
+  return parameters;
+}
+
+void complete(PostgresOptions& options) {
+  const PostgresOptions defaults;
+  options.store = core::with_defaults(options.store);
+  if (options.connect_timeout <= Duration(0)) {
+    options.connect_timeout = defaults.connect_timeout;
+  }
+  if (options.call_timeout <= Duration(0)) {
+    options.call_timeout = defaults.call_timeout;
+  }
+  options.max_connections = std::max<std::size_t>(1, options.max_connections);
+}
+
+}  // namespace
+
+Status check_schema_name(std::string_view name) {
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
+  const auto is_fine = [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); };
+  const bool fine = !name.empty() && name.size() <= 63 && is_letter(name.front()) && std::all_of(name.begin(), name.end(), is_fine) &&
+                    !name.starts_with("pg_");
+  return fine ? Status()
+              : Status(Code::kInvalidArgument,
+                       "the name of a PostgreSQL schema is one to 63 of a-z, 0-9 and _, does not begin with a digit "
+                       "and not with pg_");
+}
+
+Result<Dsn> parse_dsn(std::string_view text, const PostgresOptions& options) {
+  if (text.size() > kMaxDsnBytes || text.find('\0') != std::string_view::npos) {
+    return {Code::kInvalidArgument, fmt::format("a DSN has at most {} bytes and no NUL", kMaxDsnBytes)};
+  }
+  if (!text.starts_with("postgresql://") && !text.starts_with("postgres://")) {
+    return unreadable("");
+  }
+  Dsn dsn;
+  dsn.options = options;
+  std::string rest;
+  const std::size_t question = text.find('?');
+  if (question != std::string_view::npos) {
+    if (Status status = take_options(text.substr(question + 1), rest, dsn.options); !status.ok()) {
+      return status;
+    }
+  }
+  if (Status status = check_schema_name(dsn.options.schema); !status.ok()) {
+    return status;
+  }
+  auto parameters = parse_uri(std::string(text.substr(0, question)) + rest);
+  if (!parameters.ok()) {
+    return parameters.status();
+  }
+  dsn.parameters = *std::move(parameters);
+  complete(dsn.options);
+  return dsn;
+}
+
+}  // namespace embedjobs::postgres

@@ -1,0 +1,47 @@
+#include "postgres/enqueue.hpp"
+
+namespace embedjobs::postgres {
+namespace {
+
+constexpr const char* kRaiseEnqueueCounter = "SELECT nextval('@enqueue_counter')";
+
+}  // namespace
+
+void enqueue_for_switch(Connection& connection, KeyRow& key, const SpecKey& name) {
+  connection.run_later(kRaiseEnqueueCounter);
+  core::raise_generation(key.state, JobKind::kReconciler, 0);
+  std::optional<JobRow> open = lock_open_job(connection, key);
+  const bool flew = open && may_fly(open->job);
+  if (open && open->job.status == JobStatus::kRunning) {
+    core::revoke(open->job, key.state, connection.now());
+  } else if (open) {
+    core::enqueue_open(open->job, key.state, open->job.kind, connection.now());
+  }
+  save_keys(connection, {&key, 1});
+  if (!open) {
+    JobRow row{
+        .job = core::new_job(name, key.state, JobKind::kReconciler, connection.now()), .key_id = key.id, .catalog_id = key.catalog_id};
+    insert_job(connection, row);
+    return;
+  }
+  save_jobs(connection, {&*open, 1});
+  if (flew) {
+    clear_in_flight(connection, open->job.id);
+  }
+}
+
+void cancel_key(Connection& connection, KeyRow& key) {
+  std::optional<JobRow> open = lock_open_job(connection, key);
+  const bool flew = open && may_fly(open->job);
+  core::cancel(open ? &open->job : nullptr, key.state, connection.now());
+  drop_failure(connection, key);
+  save_keys(connection, {&key, 1});
+  if (open) {
+    save_jobs(connection, {&*open, 1});
+  }
+  if (flew) {
+    clear_in_flight(connection, open->job.id);
+  }
+}
+
+}  // namespace embedjobs::postgres

@@ -1,0 +1,211 @@
+// Looking back: jobs, counts, failures, and forgetting them.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "postgres/postgres_store.hpp"
+#include "postgres/records.hpp"
+
+namespace embedjobs::postgres {
+namespace {
+
+// Newest first.
+constexpr const char* kListAll = EMBEDJOBS_SELECT_ANY_JOB
+    "WHERE ($1 < 0 OR j.kind = $1) AND ($2 < 0 OR j.status = $2) AND ($3 = '' OR c.name = $3) AND ($4 = '' OR k.spec_name = $4)"
+    " ORDER BY j.id DESC LIMIT $5";
+constexpr const char* kListByStatus = EMBEDJOBS_SELECT_ANY_JOB
+    "WHERE j.status = $2 AND ($1 < 0 OR j.kind = $1) AND ($3 = '' OR c.name = $3) AND ($4 = '' OR k.spec_name = $4)"
+    " ORDER BY j.id DESC LIMIT $5";
+constexpr const char* kListByKey =
+    EMBEDJOBS_SELECT_ANY_JOB "WHERE j.key_id = $1 AND ($2 < 0 OR j.kind = $2) AND ($3 < 0 OR j.status = $3) ORDER BY j.id DESC LIMIT $4";
+constexpr const char* kLastJobs =
+    "SELECT " EMBEDJOBS_JOB_COLUMNS("j.lease_expires_at") ", u.place"
+    " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place)"
+    " JOIN @catalogs AS c ON c.name = u.catalog_id JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.spec_name"
+    " CROSS JOIN LATERAL (SELECT * FROM @all_jobs AS a WHERE a.key_id = k.id ORDER BY a.id DESC LIMIT 1) AS j";
+
+// Open jobs are few, and counted; ended ones have counters.
+constexpr const char* kCounts =
+    "SELECT status::bigint, count(*)::bigint FROM @jobs GROUP BY status UNION ALL "
+    "SELECT status::bigint, sum(count)::bigint FROM @history_counts GROUP BY status";
+
+#define EMBEDJOBS_FAILURE_COLUMNS "f.occurrences, f.first_failed_at, f.last_failed_at, f.last_error, f.resolved"
+constexpr const char* kOpenFailures =
+    "SELECT " EMBEDJOBS_FAILURE_COLUMNS
+    ", k.last_success_at, c.name, k.spec_name "
+    "FROM @failures AS f JOIN @keys AS k ON k.id = f.key_id JOIN @catalogs AS c ON c.id = k.catalog_id "
+    "WHERE NOT f.resolved AND f.occurrences > 0 AND ($1 = '' OR c.name = $1) ORDER BY f.last_failed_at DESC LIMIT $2";
+constexpr const char* kFailuresOf =
+    "SELECT " EMBEDJOBS_FAILURE_COLUMNS
+    ", k.last_success_at, u.place"
+    " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place)"
+    " JOIN @catalogs AS c ON c.name = u.catalog_id JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.spec_name"
+    " LEFT JOIN @failures AS f ON f.key_id = k.id";
+constexpr const char* kResolveFailure =
+    "UPDATE @failures SET resolved = true WHERE occurrences > 0 AND key_id ="
+    " (SELECT k.id FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2)";
+
+// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key.
+constexpr const char* kPurge =
+    "WITH gone AS (DELETE FROM @history WHERE id IN ("
+    "SELECT h.id FROM @history AS h WHERE h.completed_at < $1"
+    " AND NOT (h.status = 3 AND ("
+    "  EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)"
+    "  OR NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id)))"
+    " ORDER BY h.completed_at LIMIT $2) RETURNING status) "
+    "SELECT status::bigint, count(*) FROM gone GROUP BY status ORDER BY status";
+
+struct Names {
+  std::vector<std::string_view> catalogs;
+  std::vector<std::string_view> specs;
+};
+
+Names names_of(std::span<const SpecKey> keys) {
+  Names names;
+  for (const SpecKey& key : keys) {
+    names.catalogs.push_back(key.catalog_id);
+    names.specs.push_back(key.spec_name);
+  }
+  return names;
+}
+
+std::vector<Job> read_jobs(Query&& row) {
+  std::vector<Job> jobs;
+  while (row.next()) {
+    jobs.push_back(read_job(row).job);
+  }
+  return jobs;
+}
+
+}  // namespace
+
+Result<Job> PostgresStore::get(JobId id) {
+  return database_->read([&](Connection& connection) -> Result<Job> {
+    std::optional<JobRow> row = load_job(connection, id);
+    if (!row) {
+      return Status(Code::kNotFound, fmt::format("no job {}", id));
+    }
+    return row->job;
+  });
+}
+
+Result<std::vector<Job>> PostgresStore::list(const JobFilter& filter) {
+  return database_->read([&](Connection& connection) -> Result<std::vector<Job>> {
+    const int kind = filter.kind ? static_cast<int>(*filter.kind) : -1;
+    const int status = filter.status ? static_cast<int>(*filter.status) : -1;
+    const std::string catalog = filter.catalog_id.value_or("");
+    const std::string spec = filter.spec_name.value_or("");
+    if (!catalog.empty() && !spec.empty()) {
+      const std::optional<KeyRow> key = find_key(connection, {catalog, spec});
+      return key ? read_jobs(connection.query(kListByKey, key->id, kind, status, limit_of(filter.limit))) : std::vector<Job>();
+    }
+    return read_jobs(connection.query(filter.status ? kListByStatus : kListAll, kind, status, catalog, spec, limit_of(filter.limit)));
+  });
+}
+
+Result<std::vector<std::optional<Job>>> PostgresStore::last_jobs(std::span<const SpecKey> keys) {
+  const Names names = names_of(keys);
+  return database_->read([&](Connection& connection) -> Result<std::vector<std::optional<Job>>> {
+    std::vector<std::optional<Job>> last(keys.size());
+    Query row = connection.query(kLastJobs, names.catalogs, names.specs);
+    while (row.next()) {
+      last[static_cast<std::size_t>(row.integer(kJobColumns)) - 1] = read_job(row).job;
+    }
+    return last;
+  });
+}
+
+Result<StoreCounts> PostgresStore::counts() {
+  return database_->read([&](Connection& connection) -> Result<StoreCounts> {
+    StoreCounts counts;
+    Query row = connection.query(kCounts);
+    while (row.next()) {
+      switch (static_cast<JobStatus>(row.integer(0))) {
+        case JobStatus::kPending: counts.pending = row.integer(1); break;
+        case JobStatus::kRunning: counts.running = row.integer(1); break;
+        case JobStatus::kSucceeded: counts.succeeded = row.integer(1); break;
+        case JobStatus::kFailed: counts.failed = row.integer(1); break;
+        case JobStatus::kCancelled: counts.cancelled = row.integer(1); break;
+      }
+    }
+    return counts;
+  });
+}
+
+Result<std::vector<Failure>> PostgresStore::failures(std::optional<std::string> catalog_id, std::size_t limit) {
+  return database_->read([&](Connection& connection) -> Result<std::vector<Failure>> {
+    std::vector<Failure> failures;
+    Query row = connection.query(kOpenFailures, catalog_id.value_or(""), limit_of(limit));
+    while (row.next()) {
+      Failure& failure = failures.emplace_back(read_failure(row, 0));
+      failure.last_success_at = row.time(5);
+      failure.key = {row.text(6), row.text(7)};
+    }
+    return failures;
+  });
+}
+
+Result<std::vector<Failure>> PostgresStore::failures_of(std::span<const SpecKey> keys) {
+  const Names names = names_of(keys);
+  return database_->read([&](Connection& connection) -> Result<std::vector<Failure>> {
+    std::vector<Failure> failures(keys.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      failures[i].key = keys[i];
+    }
+    Query row = connection.query(kFailuresOf, names.catalogs, names.specs);
+    while (row.next()) {
+      const auto place = static_cast<std::size_t>(row.integer(6)) - 1;
+      Failure& failure = failures[place];
+      const WallTime success = row.time(5);
+      if (row.is_null(0)) {
+        failure.resolved = success != WallTime{};  // it never failed
+      } else {
+        failure = read_failure(row, 0);
+        failure.key = keys[place];
+      }
+      failure.last_success_at = success;
+    }
+    return failures;
+  });
+}
+
+Status PostgresStore::resolve_failure(const SpecKey& name) {
+  return database_->write([&](Connection& connection) -> Status {
+    if (connection.run(kResolveFailure, name.catalog_id, name.spec_name) == 0) {
+      return {Code::kNotFound, fmt::format("{}/{}: no failure", name.catalog_id, name.spec_name)};
+    }
+    return {};
+  });
+}
+
+Result<std::size_t> PostgresStore::purge(Duration age, std::size_t limit) {
+  std::size_t total = 0;
+  while (total < limit) {
+    const std::size_t piece = std::min(limit - total, kMaxRowsPerTransaction);
+    auto purged = database_->write([&](Connection& connection) -> Result<std::size_t> {
+      std::vector<std::pair<JobStatus, std::int64_t>> counts;
+      {
+        Query row = connection.query(kPurge, connection.now() - std::max(age, Duration(0)), piece);
+        while (row.next()) {
+          counts.emplace_back(static_cast<JobStatus>(row.integer(0)), row.integer(1));
+        }
+      }
+      std::size_t gone = 0;
+      for (const auto& [status, count] : counts) {
+        count_ended(connection, status, -count);
+        gone += static_cast<std::size_t>(count);
+      }
+      return gone;
+    });
+    if (!purged.ok()) {
+      return purged;
+    }
+    total += *purged;
+    if (*purged < piece) {
+      break;
+    }
+  }
+  return total;
+}
+
+}  // namespace embedjobs::postgres

@@ -1,0 +1,422 @@
+-- Schema 1. An at sign before a name stands for the schema and a dot.
+--
+-- 64-bit unsigned numbers (nonces, counters) are stored as the signed number of the same bits; times are nanoseconds since 1970, 0 is
+-- "never". There are no foreign keys: a check of one locks the row that it points to, and jobs must not wait for that. Names are compared
+-- by bytes.
+
+CREATE TABLE @meta (
+  name  text COLLATE "C" PRIMARY KEY,
+  value text COLLATE "C" NOT NULL
+);
+INSERT INTO @meta (name, value) VALUES ('sweep_cursor', '');
+
+-- Sequences: raising one locks nothing, whatever transaction a host does it in.
+CREATE SEQUENCE @epoch;
+SELECT pg_catalog.nextval('@epoch');
+CREATE SEQUENCE @enqueue_counter;
+SELECT pg_catalog.nextval('@enqueue_counter');
+CREATE SEQUENCE @vector_ids CACHE 100;
+
+CREATE TABLE @catalogs (
+  id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name         text COLLATE "C" NOT NULL UNIQUE,
+  target_space text COLLATE "C" NOT NULL DEFAULT '',  -- what passes write; '': not chosen yet
+  search_space text COLLATE "C" NOT NULL DEFAULT '',  -- what searches read
+  flips        bigint NOT NULL DEFAULT 0              -- how often searches have moved to another space
+);
+
+CREATE TABLE @spaces (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  catalog_id bigint NOT NULL,
+  name       text COLLATE "C" NOT NULL,
+  UNIQUE (catalog_id, name)
+);
+
+-- A key outlives its jobs and its removal, so that its counters never go back.
+CREATE TABLE @keys (
+  id                   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  catalog_id           bigint NOT NULL,
+  generation           bigint NOT NULL DEFAULT 0,
+  fence_counter        bigint NOT NULL DEFAULT 0,
+  holder_nonce         bigint NOT NULL DEFAULT 0,
+  reuse_floor          bigint NOT NULL DEFAULT 0,
+  last_success_at      bigint NOT NULL DEFAULT 0,
+  visible_manifest_id  bigint NOT NULL DEFAULT 0,  -- 0: nothing is visible
+  visible_space_id     bigint,
+  -- While a switch is under way: what searches read of a spec that shows the new space already. Of use only until the next flip.
+  searched_manifest_id bigint NOT NULL DEFAULT 0,
+  searched_flip        bigint NOT NULL DEFAULT 0,
+  operation_count      bigint NOT NULL DEFAULT 0,
+  updated_at           bigint NOT NULL DEFAULT 0,
+  removed              boolean NOT NULL DEFAULT false,
+  has_spec             boolean NOT NULL DEFAULT false,  -- there is a document, or rows, or both
+  spec_name            text COLLATE "C" NOT NULL,
+  UNIQUE (catalog_id, spec_name)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+-- Answers "does a spec of this catalog still show another space than the target?" without reading the specs.
+CREATE INDEX keys_visible ON @keys (catalog_id, visible_space_id) WHERE visible_space_id IS NOT NULL;
+
+CREATE TABLE @documents (
+  key_id  bigint PRIMARY KEY,
+  version text COLLATE "C" NOT NULL,
+  content bytea NOT NULL
+);
+
+-- Open jobs alone: those that end leave for the history, so that the claim's table stays small.
+CREATE TABLE @jobs (
+  id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key_id            bigint NOT NULL UNIQUE,  -- at most one open job a key
+  catalog_id        bigint NOT NULL,         -- of the key
+  next_run_at       bigint NOT NULL,
+  created_at        bigint NOT NULL,
+  updated_at        bigint NOT NULL,
+  started_at        bigint NOT NULL DEFAULT 0,
+  completed_at      bigint NOT NULL DEFAULT 0,
+  attempts          bigint NOT NULL DEFAULT 0,
+  embedded_so_far   bigint NOT NULL DEFAULT 0,
+  reused_count      bigint NOT NULL DEFAULT 0,
+  embedded_count    bigint NOT NULL DEFAULT 0,
+  operation_count   bigint NOT NULL DEFAULT 0,
+  generation        bigint NOT NULL,
+  fence_counter     bigint NOT NULL DEFAULT 0,
+  fence_nonce       bigint NOT NULL DEFAULT 0,
+  epoch             bigint NOT NULL DEFAULT 0,
+  errors_in_row     bigint NOT NULL DEFAULT 0,
+  crashes_in_row    bigint NOT NULL DEFAULT 0,
+  hand_backs_in_row bigint NOT NULL DEFAULT 0,
+  crashes           bigint NOT NULL DEFAULT 0,
+  fewest_missing    bigint NOT NULL DEFAULT -1,
+  paused_since      bigint NOT NULL DEFAULT 0,
+  prompt_tokens     bigint NOT NULL DEFAULT 0,  -- of all passes
+  pass_prompt_tokens bigint NOT NULL DEFAULT 0,  -- of the last one
+  kind              smallint NOT NULL,
+  status            smallint NOT NULL,  -- 0 pending, 1 running, 2 succeeded, 3 failed, 4 cancelled
+  priority          smallint NOT NULL,
+  settled           boolean NOT NULL DEFAULT false,
+  progressed        boolean NOT NULL DEFAULT false,
+  records_in_flight boolean NOT NULL DEFAULT false,
+  worker_id         text NOT NULL DEFAULT '',
+  provider          text NOT NULL DEFAULT '',  -- of the last claim
+  last_error        text NOT NULL DEFAULT ''
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
+-- The expression of jobs_by_age keeps the planner from taking it for jobs of one priority, and passing over all those of the other one.
+CREATE INDEX jobs_urgent ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 0;
+CREATE INDEX jobs_patient ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 1;
+CREATE INDEX jobs_by_age ON @jobs ((next_run_at + 0), id) WHERE status = 0;
+
+-- One row a running job. Apart from the job, so that a heartbeat waits for nobody who writes the job, and touches no index.
+CREATE TABLE @leases (
+  job_id        bigint PRIMARY KEY,
+  fence_counter bigint NOT NULL,
+  fence_nonce   bigint NOT NULL,
+  lease_until   bigint NOT NULL,  -- decides
+  expires_at    bigint NOT NULL   -- for people
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
+
+CREATE TABLE @history (LIKE @jobs);
+ALTER TABLE @history ADD PRIMARY KEY (id);
+CREATE INDEX history_by_key ON @history (key_id, id);
+CREATE INDEX history_by_status ON @history (status, id);
+CREATE INDEX history_ended ON @history (completed_at);
+
+-- Counting a million rows at each look would be a scan, so the counts are kept. In shards, so that jobs that end at the same time do not
+-- wait for each other; a count is the sum.
+CREATE TABLE @history_counts (
+  status smallint NOT NULL,
+  shard  smallint NOT NULL,
+  count  bigint NOT NULL,
+  PRIMARY KEY (status, shard)
+) WITH (fillfactor = 30);
+INSERT INTO @history_counts (status, shard, count)
+SELECT s, h, 0 FROM pg_catalog.generate_series(2, 4) AS s, pg_catalog.generate_series(0, 15) AS h;
+
+CREATE TABLE @in_flight (
+  job_id    bigint NOT NULL,
+  text_hash bytea NOT NULL,
+  alone     bigint NOT NULL,
+  strikes   bigint NOT NULL,
+  sent      boolean NOT NULL,
+  suspect   boolean NOT NULL,
+  set_aside boolean NOT NULL,
+  PRIMARY KEY (job_id, text_hash)
+);
+
+-- A unit's record of failing. The last success is the key's.
+CREATE TABLE @failures (
+  key_id          bigint PRIMARY KEY,
+  occurrences     bigint NOT NULL,
+  first_failed_at bigint NOT NULL,
+  last_failed_at  bigint NOT NULL,
+  resolved        boolean NOT NULL,
+  last_error      text NOT NULL
+);
+CREATE INDEX failures_open ON @failures (last_failed_at) WHERE NOT resolved;
+
+-- An endpoint with a model, as workers have found it.
+CREATE TABLE @providers (
+  name         text COLLATE "C" PRIMARY KEY,
+  space        text COLLATE "C" NOT NULL DEFAULT '',
+  batch_texts  bigint NOT NULL DEFAULT 0,  -- 0: no limit was met
+  batch_bytes  bigint NOT NULL DEFAULT 0,
+  paused_until bigint NOT NULL DEFAULT 0,
+  pause_reason text NOT NULL DEFAULT '',
+  tokens_total bigint NOT NULL DEFAULT 0,
+  tokens_today bigint NOT NULL DEFAULT 0,  -- of token_day, days since 1970, UTC
+  token_day    bigint NOT NULL DEFAULT 0,
+  updated_at   bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+-- Vectors are addressed by content. What changes about a vector is apart from it, so that no index of vectors is touched then.
+CREATE TABLE @vectors (
+  space_id           bigint NOT NULL,
+  text_hash          bytea NOT NULL,
+  vector_id          bigint NOT NULL,
+  epoch              bigint NOT NULL,
+  embedded_bytes     bigint NOT NULL,
+  input_cap          bigint NOT NULL,
+  unreferenced_since bigint NOT NULL,
+  PRIMARY KEY (space_id, text_hash)
+);
+CREATE TABLE @vector_data (
+  id     bigint PRIMARY KEY,
+  vector real[] NOT NULL
+);
+ALTER TABLE @vector_data ALTER COLUMN vector SET STORAGE EXTERNAL;  -- compressing vectors takes time and saves nothing
+
+-- Texts that a pass is about to embed, so that no other pass of the catalog embeds them too. Of use while the key has this fence.
+CREATE TABLE @reservations (
+  space_id      bigint NOT NULL,
+  text_hash     bytea NOT NULL,
+  key_id        bigint NOT NULL,
+  fence_counter bigint NOT NULL,
+  fence_nonce   bigint NOT NULL,
+  PRIMARY KEY (space_id, text_hash)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE TABLE @manifests (
+  id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key_id           bigint NOT NULL,
+  space_id         bigint NOT NULL,
+  row_count        bigint NOT NULL DEFAULT 0,
+  flip             bigint NOT NULL,            -- of the catalog, when it was made: an old one is not used again
+  fence_counter    bigint NOT NULL DEFAULT 0,  -- being built: by whom
+  fence_nonce      bigint NOT NULL DEFAULT 0,
+  state            smallint NOT NULL,          -- 0 live, 1 being built, 2 replaced: the sweep deletes it
+  complete         boolean NOT NULL DEFAULT false,  -- it was finalized
+  content_version  text COLLATE "C" NOT NULL DEFAULT '',
+  splitter_version text COLLATE "C" NOT NULL DEFAULT ''
+) WITH (fillfactor = 80);
+CREATE UNIQUE INDEX manifests_live ON @manifests (key_id, space_id) WHERE state = 0;
+CREATE INDEX manifests_by_key ON @manifests (key_id);
+
+CREATE TABLE @operations (
+  manifest_id  bigint NOT NULL,
+  operation_id bytea NOT NULL,  -- a host's may be any bytes
+  text_hash    bytea NOT NULL,
+  PRIMARY KEY (manifest_id, operation_id)
+);
+-- For the sweep: does anything point to this text?
+CREATE INDEX operations_by_text ON @operations (text_hash);
+
+-- Every job, open or ended.
+CREATE VIEW @all_jobs AS
+SELECT j.id, j.key_id, j.catalog_id, j.next_run_at, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempts,
+  j.embedded_so_far, j.reused_count, j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.epoch,
+  j.errors_in_row, j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.paused_since, j.kind, j.status, j.priority,
+  j.settled, j.progressed, j.records_in_flight, j.worker_id, j.last_error, j.provider, j.prompt_tokens, j.pass_prompt_tokens,
+  coalesce((SELECT l.expires_at FROM @leases AS l WHERE l.job_id = j.id), 0) AS lease_expires_at
+FROM @jobs AS j
+UNION ALL
+SELECT h.id, h.key_id, h.catalog_id, h.next_run_at, h.created_at, h.updated_at, h.started_at, h.completed_at, h.attempts,
+  h.embedded_so_far, h.reused_count, h.embedded_count, h.operation_count, h.generation, h.fence_counter, h.fence_nonce, h.epoch,
+  h.errors_in_row, h.crashes_in_row, h.hand_backs_in_row, h.crashes, h.fewest_missing, h.paused_since, h.kind, h.status, h.priority,
+  h.settled, h.progressed, h.records_in_flight, h.worker_id, h.last_error, h.provider, h.prompt_tokens, h.pass_prompt_tokens, 0
+FROM @history AS h;
+
+-- An operation id for people.
+CREATE FUNCTION @shown(bytes bytea) RETURNS text
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN convert_from(bytes, 'UTF8');
+EXCEPTION WHEN OTHERS THEN
+  RETURN encode(bytes, 'escape');
+END
+$$;
+
+-- For people and other tools: the visible rows with their vectors.
+CREATE VIEW @visible_vectors AS
+SELECT c.name AS catalog_id, k.spec_name, s.name AS space, @shown(o.operation_id) AS operation_id, o.text_hash, v.embedded_bytes, d.vector
+FROM @keys AS k
+JOIN @catalogs AS c ON c.id = k.catalog_id
+JOIN @spaces AS s ON s.id = k.visible_space_id
+JOIN @operations AS o ON o.manifest_id = k.visible_manifest_id
+JOIN @vectors AS v ON v.space_id = k.visible_space_id AND v.text_hash = o.text_hash
+JOIN @vector_data AS d ON d.id = v.vector_id;
+
+-- Enqueuing, for the library and for every program that has a connection. Each of these runs in the caller's transaction: rolled back, there
+-- is no job; committed, there is one, and workers are woken. The rules are those of src/core/transitions.cpp: raise_generation, new_job,
+-- enqueue_open. Nobody but the owner may call them until it is granted; those with a search_path of their own run with the owner's rights.
+
+CREATE FUNCTION @time_now() RETURNS bigint
+LANGUAGE sql VOLATILE AS $$
+  SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000
+$$;
+
+CREATE FUNCTION @check_name(what text, name text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF name IS NULL OR name = '' OR octet_length(name) > 512 OR name ~ '[\u0001-\u001f\u007f]' THEN
+    RAISE EXCEPTION 'the % is empty, longer than 512 bytes, or has a control character', what USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END
+$$;
+
+-- Finds or makes the catalog.
+CREATE FUNCTION @make_catalog(catalog text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  found_id bigint;
+BEGIN
+  LOOP
+    SELECT c.id INTO found_id FROM @catalogs AS c WHERE c.name = catalog;
+    EXIT WHEN found_id IS NOT NULL;
+    INSERT INTO @catalogs (name) VALUES (catalog) ON CONFLICT (name) DO NOTHING RETURNING id INTO found_id;
+    EXIT WHEN found_id IS NOT NULL;
+  END LOOP;
+  RETURN found_id;
+END
+$$;
+
+-- Finds or makes the key. It is locked then, but not against the writes of the pass that holds it.
+CREATE FUNCTION @make_key(of_catalog bigint, spec text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  found_id bigint;
+BEGIN
+  LOOP
+    SELECT k.id INTO found_id FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = spec FOR NO KEY UPDATE;
+    EXIT WHEN found_id IS NOT NULL;
+    INSERT INTO @keys (catalog_id, spec_name) VALUES (of_catalog, spec) ON CONFLICT (catalog_id, spec_name) DO NOTHING
+      RETURNING id INTO found_id;
+    EXIT WHEN found_id IS NOT NULL;
+  END LOOP;
+  RETURN found_id;
+END
+$$;
+
+-- The key is locked. A new generation, and its open job: a pending one becomes due now with fresh budgets, a running one is pending again
+-- when its pass ends.
+CREATE FUNCTION @raise_generation(of_key bigint, of_catalog bigint, new_kind integer, at_time bigint,
+  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+  new_priority integer := CASE WHEN new_kind = 1 THEN 1 ELSE 0 END;
+  had_in_flight boolean;
+  now_generation bigint;
+BEGIN
+  PERFORM nextval('@enqueue_counter');
+  UPDATE @keys AS k SET generation = k.generation + 1, removed = false,
+    reuse_floor = CASE WHEN new_kind = 2 THEN nextval('@epoch') ELSE k.reuse_floor END
+    WHERE k.id = of_key RETURNING k.generation INTO now_generation;
+  generation := now_generation;
+  created := false;
+  SELECT j.id, j.status = 0 AND (j.crashes > 0 OR j.records_in_flight) INTO job_id, had_in_flight
+    FROM @jobs AS j WHERE j.key_id = of_key FOR NO KEY UPDATE;
+  IF job_id IS NULL THEN
+    INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, generation, next_run_at, created_at, updated_at)
+      VALUES (of_key, of_catalog, new_kind, 0, new_priority, now_generation, at_time, at_time, at_time) RETURNING id INTO job_id;
+    created := true;
+  ELSE
+    UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time
+      WHERE j.id = job_id AND j.status <> 0;
+    UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time, generation = now_generation,
+      next_run_at = at_time, attempts = 0, errors_in_row = 0, crashes_in_row = 0, hand_backs_in_row = 0, crashes = 0, fewest_missing = -1,
+      progressed = false, paused_since = 0
+      WHERE j.id = job_id AND j.status = 0;
+    IF had_in_flight THEN
+      DELETE FROM @in_flight AS f WHERE f.job_id = raise_generation.job_id;
+    END IF;
+  END IF;
+  PERFORM pg_notify('embedjobs_' || '@schema_name', '');
+END
+$$;
+
+CREATE FUNCTION @enqueue_at(catalog text, spec text, new_kind integer, at_time bigint,
+  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  of_catalog bigint;
+  of_key bigint;
+BEGIN
+  PERFORM @check_name('catalog', catalog);
+  PERFORM @check_name('spec', spec);
+  of_catalog := @make_catalog(catalog);
+  of_key := @make_key(of_catalog, spec);
+  IF new_kind = 1 THEN
+    -- The reconciler touches no open job and no removed key.
+    SELECT coalesce(j.id, 0), k.generation INTO job_id, generation
+      FROM @keys AS k LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = of_key AND (k.removed OR j.id IS NOT NULL);
+    IF FOUND THEN
+      created := false;
+      RETURN;
+    END IF;
+  END IF;
+  SELECT r.job_id, r.created, r.generation INTO job_id, created, generation
+    FROM @raise_generation(of_key, of_catalog, new_kind, at_time) AS r;
+END
+$$;
+
+CREATE FUNCTION @put_at(catalog text, spec text, content bytea, target_space text, at_time bigint,
+  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  of_catalog bigint;
+  of_key bigint;
+BEGIN
+  PERFORM @check_name('catalog', catalog);
+  PERFORM @check_name('spec', spec);
+  IF content IS NULL OR octet_length(content) > 67108864 THEN
+    RAISE EXCEPTION 'the document is NULL or longer than 64 MiB' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  of_catalog := @make_catalog(catalog);
+  IF target_space <> '' THEN
+    UPDATE @catalogs AS c SET target_space = put_at.target_space, search_space = put_at.target_space
+      WHERE c.id = of_catalog AND c.target_space = '';
+  END IF;
+  of_key := @make_key(of_catalog, spec);
+  INSERT INTO @documents AS d (key_id, version, content) VALUES (of_key, encode(sha256(put_at.content), 'hex'), put_at.content)
+    ON CONFLICT (key_id) DO UPDATE SET version = EXCLUDED.version, content = EXCLUDED.content WHERE d.version <> EXCLUDED.version;
+  UPDATE @keys AS k SET has_spec = true, updated_at = at_time WHERE k.id = of_key;
+  SELECT r.job_id, r.created, r.generation INTO job_id, created, generation
+    FROM @raise_generation(of_key, of_catalog, 0, at_time) AS r;
+END
+$$;
+
+-- For hosts: SELECT * FROM embedjobs.enqueue('catalog', 'spec'); SELECT * FROM embedjobs.put_spec('catalog', 'spec', '{"openapi": ...}');
+CREATE FUNCTION @enqueue(catalog text, spec text, kind text DEFAULT 'spec_write',
+  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  number integer := array_position(ARRAY['spec_write', 'reconciler', 'manual_retry'], kind) - 1;
+BEGIN
+  IF number IS NULL THEN
+    RAISE EXCEPTION 'the kind is spec_write, reconciler or manual_retry, not %', kind USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  SELECT e.job_id, e.created, e.generation INTO job_id, created, generation
+    FROM @enqueue_at(catalog, spec, number, @time_now()) AS e;
+END
+$$;
+
+CREATE FUNCTION @put_spec(catalog text, spec text, content bytea, target_space text DEFAULT '',
+  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog, spec, content, target_space, @time_now()) AS p
+$$;
+
+CREATE FUNCTION @put_spec(catalog text, spec text, content text, target_space text DEFAULT '',
+  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog, spec, convert_to(content, 'UTF8'), target_space, @time_now()) AS p
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA @schema_quoted FROM PUBLIC;

@@ -1,0 +1,462 @@
+#include "postgres/records.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/utf8.hpp"
+
+namespace embedjobs::postgres {
+namespace {
+
+constexpr const char* kEpoch = "SELECT last_value FROM @epoch";
+constexpr const char* kEnqueueCounter = "SELECT last_value FROM @enqueue_counter";
+constexpr const char* kNotify = "SELECT pg_notify($1, '')";
+
+constexpr const char* kFindCatalog = "SELECT id, target_space, search_space FROM @catalogs WHERE name = $1";
+constexpr const char* kFindSpace = "SELECT id FROM @spaces WHERE catalog_id = $1 AND name = $2";
+constexpr const char* kInsertSpace =
+    "INSERT INTO @spaces (catalog_id, name) VALUES ($1, $2) ON CONFLICT (catalog_id, name) DO NOTHING RETURNING id";
+
+#define EMBEDJOBS_SELECT_KEY \
+  "SELECT " EMBEDJOBS_KEY_COLUMNS " FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2"
+constexpr const char* kFindKey = EMBEDJOBS_SELECT_KEY;
+constexpr const char* kLockKey = EMBEDJOBS_SELECT_KEY " FOR UPDATE OF k";
+constexpr const char* kLockKeyOfId = "SELECT " EMBEDJOBS_KEY_COLUMNS " FROM @keys AS k WHERE k.id = $1 FOR UPDATE";
+constexpr const char* kSaveKeys =
+    "UPDATE @keys AS k SET generation = u.generation, fence_counter = u.fence_counter, holder_nonce = u.holder_nonce,"
+    " reuse_floor = u.reuse_floor, last_success_at = u.last_success_at, removed = u.removed "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[])"
+    " AS u (id, generation, fence_counter, holder_nonce, reuse_floor, last_success_at, removed) WHERE k.id = u.id";
+constexpr const char* kSaveSpec =
+    "UPDATE @keys SET has_spec = $2, visible_manifest_id = $3, visible_space_id = nullif($4, 0), updated_at = $5 WHERE id = $1";
+
+constexpr const char* kLoadJob = EMBEDJOBS_SELECT_ANY_JOB "WHERE j.id = $1";
+// The clauses lock in the order in which they stand: the key first.
+constexpr const char* kLockJob = EMBEDJOBS_SELECT_HELD "WHERE j.id = $1 FOR UPDATE OF k FOR UPDATE OF j";
+constexpr const char* kLockJobOnly = EMBEDJOBS_SELECT_HELD "WHERE j.id = $1 FOR KEY SHARE OF k FOR NO KEY UPDATE OF j";
+constexpr const char* kLockOpenJob =
+    "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") " FROM @jobs AS j JOIN @keys AS k ON k.id = j.key_id"
+    " JOIN @catalogs AS c ON c.id = k.catalog_id WHERE j.key_id = $1 FOR UPDATE OF j";
+constexpr const char* kInsertJob =
+    "INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, next_run_at, created_at, updated_at, generation, fewest_missing) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
+
+// One array a column. Not all columns of a job: the others never change.
+#define EMBEDJOBS_SAVED_ROWS                                                                             \
+  "unnest("                                                                                              \
+  "$1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], "   \
+  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "             \
+  "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], "           \
+  "$20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], "           \
+  "$26::boolean[], $27::boolean[], $28::boolean[], $29::text[], $30::text[], $31::text[]"                \
+  ") AS u ("                                                                                             \
+  "id, kind, status, priority, attempts, next_run_at, updated_at, started_at, completed_at, "            \
+  "embedded_so_far, reused_count, embedded_count, operation_count, generation, fence_counter, "          \
+  "fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, "      \
+  "paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, records_in_flight, worker_id, " \
+  "last_error, provider"                                                                                 \
+  ")"
+constexpr const char* kSaveJobs =
+    "UPDATE @jobs AS j SET "
+    "kind = u.kind, status = u.status, priority = u.priority, attempts = u.attempts, "
+    "next_run_at = u.next_run_at, updated_at = u.updated_at, started_at = u.started_at, "
+    "completed_at = u.completed_at, embedded_so_far = u.embedded_so_far, reused_count = u.reused_count, "
+    "embedded_count = u.embedded_count, operation_count = u.operation_count, generation = u.generation, "
+    "fence_counter = u.fence_counter, fence_nonce = u.fence_nonce, epoch = u.epoch, "
+    "errors_in_row = u.errors_in_row, crashes_in_row = u.crashes_in_row, "
+    "hand_backs_in_row = u.hand_backs_in_row, crashes = u.crashes, fewest_missing = u.fewest_missing, "
+    "paused_since = u.paused_since, prompt_tokens = u.prompt_tokens, "
+    "pass_prompt_tokens = u.pass_prompt_tokens, settled = u.settled, progressed = u.progressed, "
+    "records_in_flight = u.records_in_flight, worker_id = u.worker_id, last_error = u.last_error, "
+    "provider = u.provider"
+    " FROM " EMBEDJOBS_SAVED_ROWS " WHERE j.id = u.id";
+#define EMBEDJOBS_HISTORY_COLUMNS                                                                     \
+  "key_id, catalog_id, created_at, id, kind, status, priority, attempts, next_run_at, updated_at, "   \
+  "started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, "        \
+  "generation, fence_counter, fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, " \
+  "crashes, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, "   \
+  "records_in_flight, worker_id, last_error, provider"
+constexpr const char* kEndJobs = "WITH gone AS (DELETE FROM @jobs AS j USING " EMBEDJOBS_SAVED_ROWS
+                                 " WHERE j.id = u.id RETURNING j.key_id, j.catalog_id, j.created_at, u.*)"
+                                 " INSERT INTO @history (" EMBEDJOBS_HISTORY_COLUMNS ") SELECT " EMBEDJOBS_HISTORY_COLUMNS " FROM gone";
+constexpr const char* kDeleteLeases = "DELETE FROM @leases WHERE job_id = ANY($1)";
+constexpr const char* kCountEnded =
+    "UPDATE @history_counts SET count = count + $2 WHERE status = $1::bigint AND shard = (pg_backend_pid() % 16)::smallint";
+
+constexpr const char* kSaveProgress =
+    "UPDATE @jobs SET updated_at = $2, embedded_so_far = $3, reused_count = $4, embedded_count = $5, operation_count = $6,"
+    " errors_in_row = $7, crashes_in_row = $8, hand_backs_in_row = $9, fewest_missing = $10, progressed = $11, paused_since = $12,"
+    " records_in_flight = $13, prompt_tokens = $14, pass_prompt_tokens = $15 "
+    "WHERE id = $1";
+
+constexpr const char* kLoadInFlight =
+    "SELECT text_hash, sent, suspect, alone, strikes, set_aside FROM @in_flight WHERE job_id = $1 ORDER BY text_hash";
+constexpr const char* kInsertInFlight =
+    "INSERT INTO @in_flight (job_id, text_hash, sent, suspect, alone, strikes, set_aside) SELECT $1, u.* "
+    "FROM unnest($2::bytea[], $3::boolean[], $4::boolean[], $5::bigint[], $6::bigint[], $7::boolean[]) AS u";
+constexpr const char* kClearInFlight = "DELETE FROM @in_flight WHERE job_id = $1";
+
+constexpr const char* kSaveFailure =
+    "INSERT INTO @failures (key_id, occurrences, first_failed_at, last_failed_at, last_error, resolved) VALUES ($1, $2, $3, $4, $5, $6) "
+    "ON CONFLICT (key_id) DO UPDATE SET occurrences = EXCLUDED.occurrences, first_failed_at = EXCLUDED.first_failed_at,"
+    " last_failed_at = EXCLUDED.last_failed_at, last_error = EXCLUDED.last_error, resolved = EXCLUDED.resolved";
+constexpr const char* kDropFailure = "DELETE FROM @failures WHERE key_id = $1";
+
+std::optional<KeyRow> first_key(Query&& row) {
+  return row.next() ? std::optional(read_key(row)) : std::nullopt;
+}
+
+std::optional<Held> first_held(Query&& row) {
+  return row.next() ? std::optional(read_held(row)) : std::nullopt;
+}
+
+/// The arrays of EMBEDJOBS_SAVED_ROWS.
+class SavedRows {
+ public:
+  void add(const Job& job) {
+    const std::array<std::int64_t, kNumbers> numbers{job.id,
+                                                     static_cast<std::int64_t>(job.kind),
+                                                     static_cast<std::int64_t>(job.status),
+                                                     job.priority,
+                                                     job.attempts,
+                                                     nanoseconds(job.next_run_at),
+                                                     nanoseconds(job.updated_at),
+                                                     nanoseconds(job.started_at),
+                                                     nanoseconds(job.completed_at),
+                                                     job.embedded_so_far,
+                                                     job.reused_count,
+                                                     job.embedded_count,
+                                                     job.operation_count,
+                                                     static_cast<std::int64_t>(job.generation),
+                                                     static_cast<std::int64_t>(job.fence.counter),
+                                                     static_cast<std::int64_t>(job.fence.nonce),
+                                                     static_cast<std::int64_t>(job.epoch),
+                                                     job.errors_in_row,
+                                                     job.crashes_in_row,
+                                                     job.hand_backs_in_row,
+                                                     job.crashes,
+                                                     job.fewest_missing,
+                                                     nanoseconds(job.paused_since),
+                                                     static_cast<std::int64_t>(job.prompt_tokens),
+                                                     static_cast<std::int64_t>(job.pass_prompt_tokens)};
+    for (std::size_t i = 0; i < kNumbers; ++i) {
+      numbers_[i].push_back(numbers[i]);
+    }
+    settled_.push_back(job.settled ? 1 : 0);
+    progressed_.push_back(job.progressed ? 1 : 0);
+    records_in_flight_.push_back(job.records_in_flight ? 1 : 0);
+    workers_.push_back(storable(job.worker_id));
+    errors_.push_back(storable(job.last_error));
+    providers_.push_back(storable(job.provider));
+  }
+  [[nodiscard]] bool empty() const { return settled_.empty(); }
+  void run(Connection& connection, const char* sql) const {
+    const auto& n = numbers_;
+    connection.run_later(sql, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15], n[16],
+                         n[17], n[18], n[19], n[20], n[21], n[22], n[23], n[24], settled_, progressed_, records_in_flight_, workers_,
+                         errors_, providers_);
+  }
+
+ private:
+  static constexpr std::size_t kNumbers = 25;
+  static std::int64_t nanoseconds(WallTime time) { return time.time_since_epoch().count(); }
+
+  std::array<std::vector<std::int64_t>, kNumbers> numbers_;
+  std::vector<std::uint8_t> settled_, progressed_, records_in_flight_;
+  std::vector<std::string> workers_, errors_, providers_;
+};
+
+}  // namespace
+
+std::string storable(const std::string& text) {
+  if (core::is_valid_utf8(text) && text.find('\0') == std::string::npos) {
+    return text;
+  }
+  std::string ascii = text;
+  std::replace_if(
+      ascii.begin(), ascii.end(), [](char c) { return c == '\0' || static_cast<unsigned char>(c) >= 0x80; }, '?');
+  return ascii;
+}
+
+std::uint64_t current_epoch(Connection& connection) {
+  return static_cast<std::uint64_t>(connection.value_or(0, kEpoch));
+}
+
+std::uint64_t enqueue_counter(Connection& connection) {
+  return static_cast<std::uint64_t>(connection.value_or(0, kEnqueueCounter));
+}
+
+void notify(Connection& connection, std::string_view schema) {
+  connection.run_later(kNotify, fmt::format("embedjobs_{}", schema));
+}
+
+std::optional<CatalogRow> find_catalog(Connection& connection, std::string_view name) {
+  Query row = connection.query(kFindCatalog, name);
+  if (!row.next()) {
+    return std::nullopt;
+  }
+  return CatalogRow{.id = row.integer(0), .target_space = row.text(1), .search_space = row.text(2)};
+}
+
+std::int64_t find_space(Connection& connection, std::int64_t catalog_id, std::string_view name) {
+  return connection.value_or(0, kFindSpace, catalog_id, name);
+}
+
+std::int64_t make_space(Connection& connection, std::int64_t catalog_id, std::string_view name) {
+  std::int64_t id = find_space(connection, catalog_id, name);
+  if (id == 0) {
+    id = connection.value_or(0, kInsertSpace, catalog_id, name);
+  }
+  return id != 0 ? id : find_space(connection, catalog_id, name);  // another one made it meanwhile
+}
+
+KeyRow read_key(const Query& row, int first) {
+  KeyRow key;
+  key.id = row.integer(first);
+  key.catalog_id = row.integer(first + 1);
+  key.state = {.generation = row.number(first + 2),
+               .fence_counter = row.number(first + 3),
+               .holder_nonce = row.number(first + 4),
+               .reuse_floor = row.number(first + 5),
+               .removed = row.boolean(first + 6)};
+  key.has_spec = row.boolean(first + 7);
+  key.visible_manifest_id = row.integer(first + 8);
+  key.visible_space_id = row.integer(first + 9);
+  key.last_success_at = row.time(first + 10);
+  return key;
+}
+
+std::optional<KeyRow> find_key(Connection& connection, const SpecKey& key) {
+  return first_key(connection.query(kFindKey, key.catalog_id, key.spec_name));
+}
+
+std::optional<KeyRow> lock_key(Connection& connection, const SpecKey& key) {
+  return first_key(connection.query(kLockKey, key.catalog_id, key.spec_name));
+}
+
+std::optional<KeyRow> lock_key(Connection& connection, std::int64_t key_id) {
+  return first_key(connection.query(kLockKeyOfId, key_id));
+}
+
+void save_keys(Connection& connection, std::span<const KeyRow> keys) {
+  if (keys.empty()) {
+    return;
+  }
+  std::vector<std::int64_t> ids, generations, counters, nonces, floors, successes;
+  std::vector<std::uint8_t> removed;
+  for (const KeyRow& key : keys) {
+    ids.push_back(key.id);
+    generations.push_back(static_cast<std::int64_t>(key.state.generation));
+    counters.push_back(static_cast<std::int64_t>(key.state.fence_counter));
+    nonces.push_back(static_cast<std::int64_t>(key.state.holder_nonce));
+    floors.push_back(static_cast<std::int64_t>(key.state.reuse_floor));
+    successes.push_back(key.last_success_at.time_since_epoch().count());
+    removed.push_back(key.state.removed ? 1 : 0);
+  }
+  connection.run_later(kSaveKeys, ids, generations, counters, nonces, floors, successes, removed);
+}
+
+void save_spec(Connection& connection, const KeyRow& key) {
+  connection.run_later(kSaveSpec, key.id, key.has_spec, key.visible_manifest_id, key.visible_space_id, connection.now());
+}
+
+JobRow read_job(const Query& row) {
+  JobRow result;
+  result.key_id = row.integer(2);
+  result.catalog_id = row.integer(3);
+  Job& job = result.job;
+  job.lease_expires_at = row.time(0);
+  job.id = row.integer(1);
+  job.kind = static_cast<JobKind>(row.integer(4));
+  job.status = static_cast<JobStatus>(row.integer(5));
+  job.priority = static_cast<int>(row.integer(6));
+  job.attempts = row.integer(7);
+  job.last_error = row.text(8);
+  job.next_run_at = row.time(9);
+  job.worker_id = row.text(10);
+  job.created_at = row.time(11);
+  job.updated_at = row.time(12);
+  job.started_at = row.time(13);
+  job.completed_at = row.time(14);
+  job.embedded_so_far = row.integer(15);
+  job.reused_count = row.integer(16);
+  job.embedded_count = row.integer(17);
+  job.operation_count = row.integer(18);
+  job.generation = row.number(19);
+  job.fence = {row.number(20), row.number(21)};
+  job.settled = row.boolean(22);
+  job.epoch = row.number(23);
+  job.errors_in_row = row.integer(24);
+  job.crashes_in_row = row.integer(25);
+  job.hand_backs_in_row = row.integer(26);
+  job.crashes = row.integer(27);
+  job.fewest_missing = row.integer(28);
+  job.progressed = row.boolean(29);
+  job.paused_since = row.time(30);
+  job.records_in_flight = row.boolean(31);
+  job.provider = row.text(32);
+  job.prompt_tokens = row.number(33);
+  job.pass_prompt_tokens = row.number(34);
+  job.key = {row.text(35), row.text(36)};
+  return result;
+}
+
+std::optional<JobRow> load_job(Connection& connection, JobId id) {
+  Query row = connection.query(kLoadJob, id);
+  return row.next() ? std::optional(read_job(row)) : std::nullopt;
+}
+
+Held read_held(const Query& row) {
+  Held held;
+  held.row = read_job(row);
+  held.key = read_key(row, kJobColumns);
+  const int first = kJobColumns + kKeyColumns;
+  held.has_failure = !row.is_null(first);
+  if (held.has_failure) {
+    held.failure = read_failure(row, first);
+  }
+  held.failure.key = held.row.job.key;
+  held.failure.last_success_at = held.key.last_success_at;
+  return held;
+}
+
+std::optional<Held> lock_job(Connection& connection, JobId id) {
+  return first_held(connection.query(kLockJob, id));
+}
+
+std::optional<Held> lock_job_only(Connection& connection, JobId id) {
+  return first_held(connection.query(kLockJobOnly, id));
+}
+
+std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key) {
+  Query row = connection.query(kLockOpenJob, key.id);
+  return row.next() ? std::optional(read_job(row)) : std::nullopt;
+}
+
+void insert_job(Connection& connection, JobRow& row) {
+  Job& job = row.job;
+  job.id = connection.value_or(0, kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority, job.next_run_at,
+                               job.created_at, job.updated_at, job.generation, job.fewest_missing);
+}
+
+void save_jobs(Connection& connection, std::span<const JobRow> rows) {
+  SavedRows open;
+  SavedRows ended;
+  std::vector<std::int64_t> idle;
+  std::array<std::int64_t, 5> counts{};
+  for (const JobRow& row : rows) {
+    const JobStatus status = row.job.status;
+    (is_open(status) ? open : ended).add(row.job);
+    if (status != JobStatus::kRunning) {
+      idle.push_back(row.job.id);
+    }
+    ++counts[static_cast<std::size_t>(status)];
+  }
+  if (!open.empty()) {
+    open.run(connection, kSaveJobs);
+  }
+  if (!ended.empty()) {
+    ended.run(connection, kEndJobs);
+  }
+  if (!idle.empty()) {
+    connection.run_later(kDeleteLeases, idle);
+  }
+  for (const JobStatus status : {JobStatus::kSucceeded, JobStatus::kFailed, JobStatus::kCancelled}) {
+    count_ended(connection, status, counts[static_cast<std::size_t>(status)]);
+  }
+}
+
+void count_ended(Connection& connection, JobStatus status, std::int64_t count) {
+  if (count != 0) {
+    connection.run_later(kCountEnded, status, count);
+  }
+}
+
+void save_progress(Connection& connection, const Job& job) {
+  connection.run_later(kSaveProgress, job.id, job.updated_at, job.embedded_so_far, job.reused_count, job.embedded_count,
+                       job.operation_count, job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.fewest_missing,
+                       job.progressed, job.paused_since, job.records_in_flight, job.prompt_tokens, job.pass_prompt_tokens);
+}
+
+std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id) {
+  std::vector<core::InFlight> rows;
+  Query row = connection.query(kLoadInFlight, id);
+  while (row.next()) {
+    rows.push_back({.text_hash = row.hash(0),
+                    .sent = row.boolean(1),
+                    .suspect = row.boolean(2),
+                    .alone = static_cast<int>(row.integer(3)),
+                    .strikes = static_cast<int>(row.integer(4)),
+                    .set_aside = row.boolean(5)});
+  }
+  return rows;
+}
+
+void save_in_flight(Connection& connection, JobId id, const std::vector<core::InFlight>& rows) {
+  clear_in_flight(connection, id);
+  if (rows.empty()) {
+    return;
+  }
+  std::vector<TextHash> hashes;
+  std::vector<std::uint8_t> sent, suspect, set_aside;
+  std::vector<std::int64_t> alone, strikes;
+  for (const core::InFlight& row : rows) {
+    hashes.push_back(row.text_hash);
+    sent.push_back(row.sent ? 1 : 0);
+    suspect.push_back(row.suspect ? 1 : 0);
+    alone.push_back(row.alone);
+    strikes.push_back(row.strikes);
+    set_aside.push_back(row.set_aside ? 1 : 0);
+  }
+  connection.run_later(kInsertInFlight, id, hashes, sent, suspect, alone, strikes, set_aside);
+}
+
+void clear_in_flight(Connection& connection, JobId id) {
+  connection.run_later(kClearInFlight, id);
+}
+
+Failure read_failure(const Query& row, int first) {
+  Failure failure;
+  failure.occurrences = row.integer(first);
+  failure.first_failed_at = row.time(first + 1);
+  failure.last_failed_at = row.time(first + 2);
+  failure.last_error = row.text(first + 3);
+  failure.resolved = row.boolean(first + 4);
+  return failure;
+}
+
+void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure) {
+  connection.run_later(kSaveFailure, key_id, failure.occurrences, failure.first_failed_at, failure.last_failed_at,
+                       storable(failure.last_error), failure.resolved);
+}
+
+void drop_failure(Connection& connection, KeyRow& key) {
+  connection.run_later(kDropFailure, key.id);
+  key.last_success_at = {};
+}
+
+void note_settled(Connection& connection, Held& held, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
+                  bool flew) {
+  if (settled.failed) {
+    core::note_failure(held.failure, held.row.job.last_error, connection.now());
+    save_failure(connection, held.key.id, held.failure);
+  } else if (settled.succeeded) {
+    core::note_success(held.failure, connection.now());
+    held.key.last_success_at = held.failure.last_success_at;
+    if (held.has_failure) {
+      save_failure(connection, held.key.id, held.failure);
+    }
+  }
+  if (!flew) {
+    return;
+  }
+  if (settled.fresh_budget) {
+    clear_in_flight(connection, held.row.job.id);
+  } else {
+    save_in_flight(connection, held.row.job.id, in_flight);
+  }
+}
+
+}  // namespace embedjobs::postgres

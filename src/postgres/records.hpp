@@ -1,0 +1,125 @@
+// Rows as values: what a transaction loads before a transition and stores after it. Errors are the connection's (sticky).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/transitions.hpp"
+#include "postgres/connection.hpp"
+
+namespace embedjobs::postgres {
+
+std::uint64_t current_epoch(Connection& connection);
+std::uint64_t enqueue_counter(Connection& connection);
+/// Wakes who listens, when the transaction commits.
+void notify(Connection& connection, std::string_view schema);
+/// Errors and reasons quote providers and hosts: what the server would not take as text is replaced.
+std::string storable(const std::string& text);
+
+struct CatalogRow {
+  std::int64_t id = 0;
+  std::string target_space;
+  std::string search_space;
+};
+std::optional<CatalogRow> find_catalog(Connection& connection, std::string_view name);
+
+/// 0 when the catalog has never had this space.
+std::int64_t find_space(Connection& connection, std::int64_t catalog_id, std::string_view name);
+std::int64_t make_space(Connection& connection, std::int64_t catalog_id, std::string_view name);
+
+struct KeyRow {
+  std::int64_t id = 0;
+  std::int64_t catalog_id = 0;
+  KeyState state;
+  bool has_spec = false;                 ///< There is a document, or rows, or both.
+  std::int64_t visible_manifest_id = 0;  ///< 0: nothing is visible.
+  std::int64_t visible_space_id = 0;
+  WallTime last_success_at{};
+};
+/// The columns that read_key reads, in its order, of `keys AS k`.
+#define EMBEDJOBS_KEY_COLUMNS                                                                     \
+  "k.id, k.catalog_id, k.generation, k.fence_counter, k.holder_nonce, k.reuse_floor, k.removed, " \
+  "k.has_spec, k.visible_manifest_id, coalesce(k.visible_space_id, 0), k.last_success_at"
+inline constexpr int kKeyColumns = 11;
+KeyRow read_key(const Query& row, int first = 0);
+std::optional<KeyRow> find_key(Connection& connection, const SpecKey& key);
+/// Locked against everyone, the pass that holds it included.
+std::optional<KeyRow> lock_key(Connection& connection, const SpecKey& key);
+std::optional<KeyRow> lock_key(Connection& connection, std::int64_t key_id);
+/// What queue transitions change. The keys are locked.
+void save_keys(Connection& connection, std::span<const KeyRow> keys);
+void save_spec(Connection& connection, const KeyRow& key);
+
+struct JobRow {
+  Job job;
+  std::int64_t key_id = 0;
+  std::int64_t catalog_id = 0;
+};
+/// The columns that read_job reads, in its order, of `jobs AS j`, `keys AS k`, `catalogs AS c`; the first is when the lease expires.
+#define EMBEDJOBS_JOB_COLUMNS(expires)                                                                                      \
+  expires                                                                                                                   \
+      ", j.id, j.key_id, j.catalog_id, j.kind, j.status, j.priority, j.attempts, j.last_error, j.next_run_at, j.worker_id," \
+      " j.created_at, j.updated_at, j.started_at, j.completed_at, j.embedded_so_far, j.reused_count, j.embedded_count,"     \
+      " j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.settled, j.epoch, j.errors_in_row,"              \
+      " j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.progressed, j.paused_since,"                  \
+      " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"
+inline constexpr int kJobColumns = 37;
+#define EMBEDJOBS_SELECT_ANY_JOB   \
+  "SELECT " EMBEDJOBS_JOB_COLUMNS( \
+      "j.lease_expires_at") " FROM @all_jobs AS j JOIN @keys AS k ON k.id = j.key_id JOIN @catalogs AS c ON c.id = k.catalog_id "
+JobRow read_job(const Query& row);
+/// Open or ended, not locked.
+std::optional<JobRow> load_job(Connection& connection, JobId id);
+/// Whether the job may have rows in in_flight: before a transition resets what tells so.
+[[nodiscard]] inline bool may_fly(const Job& job) {
+  return job.records_in_flight || job.crashes > 0;
+}
+
+/// A job with its key and its unit's record of failing, as a transition needs them.
+struct Held {
+  KeyRow key;
+  JobRow row;
+  Failure failure;
+  bool has_failure = false;  ///< There is a row of it.
+};
+/// The columns that read_held reads; of `failures AS f` too.
+#define EMBEDJOBS_SELECT_HELD                                                                                                      \
+  "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") ", " EMBEDJOBS_KEY_COLUMNS                                                          \
+                                               ", f.occurrences, f.first_failed_at, f.last_failed_at, f.last_error, f.resolved "   \
+                                               "FROM @keys AS k JOIN @jobs AS j ON j.key_id = k.id JOIN @catalogs AS c ON c.id = " \
+                                               "k.catalog_id LEFT JOIN @failures AS f ON f.key_id = k.id "
+Held read_held(const Query& row);
+/// Job and key of an open job, both locked.
+std::optional<Held> lock_job(Connection& connection, JobId id);
+/// The same with the key locked only against those who end a pass: for progress.
+std::optional<Held> lock_job_only(Connection& connection, JobId id);
+/// The open job of a key that is locked; locked then.
+std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key);
+
+void insert_job(Connection& connection, JobRow& row);
+/// What a transition left of jobs that were locked. Those that ended leave for the history; those that do not run have no lease.
+void save_jobs(Connection& connection, std::span<const JobRow> rows);
+/// What changes while a pass runs.
+void save_progress(Connection& connection, const Job& job);
+/// Adds to the counts of ended jobs.
+void count_ended(Connection& connection, JobStatus status, std::int64_t count);
+
+std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id);
+void save_in_flight(Connection& connection, JobId id, const std::vector<core::InFlight>& rows);
+void clear_in_flight(Connection& connection, JobId id);
+
+Failure read_failure(const Query& row, int first);
+void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure);
+/// Of a key that is locked, and saved afterwards.
+void drop_failure(Connection& connection, KeyRow& key);
+
+/// Stores what a transition said beside job and key: the unit's record of failing (the last success goes into held.key, which is saved
+/// afterwards), and the in-flight rows, which a fresh budget forgets. `flew`: there may be some.
+void note_settled(Connection& connection, Held& held, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
+                  bool flew);
+
+}  // namespace embedjobs::postgres

@@ -1,0 +1,39 @@
+#include <stdexcept>
+#include <string>
+
+#include "conformance/database.hpp"
+#include "embedjobs/postgres.hpp"
+#include "support/raw_postgres.hpp"
+
+namespace embedjobs::test {
+namespace {
+
+/// A schema of its own on the server that the tests run under.
+class PostgresDatabase final : public Database {
+ public:
+  Backend open(const StoreOptions& options, std::shared_ptr<Clock> clock) override {
+    PostgresOptions postgres;
+    postgres.store = options;
+    postgres.use_clock = true;
+    postgres.poll_only = true;  // the suite counts wake-ups; those that the server sends have tests of their own
+    Result<Backend> backend = open_postgres(schema_.dsn(), postgres, std::move(clock));
+    if (!backend.ok()) {
+      throw std::runtime_error(backend.status().to_string());
+    }
+    return *backend;
+  }
+  [[nodiscard]] bool is_durable() const override { return true; }
+  [[nodiscard]] bool leases_end_with_boot() const override { return false; }
+  [[nodiscard]] int model_sequences() const override { return 30; }
+
+ private:
+  TempSchema schema_;
+};
+
+}  // namespace
+
+std::unique_ptr<Database> make_database() {
+  return std::make_unique<PostgresDatabase>();
+}
+
+}  // namespace embedjobs::test

@@ -1,0 +1,105 @@
+// What a host does with SQL of its own, in its own transaction.
+#include <catch2/catch.hpp>
+
+#include "conformance/scene.hpp"
+#include "embedjobs/postgres.hpp"
+#include "support/raw_postgres.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::test;
+
+namespace {
+
+struct Host {
+  TempSchema schema;
+  Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
+  RawPostgres sql;
+
+  std::string call(const std::string& what) { return sql.ask("SELECT * FROM " + schema.name() + "." + what); }
+  std::string error(const std::string& what) { return sql.error_of("SELECT * FROM " + schema.name() + "." + what); }
+  std::size_t jobs() { return get(backend.store->list({})).size(); }
+};
+
+}  // namespace
+
+TEST_CASE("a job that is enqueued in a host's transaction is there when it commits, and not before") {
+  Host host;
+  host.sql.ask("BEGIN");
+  const std::string id = host.call("enqueue('catalog', 'spec')");
+  CHECK(host.jobs() == 0);
+  host.sql.ask("COMMIT");
+  REQUIRE(host.jobs() == 1);
+  const Job job = get(host.backend.store->list({}))[0];
+  CHECK(std::to_string(job.id) == id);
+  CHECK(job.key == kKey);
+  CHECK(job.kind == JobKind::kSpecWrite);
+  CHECK(job.status == JobStatus::kPending);
+}
+
+TEST_CASE("rolled back, nothing has happened") {
+  Host host;
+  host.sql.ask("BEGIN");
+  host.call("enqueue('catalog', 'spec')");
+  host.call("put_spec('catalog', 'other', 'document'::text)");
+  host.sql.ask("ROLLBACK");
+  CHECK(host.jobs() == 0);
+  CHECK(get(host.backend.catalog->catalogs()).empty());
+}
+
+TEST_CASE("a document that SQL put is the document that a worker resolves, text or bytes") {
+  Host host;
+  host.call("put_spec('catalog', 'spec', 'h\xc3\xa9llo'::text, '4/test?v1')");
+  host.call("put_spec('catalog', 'another spec', '\\x00ff'::bytea)");
+  const Document text = get(host.backend.catalog->resolve(kKey));
+  CHECK(text.content == "h\xc3\xa9llo");
+  CHECK(text.version == to_hex(hash_text(text.content)));
+  CHECK(get(host.backend.catalog->resolve(kOtherKey)).content == std::string("\x00\xff", 2));
+  CHECK(get(host.backend.catalog->catalogs())[0].target_space_id == "4/test?v1");
+}
+
+TEST_CASE("SQL knows the kinds of jobs and refuses what is not one, and names that are none") {
+  Host host;
+  host.call("enqueue('catalog', 'spec', 'manual_retry')");
+  CHECK(get(host.backend.store->list({}))[0].kind == JobKind::kManualRetry);
+  CHECK(host.error("enqueue('catalog', 'spec', 'urgent')").find("manual_retry") != std::string::npos);
+  CHECK_FALSE(host.error("enqueue('', 'spec')").empty());
+  CHECK_FALSE(host.error("enqueue('catalog', E'a\\nb')").empty());
+  CHECK_FALSE(host.error("enqueue('catalog', NULL)").empty());
+  CHECK_FALSE(host.error("put_spec('catalog', repeat('x', 513), 'document'::text)").empty());
+  CHECK_FALSE(host.error("put_spec('catalog', 'spec', NULL::text)").empty());
+  CHECK(host.jobs() == 1);
+}
+
+TEST_CASE("a host's transaction that stays open after an enqueue holds up neither heartbeat nor chunks of the pass that runs") {
+  Host host;
+  get(host.backend.catalog->put(kKey, "document", kSpace.id()));
+  const Lease lease = get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
+  host.sql.ask("BEGIN");
+  host.call("enqueue('catalog', 'spec')");
+  CHECK(get(host.backend.store->renew(std::vector{ref(lease)}, 0s, 2s)) == std::vector{true});
+  const PassContext context{.key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+  const Ops ops{{"a", "text"}};
+  PostgresOptions hurried;
+  hurried.call_timeout = 5s;
+  const Backend other = get(open_postgres(host.schema.dsn(), hurried, nullptr));
+  CHECK(get(other.catalog->reserve(context, std::vector{hash_text("text")}, {})) == std::vector{Reservation::kMine});
+  host.sql.ask("COMMIT");
+  ok(other.catalog->upsert_batch(context, Rows(ops, kSpace).all()));
+  CHECK(get(host.backend.store->settle(ref(lease), {})) == JobStatus::kPending);
+}
+
+TEST_CASE("nobody may enqueue until it is granted; then that alone is enough") {
+  Host host;
+  const std::string& name = host.schema.name();
+  const std::string role = "enqueuer_" + name;
+  host.sql.ask("CREATE ROLE " + role);
+  host.sql.ask("GRANT USAGE ON SCHEMA " + name + " TO " + role);
+  CHECK(host.sql.error_of("SET ROLE " + role + "; SELECT " + name + ".enqueue('catalog', 'spec')").find("permission") != std::string::npos);
+  host.sql.ask("RESET ROLE");
+  host.sql.ask("GRANT EXECUTE ON FUNCTION " + name + ".enqueue TO " + role);
+  host.sql.ask("SET ROLE " + role);
+  host.call("enqueue('catalog', 'spec')");
+  CHECK(host.sql.error_of("SELECT * FROM " + name + ".jobs").find("permission") != std::string::npos);
+  host.sql.ask("RESET ROLE; DROP OWNED BY " + role + "; DROP ROLE " + role);
+  CHECK(host.jobs() == 1);
+}

@@ -1,0 +1,102 @@
+// A load of passes against a database that fails now and then, and what must be true afterwards.
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "conformance/scene.hpp"
+#include "embedjobs/postgres.hpp"
+
+namespace embedjobs::test {
+
+inline constexpr int kSpecs = 40;
+inline constexpr auto kDeadline = 90s;
+
+/// The same call until it is answered for good.
+template <typename Call>
+auto until_answered(const Call& call) {
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  auto answer = call();
+  const auto passing = [](const auto& result) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(result)>, Status>) {
+      return result.code() == Code::kRetry;
+    } else {
+      return result.status().code() == Code::kRetry;
+    }
+  };
+  while (passing(answer) && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(10ms);  // the pause between tries, as a worker has one
+    answer = call();
+  }
+  return answer;
+}
+
+inline Ops ops_of(const std::string& name) {
+  return {{"own", "text of " + name}, {"shared", "shared"}, {"third", "third of " + name}};
+}
+
+/// One pass; false when the lease was lost on the way.
+inline bool run_pass(const Backend& backend, const Lease& lease) {
+  const PassContext context{.key = lease.job.key,
+                            .job_id = lease.job.id,
+                            .fence = lease.job.fence,
+                            .space = kSpace,
+                            .epoch = lease.job.epoch,
+                            .content_version = "v"};
+  const Ops ops = ops_of(lease.job.key.spec_name);
+  return until_answered([&] { return backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()); }).ok() &&
+         until_answered([&] { return backend.catalog->finalize(context, manifest_of(ops)); }).ok() &&
+         until_answered([&] { return backend.store->settle(ref(lease), {}); }).ok();
+}
+
+/// Claims and runs until nothing is open any more.
+inline void work(const Backend& backend, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto deadline = std::chrono::steady_clock::now() + kDeadline;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const ClaimRequest request{.worker_id = "w", .max_jobs = 2, .nonce = random() | 1, .space_id = kSpace.id()};
+    const auto claimed = until_answered([&] { return backend.store->claim(request); });
+    if (!claimed.ok()) {
+      return;
+    }
+    for (const Lease& lease : claimed->leases) {
+      (void)run_pass(backend, lease);
+    }
+    const auto counts = until_answered([&] { return backend.store->counts(); });
+    if (!counts.ok() || counts->pending + counts->running == 0) {
+      return;
+    }
+    if (claimed->leases.empty()) {
+      std::this_thread::sleep_for(20ms);  // what is left is leased by others
+    }
+  }
+}
+
+inline void enqueue_all(const Backend& backend) {
+  for (int i = 0; i < kSpecs; ++i) {
+    get(backend.catalog->put({"catalog", std::to_string(i)}, "document", kSpace.id()));
+  }
+}
+
+inline void everything_is_right(const Backend& backend) {
+  const StoreCounts counts = get(backend.store->counts());
+  CHECK(counts.pending == 0);
+  CHECK(counts.running == 0);
+  CHECK(counts.failed == 0);
+  CHECK(counts.succeeded == kSpecs);
+  for (int i = 0; i < kSpecs; ++i) {
+    const std::string name = std::to_string(i);
+    Seen rows;
+    get(backend.catalog->rows({"catalog", name}, true, [&](const StoredRow& row) {
+      rows.emplace_back(row.operation_id, to_hex(row.text_hash));
+      CHECK(row.vector.size() == kSpace.dimension);
+      return true;
+    }));
+    CHECK(rows == seen(ops_of(name)));
+  }
+}
+
+}  // namespace embedjobs::test

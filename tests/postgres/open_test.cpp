@@ -1,0 +1,178 @@
+// Opening: what a DSN says, what the schema is, and one clear line for everything that is wrong.
+#include <catch2/catch.hpp>
+
+#include <thread>
+#include <vector>
+
+#include "conformance/scene.hpp"
+#include "embedjobs/engine.hpp"
+#include "embedjobs/postgres.hpp"
+#include "support/raw_postgres.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::test;
+
+namespace {
+
+Status open_status(const std::string& dsn, PostgresOptions options = {}) {
+  options.connect_timeout = 5s;
+  return open_postgres(dsn, options, nullptr).status();
+}
+
+bool one_clear_line(const Status& status) {
+  return !status.message().empty() && status.message().size() < 400 && status.message().find('\n') == std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("the engine's DSN opens PostgreSQL, by either scheme") {
+  TempSchema schema;
+  ok(open_backend(schema.dsn(), {}, nullptr).status());
+  std::string short_scheme = schema.dsn();
+  short_scheme.replace(0, std::string("postgresql:").size(), "postgres:");
+  ok(open_backend(short_scheme, {}, nullptr).status());
+}
+
+TEST_CASE("a DSN that can't be read is refused, and nothing of it is repeated") {
+  for (const std::string rest : {"host:notaport/db", "%zz@host/db", "u:secret@h/db?nosuchoption=1", "u:secret@h/db?novalue",
+                                 "h/db?migrate=perhaps", "h/db?max_connections=0", "h/db?max_connections=9x", "h/db?poll_only=1"}) {
+    const Status status = open_status("postgresql://" + rest);
+    INFO(rest << ": " << status.to_string());
+    CHECK(status.code() == Code::kInvalidArgument);
+    CHECK(one_clear_line(status));
+    CHECK(status.message().find("secret") == std::string::npos);
+  }
+}
+
+TEST_CASE("a schema's name is one that needs no quoting") {
+  for (const std::string name : {"", "a\"b", "a'b", "A", "1a", "a b", "a;DROP", "pg_mine", "\xc3\xa9"}) {
+    const Status status = open_status(postgres_server() + "&schema=" + name);
+    INFO(name);
+    CHECK(status.code() == Code::kInvalidArgument);
+    CHECK(one_clear_line(status));
+  }
+  CHECK(postgres_migration_sql("x\" CASCADE").status().code() == Code::kInvalidArgument);
+}
+
+TEST_CASE("no server: worth trying again, and soon known") {
+  const Status status = open_status("postgresql://u:secret@127.0.0.1:1/db");
+  CHECK(status.code() == Code::kRetry);
+  CHECK(one_clear_line(status));
+  CHECK(status.message().find("secret") == std::string::npos);
+}
+
+TEST_CASE("no such database, no such user: unusable, with what to do") {
+  std::string other_database = postgres_server();
+  other_database.replace(other_database.find("/postgres?"), 10, "/nothere?");
+  std::string other_user = postgres_server();
+  other_user.replace(other_user.find("embedjobs@"), 10, "nobody:secret@");
+  for (const std::string& dsn : {other_database, other_user}) {
+    const Status status = open_status(dsn);
+    INFO(status.to_string());
+    CHECK(status.code() == Code::kUnusable);
+    CHECK(one_clear_line(status));
+    CHECK(status.message().find("secret") == std::string::npos);
+  }
+}
+
+TEST_CASE("a database that is not UTF-8 is refused") {
+  RawPostgres server;
+  server.ask("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+  std::string dsn = postgres_server();
+  dsn.replace(dsn.find("/postgres?"), 10, "/latin?");
+  const Status status = open_status(dsn);
+  CHECK(status.code() == Code::kUnusable);
+  CHECK(status.message().find("UTF8") != std::string::npos);
+  server.ask("DROP DATABASE latin");
+}
+
+TEST_CASE("a schema that is newer, or not ours, is refused and stays as it is") {
+  TempSchema schema;
+  RawPostgres server;
+  SECTION("newer") {
+    ok(open_status(schema.dsn()));
+    server.ask("UPDATE " + schema.name() + ".schema_version SET version = 99");
+    const Status status = open_status(schema.dsn());
+    CHECK(status.code() == Code::kUnusable);
+    CHECK(status.message().find("newer") != std::string::npos);
+    CHECK(server.ask("SELECT version FROM " + schema.name() + ".schema_version") == "99");
+  }
+  SECTION("of another program") {
+    server.ask("CREATE SCHEMA " + schema.name());
+    server.ask("CREATE TABLE " + schema.name() + ".theirs (id int)");
+    const Status status = open_status(schema.dsn());
+    CHECK(status.code() == Code::kUnusable);
+    CHECK(one_clear_line(status));
+    CHECK(server.ask("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '" + schema.name() +
+                     "'") == "1");
+  }
+}
+
+TEST_CASE("a schema that is not there is made only when that is wanted") {
+  TempSchema schema;
+  const Status status = open_status(schema.dsn("&migrate=off"));
+  CHECK(status.code() == Code::kUnusable);
+  CHECK(status.message().find("migrate") != std::string::npos);
+  CHECK(get(inspect_postgres(schema.dsn())).database_version == 0);
+  ok(open_status(schema.dsn()));
+  ok(open_status(schema.dsn("&migrate=off")));
+  CHECK(get(inspect_postgres(schema.dsn())).database_version == get(inspect_postgres(schema.dsn())).library_version);
+}
+
+TEST_CASE("many processes that make the schema at the same time all succeed") {
+  TempSchema schema;
+  std::atomic<int> failed = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] { failed += open_status(schema.dsn()).ok() ? 0 : 1; });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  CHECK(failed == 0);
+}
+
+TEST_CASE("the printed migration makes the same schema") {
+  TempSchema printed;
+  TempSchema made;
+  RawPostgres server;
+  server.ask(get(postgres_migration_sql(printed.name())));
+  ok(open_status(made.dsn()));
+  ok(open_status(printed.dsn("&migrate=off")));
+  const auto columns = [&](const std::string& name) {
+    return server.ask(
+        "SELECT string_agg(table_name || '.' || column_name || ':' || data_type, ',' ORDER BY table_name, ordinal_position) "
+        "FROM information_schema.columns WHERE table_schema = '" +
+        name + "'");
+  };
+  CHECK(columns(printed.name()) == columns(made.name()));
+  CHECK_FALSE(columns(made.name()).empty());
+}
+
+TEST_CASE("a role without rights on the schema is told so; one that may work needs none to change it") {
+  TempSchema schema;
+  RawPostgres server;
+  const std::string& name = schema.name();
+  server.ask("CREATE ROLE worker_" + name + " LOGIN");
+  std::string dsn = schema.dsn();
+  dsn.replace(dsn.find("embedjobs@"), 10, "worker_" + name + "@");
+  const Status none_yet = open_status(dsn);
+  CHECK(none_yet.code() == Code::kUnusable);
+  CHECK(one_clear_line(none_yet));
+  ok(open_status(schema.dsn()));
+  const Status no_right = open_status(dsn);
+  INFO(no_right.to_string());
+  CHECK(no_right.code() == Code::kUnusable);
+  CHECK(one_clear_line(no_right));
+  const std::string role = "worker_" + name;
+  server.ask("GRANT USAGE ON SCHEMA " + name + " TO " + role + "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + name +
+             " TO " + role + "; GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA " + name + " TO " + role +
+             "; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA " + name + " TO " + role);
+  const Backend backend = get(open_postgres(dsn, {}, nullptr));
+  get(backend.catalog->put(kKey, "document", kSpace.id()));
+  const ClaimResult claimed = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()}));
+  REQUIRE(claimed.leases.size() == 1);
+  CHECK(get(backend.store->settle(ref(claimed.leases[0]), {})) == JobStatus::kSucceeded);
+  CHECK_FALSE(server.error_of("SET ROLE " + role + "; CREATE TABLE " + name + ".mine (id int)").empty());
+  server.ask("RESET ROLE; DROP OWNED BY " + role + "; DROP ROLE " + role);
+}

@@ -1,0 +1,113 @@
+// The server stops and comes back, sessions are ended, workers are killed: all work completes, and nothing is done twice.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include "embedjobs/postgres.hpp"
+#include "postgres/load.hpp"
+#include "support/raw_postgres.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::test;
+
+namespace {
+
+/// tests/support/postgres_cluster.sh, of the server that this runs under.
+void cluster(const std::string& words) {
+  const std::string script = std::string(EMBEDJOBS_SOURCE_DIR) + "/tests/support/postgres_cluster.sh ";
+  if (std::system((script + words).c_str()) != 0) {
+    throw std::runtime_error("postgres_cluster.sh " + words);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("workers go on over a server that stops and starts, by whichever mode") {
+  const std::string mode = GENERATE("fast", "immediate");
+  TempSchema schema;
+  const Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
+  enqueue_all(backend);
+  std::vector<std::thread> workers;
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    workers.emplace_back([&, i] { work(backend, i); });
+  }
+  for (int round = 0; round < 2; ++round) {
+    cluster("stop " + mode);
+    cluster("start");
+  }
+  for (std::thread& worker : workers) {
+    worker.join();
+  }
+  everything_is_right(backend);
+}
+
+TEST_CASE("workers go on while all sessions are ended again and again") {
+  TempSchema schema;
+  const Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
+  enqueue_all(backend);
+  std::atomic<bool> done = false;
+  std::thread killer([&] {
+    RawPostgres server;
+    while (!done) {
+      server.ask(
+          "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = "
+          "'embedjobs'");
+      std::this_thread::sleep_for(15ms);
+    }
+  });
+  std::vector<std::thread> workers;
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    workers.emplace_back([&, i] { work(backend, i); });
+  }
+  for (std::thread& worker : workers) {
+    worker.join();
+  }
+  done = true;
+  killer.join();
+  everything_is_right(backend);
+}
+
+TEST_CASE("processes that are killed at random moments leave work that others finish") {
+  TempSchema schema;
+  const std::string dsn = schema.dsn("&poll_only=on");
+  // Crashes count as tries without progress: with these rules none of them fails a job.
+  PostgresOptions options;
+  options.store = {.lease_duration = 300ms, .max_attempts = 1000};
+  {
+    const Backend backend = get(open_postgres(dsn, options, nullptr));
+    enqueue_all(backend);
+  }
+  const auto spawn = [&](std::uint64_t seed) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const auto backend = open_postgres(dsn, options, nullptr);
+      if (backend.ok()) {
+        work(*backend, seed);
+      }
+      ::_exit(0);
+    }
+    return child;
+  };
+  std::mt19937_64 random(4);
+  std::uint64_t seed = 1;
+  std::vector<pid_t> children;
+  for (int i = 0; i < 4; ++i) {
+    children.push_back(spawn(seed++));
+  }
+  for (int kills = 0; kills < 20; ++kills) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5 + random() % 40));
+    pid_t& victim = children[random() % children.size()];
+    ::kill(victim, SIGKILL);
+    ::waitpid(victim, nullptr, 0);
+    victim = spawn(seed++);
+  }
+  for (const pid_t child : children) {
+    ::waitpid(child, nullptr, 0);
+  }
+  everything_is_right(get(open_postgres(dsn, options, nullptr)));
+}

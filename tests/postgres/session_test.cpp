@@ -1,0 +1,148 @@
+// Sessions: settings of the database that must not matter, connections that end, limits that hold.
+#include <sys/wait.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <thread>
+
+#include "conformance/scene.hpp"
+#include "embedjobs/postgres.hpp"
+#include "support/raw_postgres.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::test;
+
+namespace {
+
+/// A pass from put to complete.
+void index_one(const Backend& backend, const SpecKey& key, std::uint64_t nonce) {
+  get(backend.catalog->put(key, "document " + key.spec_name, kSpace.id()));
+  const ClaimResult claimed = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = nonce, .space_id = kSpace.id()}));
+  REQUIRE(claimed.leases.size() == 1);
+  const Lease& lease = claimed.leases[0];
+  const PassContext context{.key = lease.job.key,
+                            .job_id = lease.job.id,
+                            .fence = lease.job.fence,
+                            .space = kSpace,
+                            .epoch = lease.job.epoch,
+                            .content_version = "v"};
+  const Ops ops{{"a", "text of " + lease.job.key.spec_name}, {"b", "shared"}};
+  get(backend.catalog->reserve(context, std::vector{hash_text("shared")}, {}));
+  ok(backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()));
+  ok(backend.catalog->finalize(context, manifest_of(ops)));
+  CHECK(get(backend.store->settle(ref(lease), {})) == JobStatus::kSucceeded);
+}
+
+}  // namespace
+
+TEST_CASE("a pass works whatever the database's defaults are, and without prepared statements") {
+  TempSchema schema;
+  const std::string settings =
+      GENERATE(std::string(), "&options=-c%20default_transaction_isolation%3Dserializable", "&options=-c%20synchronous_commit%3Doff",
+               "&options=-c%20default_transaction_read_only%3Don", "&options=-c%20search_path%3Dnowhere",
+               "&options=-c%20bytea_output%3Descape", "&options=-c%20statement_timeout%3D1", "&prepared_statements=off");
+  INFO(settings);
+  ok(open_postgres(schema.dsn(), {}, nullptr).status());
+  const Backend backend = get(open_postgres(schema.dsn(settings), {}, nullptr));
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    index_one(backend, {"catalog", std::to_string(i)}, i);
+  }
+  CHECK(get(backend.store->counts()).succeeded == 3);
+}
+
+TEST_CASE("stamps and leases are by the server's clock") {
+  TempSchema schema;
+  const Backend backend = get(open_postgres(schema.dsn(), {}, std::make_shared<ManualClock>()));  // of another decade
+  get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
+  const Lease lease = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
+  RawPostgres server;
+  const auto now = std::stoll(server.ask("SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint"));
+  CHECK(std::abs(lease.job.started_at.time_since_epoch().count() - now) < 60'000'000'000);
+  CHECK(lease.job.lease_expires_at - lease.job.started_at == 10min);
+}
+
+TEST_CASE("connections that the server ended are replaced before a call notices") {
+  TempSchema schema;
+  const Backend backend = get(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
+  RawPostgres server;
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    index_one(backend, {"catalog", std::to_string(i)}, i);
+    server.ask(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client "
+        "backend'");
+  }
+  CHECK(get(backend.store->counts()).succeeded == 5);
+}
+
+TEST_CASE("more threads than connections share them; nobody fails") {
+  TempSchema schema;
+  const Backend backend = get(open_postgres(schema.dsn("&max_connections=2"), {}, nullptr));
+  std::atomic<int> failed = 0;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 6; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int i = 0; i < 20; ++i) {
+        failed += backend.store->enqueue({"catalog", std::to_string(thread * 100 + i)}, JobKind::kSpecWrite).ok() ? 0 : 1;
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  CHECK(failed == 0);
+  CHECK(get(backend.store->counts()).pending == 120);
+  CHECK(std::stoi(RawPostgres().ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'embedjobs'")) <= 2);
+}
+
+TEST_CASE("a call that waits for a lock ends in time, and a renewal within its own limit") {
+  TempSchema schema;
+  PostgresOptions hurried;
+  hurried.call_timeout = 700ms;
+  const Backend backend = get(open_postgres(schema.dsn(), hurried, nullptr));
+  get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
+  const Lease lease = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
+  RawPostgres host;
+  host.ask("BEGIN; LOCK TABLE " + schema.name() + ".keys, " + schema.name() + ".leases IN ACCESS EXCLUSIVE MODE");
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK(backend.store->enqueue(kKey, JobKind::kSpecWrite).status().code() == Code::kRetry);
+  CHECK(backend.store->renew(std::vector{ref(lease)}, 0s, 300ms).status().code() == Code::kRetry);
+  CHECK(std::chrono::steady_clock::now() - begun < 20s);
+  host.ask("COMMIT");
+  CHECK(get(backend.store->renew(std::vector{ref(lease)}, 0s, 10s)) == std::vector{true});
+  get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
+}
+
+TEST_CASE("a commit whose answer is lost took effect, and the same call finds it") {
+  TempSchema schema;
+  std::atomic<bool> lose = false;
+  PostgresOptions options;
+  options.commit_fault = [&](bool committed) { return committed && lose.exchange(false) ? Status(Code::kRetry, "lost") : Status(); };
+  const Backend backend = get(open_postgres(schema.dsn(), options, nullptr));
+  get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
+  const ClaimRequest request{.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()};
+  lose = true;
+  CHECK(backend.store->claim(request).status().code() == Code::kRetry);
+  const ClaimResult again = get(backend.store->claim(request));
+  REQUIRE(again.leases.size() == 1);
+  CHECK(again.leases[0].job.fence.counter == 1);
+  lose = true;
+  CHECK(backend.store->settle(ref(again.leases[0]), {}).status().code() == Code::kRetry);
+  CHECK(get(backend.store->settle(ref(again.leases[0]), {})) == JobStatus::kSucceeded);
+}
+
+TEST_CASE("a forked child is refused, and the parent goes on") {
+  TempSchema schema;
+  const Backend backend = get(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool refused = backend.store->counts().status().code() == Code::kRefused &&
+                         backend.store->enqueue(kKey, JobKind::kSpecWrite).status().code() == Code::kRefused;
+    ::_exit(refused ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
+}

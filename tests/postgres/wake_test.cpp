@@ -1,0 +1,101 @@
+// Wake-up by the server: enqueues of other processes, and of hosts.
+#include <catch2/catch.hpp>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "conformance/scene.hpp"
+#include "embedjobs/postgres.hpp"
+#include "support/raw_postgres.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::test;
+
+namespace {
+
+/// Counts wake-ups, and waits for them.
+class Bell {
+ public:
+  void ring() {
+    {
+      const std::lock_guard lock(mutex_);
+      ++count_;
+    }
+    changed_.notify_all();
+  }
+  int count() {
+    const std::lock_guard lock(mutex_);
+    return count_;
+  }
+  /// False: not within half a minute.
+  bool wait_beyond(int count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, 30s, [&] { return count_ > count; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int count_ = 0;
+};
+
+struct Listening {
+  TempSchema schema;
+  Bell bell;
+  Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
+
+  Listening() {
+    backend.store->set_wake([this] { bell.ring(); });
+    REQUIRE(bell.wait_beyond(0));  // listening began
+  }
+  ~Listening() { backend.store->set_wake({}); }
+};
+
+}  // namespace
+
+TEST_CASE("an enqueue by another process wakes") {
+  Listening here;
+  const Backend there = get(open_postgres(here.schema.dsn(), {}, nullptr));
+  for (int i = 0; i < 3; ++i) {
+    const int before = here.bell.count();
+    get(there.store->enqueue(kKey, JobKind::kSpecWrite));
+    CHECK(here.bell.wait_beyond(before));
+  }
+  const int before = here.bell.count();
+  RawPostgres().ask("SELECT " + here.schema.name() + ".put_spec('catalog', 'spec', 'x'::text)");
+  CHECK(here.bell.wait_beyond(before));
+}
+
+TEST_CASE("a job that is handed back wakes other processes") {
+  Listening here;
+  const Backend there = get(open_postgres(here.schema.dsn(), {}, nullptr));
+  get(there.store->enqueue(kKey, JobKind::kSpecWrite));
+  const Lease lease = get(there.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
+  const int before = here.bell.count();
+  get(there.store->settle(ref(lease), {.kind = OutcomeKind::kRelease}));
+  CHECK(here.bell.wait_beyond(before));
+}
+
+TEST_CASE("a listener whose connection was cut listens again, and wakes for what it may have missed") {
+  Listening here;
+  const int before = here.bell.count();
+  RawPostgres server;
+  REQUIRE(server.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()") ==
+          "t");
+  CHECK(here.bell.wait_beyond(before));
+  const int again = here.bell.count();
+  server.ask("SELECT " + here.schema.name() + ".enqueue('catalog', 'spec')");
+  CHECK(here.bell.wait_beyond(again));
+}
+
+TEST_CASE("with poll_only nobody listens, and workers are told to poll") {
+  TempSchema schema;
+  const Backend backend = get(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
+  CHECK(backend.store->poll_interval() > 0s);
+  Bell bell;
+  backend.store->set_wake([&] { bell.ring(); });
+  get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
+  CHECK(bell.count() == 1);
+  CHECK(RawPostgres().ask("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN \"embedjobs_" + schema.name() + "%'") == "0");
+  backend.store->set_wake({});
+}
