@@ -433,13 +433,18 @@ bool WorkerMachine::hand_out_alone(MonoTime now, WorkerActions& out) {
   return false;
 }
 
+/// With a limit of tokens a minute the first call goes alone: how many tokens a text has is a guess until it is answered.
+bool WorkerMachine::learns_first() const {
+  return settings_.options.tokens_per_minute > 0 && !answered_once_ && gate_.in_flight() + calls_waiting() > 0;
+}
+
 void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
   if (state_ != WorkerState::kRunning || hand_out_alone(now, out)) {
     return;
   }
   std::size_t without = 0;
   auto next = slots_.upper_bound(last_served_);
-  while (without < slots_.size() && gate_.may_call(now, calls_waiting())) {
+  while (without < slots_.size() && gate_.may_call(now, calls_waiting()) && !learns_first()) {
     if (next == slots_.end()) {
       next = slots_.begin();
     }
@@ -482,6 +487,7 @@ std::size_t WorkerMachine::batch_bytes() const {
 void WorkerMachine::on_embedded(PassId id, std::uint64_t chunk, const CallSize& size, Result<Embeddings> answer, double jitter,
                                 MonoTime now, WorkerActions& out) {
   gate_.call_ended();
+  answered_once_ = answered_once_ || answer.ok();
   if (answer.ok() && answer->prompt_tokens) {
     answer->prompt_tokens = std::min(*answer->prompt_tokens, kMostTokensACall);
   }

@@ -129,6 +129,7 @@ class WorkerMachine {
   void begin_passes(std::vector<Lease> leases, MonoTime now, WorkerActions& out);
   bool hand_out_alone(MonoTime now, WorkerActions& out);
   void hand_out_calls(MonoTime now, WorkerActions& out);
+  [[nodiscard]] bool learns_first() const;
   void hand_back_while_paused(MonoTime now, WorkerActions& out);
   void begin_running(MonoTime now, WorkerActions& out);
   bool hear_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now);
@@ -153,6 +154,7 @@ class WorkerMachine {
   BatchSize batch_;
   ProviderGate gate_;
   TokenEstimate estimate_;
+  bool answered_once_ = false;
   TokenBudget budget_;
   std::string provider_;
   ProviderMemory memory_;

@@ -464,5 +464,19 @@ TEST_CASE("whatever ends a pass early asks its provider calls to stop: removal, 
   CHECK_FALSE(asked_to_stop(seconds(3), [](WorkerScene& scene) { scene.runtime.run_for(seconds(30)); }));
 }
 
+TEST_CASE("with a limit of tokens a minute the first call goes alone, until an answer shows what a text costs") {
+  WorkerScene scene(minutes(10), {.concurrent_calls = 8});
+  scene.options.tokens_per_minute = 100'000;
+  scene.options.batch_size = 2;
+  scene.embedder->count_tokens = [](std::string_view text) { return text.size(); };
+  scene.runtime.hold("embed");
+  scene.put(lines(40));
+  scene.start();
+  CHECK(scene.runtime.waiting("embed") == 1);
+  scene.runtime.release();
+  scene.runtime.run_for(minutes(10));
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+}
+
 }  // namespace
 }  // namespace embedjobs::test
