@@ -14,10 +14,11 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/embedjobsConfigVersion.cm
 install(FILES ${PROJECT_BINARY_DIR}/embedjobsConfig.cmake ${PROJECT_BINARY_DIR}/embedjobsConfigVersion.cmake DESTINATION ${embedjobs_cmake_dir})
 
 set(EMBEDJOBS_PC_REQUIRES fmt libcrypto)
+set(EMBEDJOBS_PC_LIBS)
 if(EMBEDJOBS_HTTP)
   list(APPEND EMBEDJOBS_PC_REQUIRES simdjson)
   # Not as a requirement: with --static pkg-config would ask for everything that a static libcurl needs.
-  set(EMBEDJOBS_PC_LIBS -lcurl)
+  list(APPEND EMBEDJOBS_PC_LIBS -lcurl)
 endif()
 if(EMBEDJOBS_OPENAPI)
   list(APPEND EMBEDJOBS_PC_REQUIRES simdjson yaml-cpp)
@@ -26,10 +27,11 @@ if(EMBEDJOBS_SQLITE)
   list(APPEND EMBEDJOBS_PC_REQUIRES sqlite3)
 endif()
 if(EMBEDJOBS_POSTGRES)
-  list(APPEND EMBEDJOBS_PC_REQUIRES libpq)
+  list(APPEND EMBEDJOBS_PC_LIBS -lpq)  # likewise
 endif()
 list(REMOVE_DUPLICATES EMBEDJOBS_PC_REQUIRES)
 list(JOIN EMBEDJOBS_PC_REQUIRES ", " EMBEDJOBS_PC_REQUIRES)
+list(JOIN EMBEDJOBS_PC_LIBS " " EMBEDJOBS_PC_LIBS)
 # Relative to the file itself, so that an installed tree may be moved.
 file(RELATIVE_PATH EMBEDJOBS_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/embedjobs.pc.in ${PROJECT_BINARY_DIR}/embedjobs.pc @ONLY)
