@@ -39,6 +39,7 @@ bool poll_until(int fd, short events, Deadline deadline) {
 
 std::vector<const char*> terminated(const std::vector<std::string>& words) {
   std::vector<const char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (const std::string& word : words) {
     pointers.push_back(word.c_str());
   }
