@@ -210,7 +210,9 @@ void Pass::enter_reserve(std::vector<std::uint32_t> operations, PassActions& out
   to_reserve_ = std::make_shared<const std::vector<std::uint32_t>>(std::move(operations));
   ReserveAction reserve{plan_, to_reserve_, {}};
   // What can't be embedded is not held back from a pass that this one waits for.
-  std::transform(failing_.begin(), failing_.end(), std::back_inserter(reserve.given_up), [](const auto& entry) { return entry.first; });
+  for (const auto* left : {&failing_, &postponed_}) {
+    std::transform(left->begin(), left->end(), std::back_inserter(reserve.given_up), [](const auto& entry) { return entry.first; });
+  }
   out.push_back(std::move(reserve));
 }
 

@@ -25,6 +25,15 @@
 
 #include "embedjobs/types.hpp"
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+// The distribution's cpp-httplib is not built with the thread sanitizer, which then sees races in it that it can't judge.
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_suppressions() {
+  return "race:libcpp-httplib\n";
+}
+#endif
+#endif
+
 namespace embedjobs::test {
 namespace {
 
