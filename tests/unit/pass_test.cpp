@@ -491,6 +491,25 @@ TEST_CASE("a pass with a text that can't be embedded gives that up and waits for
   CHECK(contains(scene.job().last_error, "op0 (poison)"));
 }
 
+TEST_CASE("a text that is left for the next pass is free for others while this one waits") {
+  SharedScene scene({"text of op1"});
+  scene.embedder->on_call = [](Texts texts, const CallContext&) {
+    const bool chokes = std::find(texts.begin(), texts.end(), "text of op0") != texts.end();
+    return chokes ? Status(Code::kRetry, "502 bad gateway") : Status();
+  };
+  scene.put(lines(3));
+  scene.start();
+  scene.runtime.run_for(minutes(2));
+  REQUIRE(scene.job().status == JobStatus::kRunning);  // the third pass, with everything done but these two
+  const std::vector<TextHash> postponed{hash_text("text of op0")};
+  CHECK(*scene.backend.catalog->reserve(scene.context(), postponed, {}) == std::vector{Reservation::kMine});
+  scene.other_stores("text of op1");
+  scene.other_stores("text of op0");
+  scene.runtime.run_for(minutes(2));
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+  CHECK(scene.rows().size() == 3);
+}
+
 TEST_CASE("a pass that waits for another one stops at once when asked to") {
   SharedScene scene({"text of op1"});
   scene.put(lines(3));
