@@ -192,13 +192,20 @@ std::string with_finished_jobs(const test::TempFolder& folder, int finished) {
   for (int i = 0; i < 300; ++i) {
     (void)must(backend.catalog->put({"bench", fmt::format("spec {}", i)}, "content", kSpace.id()));
   }
-  execute(path,
-          fmt::format(
-              "PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;"
-              "INSERT INTO jobs SELECT NULL, 1 + n.value % 300, 1, 0, 2, 0, 1, '', n.value, '', 0, n.value, n.value, n.value,"
-              " n.value, 10, 0, 10, 10, 1, 1, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, '' "
-              "FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < {}) SELECT value FROM c) AS n",
-              finished));
+  execute(
+      path,
+      fmt::format(
+          "PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;"
+          "INSERT INTO jobs (id, key_id, catalog_id, kind, status, priority, attempts, last_error, next_run_at, worker_id, "
+          "lease_expires_at,"
+          " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, generation,"
+          " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing,"
+          " progressed, paused_since, records_in_flight, lease_boot_id, lease_boot_time, lease_holder, provider, prompt_tokens,"
+          " pass_prompt_tokens) "
+          "SELECT NULL, 1 + n.value % 300, 1, 0, 2, 0, 1, '', n.value, '', 0, n.value, n.value, n.value,"
+          " n.value, 10, 0, 10, 10, 1, 1, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, '', '', 0, 0 "
+          "FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < {}) SELECT value FROM c) AS n",
+          finished));
   return path;
 }
 
