@@ -16,7 +16,8 @@ std::vector<SpecKey> keys(std::initializer_list<const char*> names) {
 
 std::string claimed_order(Scene& scene) {
   std::string order;
-  for (const Lease& lease : scene.claim(10)) {
+  const ClaimResult claimed = scene.claim(10);
+  for (const Lease& lease : claimed.leases) {
     order += lease.job.key.spec_name;
   }
   return order;
@@ -89,7 +90,7 @@ TEST_CASE("none at once is nothing") {
 TEST_CASE("many passes end at once, each in its way") {
   Scene scene;
   (void)scene.store.enqueue_all(keys({"a", "b", "c", "d"}), JobKind::kSpecWrite);
-  const std::vector<Lease> leases = scene.claim(4);
+  const std::vector<Lease> leases = scene.claim(4).leases;
   REQUIRE(leases.size() == 4);
   scene.settle(leases[3]);  // lost to the others
   ok(scene.store.remove_key(leases[2].job.key));
@@ -110,7 +111,7 @@ TEST_CASE("many passes end at once, each in its way") {
 TEST_CASE("many passes tell their progress at once") {
   Scene scene;
   (void)scene.store.enqueue_all(keys({"a", "b"}), JobKind::kSpecWrite);
-  const std::vector<Lease> leases = scene.claim(2);
+  const std::vector<Lease> leases = scene.claim(2).leases;
   LeaseRef stale = ref(leases[1]);
   ++stale.fence.nonce;
   const std::vector<ProgressReport> reports{{ref(leases[0]), {.operation_count = 5, .embedded = 2, .missing = 3}},
