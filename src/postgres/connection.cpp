@@ -215,6 +215,8 @@ std::string Connection::expand(std::string_view sql) const {
   for (const char c : sql) {
     if (c == '@') {
       text += schema_;
+    } else if (c == '#') {
+      text += vector_type_.home;
     } else {
       text += c;
     }
@@ -241,11 +243,18 @@ const Connection::Statement* Connection::find_statement(const char* sql, const P
 bool Connection::send(const Statement& statement, const Params& params) {
   const auto pointers = params.pointers();
   const auto formats = params.formats();
-  const int sent =
-      prepared_ ? PQsendQueryPrepared(conn_, statement.name.c_str(), params.size(), pointers.data(), params.lengths(), formats.data(), 1)
-                : PQsendQueryParams(conn_, statement.text.c_str(), params.size(), params.types(), pointers.data(), params.lengths(),
-                                    formats.data(), 1);
+  const int sent = prepared_ && !statement.name.empty() ? PQsendQueryPrepared(conn_, statement.name.c_str(), params.size(), pointers.data(),
+                                                                              params.lengths(), formats.data(), 1)
+                                                        : PQsendQueryParams(conn_, statement.text.c_str(), params.size(), params.types(),
+                                                                            pointers.data(), params.lengths(), formats.data(), 1);
   return sent == 1;
+}
+
+pg_result* Connection::run_once(std::string_view sql, const Params& params) {
+  if (queued_ > 0) {
+    PQclear(finish_queue(true));
+  }
+  return ok() ? finish(send({.name = {}, .text = expand(sql)}, params)) : nullptr;
 }
 
 pg_result* Connection::run_statement(const char* sql, const Params& params) {

@@ -4,7 +4,8 @@
 // is therefore written as straight code, and whoever ends it (Database) looks at the error once, before everything else: what the code
 // concluded from missing rows is thrown away with the transaction.
 //
-// In SQL '@' stands for the schema: "@jobs" is "embedjobs".jobs.
+// In SQL '@' stands for the schema: "@jobs" is "embedjobs".jobs. '#' stands for that of the extension that vectors are of: whoever uses it
+// has asked for vector_type().
 #pragma once
 
 #include <chrono>
@@ -19,6 +20,7 @@
 #include "embedjobs/types.hpp"
 #include "postgres/dsn.hpp"
 #include "postgres/values.hpp"
+#include "postgres/vector_type.hpp"
 
 // libpq's own names for what it does not show.
 struct pg_conn;
@@ -91,6 +93,11 @@ class Connection {
   Query query(const char* sql, const Args&... args) {
     return {*this, ok() ? run_statement(sql, Params(args...)) : nullptr};
   }
+  /// The same for SQL that is put together for this one call.
+  template <typename... Args>
+  Query query_once(std::string_view sql, const Args&... args) {
+    return {*this, ok() ? run_once(sql, Params(args...)) : nullptr};
+  }
   /// The number of rows changed.
   template <typename... Args>
   std::int64_t run(const char* sql, const Args&... args) {
@@ -111,6 +118,11 @@ class Connection {
   }
   /// Statements in one string and one round trip; the rows of the last one that has any, as text.
   Query execute(std::string_view sql);
+
+  /// "jobs" is "embedjobs".jobs: for to_regclass().
+  [[nodiscard]] std::string qualified(std::string_view name) const { return schema_ + std::string(name); }
+  /// What the schema keeps vectors as; asked for once. An error of the connection when there is no such column.
+  const VectorType& vector_type();
 
   void set_deadline(Deadline deadline) { deadline_ = deadline; }
   [[nodiscard]] Deadline deadline() const { return deadline_; }
@@ -144,6 +156,7 @@ class Connection {
   Status connect(Deadline deadline);
   [[nodiscard]] Status check_server() const;
   pg_result* run_statement(const char* sql, const Params& params);
+  pg_result* run_once(std::string_view sql, const Params& params);
   void queue_statement(const char* sql, const Params& params);
   /// Finds or makes the statement; null after an error.
   struct Statement;
@@ -174,6 +187,7 @@ class Connection {
   Status error_;
   bool broken_ = false;
   bool conflict_ = false;
+  VectorType vector_type_;
   std::unordered_map<const char*, Statement> statements_;
 };
 

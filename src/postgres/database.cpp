@@ -8,6 +8,7 @@
 
 #include "postgres/listener.hpp"
 #include "postgres/schema.hpp"
+#include "postgres/vector_type.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -68,6 +69,9 @@ Result<std::shared_ptr<Database>> Database::open(std::string_view dsn, const Pos
     return connection.status();
   }
   if (Status status = prepare_schema(**connection, database->options_); !status.ok()) {
+    return status;
+  }
+  if (Status status = check_vector_type(**connection, database->options_); !status.ok()) {
     return status;
   }
   database->idle_.push_back(std::move(connection).value());

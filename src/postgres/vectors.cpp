@@ -16,89 +16,96 @@ namespace {
 constexpr const char* kProbe =
     "SELECT v.text_hash, v.epoch, v.embedded_bytes, v.input_cap FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2)";
 
-// The vectors come as one flat array, since unnest() of an array of arrays flattens it: $5 floats each. In the order of hashes, so that
-// two passes with texts in common do not wait for each other crosswise.
-#define EMBEDJOBS_VECTOR_INPUT                                        \
-  "WITH input AS (SELECT u.text_hash, u.embedded_bytes, u.input_cap," \
-  " ($6::real[])[(u.place - 1) * $5 + 1 : u.place * $5] AS vector"    \
-  " FROM unnest($2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS u (text_hash, embedded_bytes, input_cap, place))"
-constexpr const char* kInsert = EMBEDJOBS_VECTOR_INPUT
-    ", fresh AS (INSERT INTO @vectors (space_id, text_hash, vector_id, epoch, embedded_bytes, input_cap, unreferenced_since)"
-    " SELECT $1, i.text_hash, nextval('@vector_ids'), $7, i.embedded_bytes, i.input_cap, 0 FROM input AS i ORDER BY i.text_hash"
-    " ON CONFLICT (space_id, text_hash) DO NOTHING RETURNING text_hash, vector_id),"
-    " data AS (INSERT INTO @vector_data (id, vector)"
-    " SELECT f.vector_id, i.vector FROM fresh AS f JOIN input AS i ON i.text_hash = f.text_hash)"
-    " SELECT text_hash FROM fresh";
+// Rows come in the order of hashes, so that two passes with texts in common do not wait for each other crosswise. Of pgvector's type they
+// come as an array of vectors; of real[] as one flat array, $7 floats each, since unnest() of an array of arrays flattens it.
+#define EMBEDJOBS_INPUT_OF_VECTORS                      \
+  "unnest($2::bytea[], $3::bigint[], $4::bigint[], $6)" \
+  " AS i (text_hash, embedded_bytes, input_cap, vector)"
+#define EMBEDJOBS_INPUT_OF_REALS                                          \
+  "(SELECT u.text_hash, u.embedded_bytes, u.input_cap,"                   \
+  " ($6::real[])[(u.place - 1) * $7 + 1 : u.place * $7] AS vector"        \
+  " FROM unnest($2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY" \
+  " AS u (text_hash, embedded_bytes, input_cap, place)) AS i"
+#define EMBEDJOBS_INSERT_FROM(input)                                                     \
+  "INSERT INTO @vectors (space_id, text_hash, epoch, embedded_bytes, input_cap, vector)" \
+  " SELECT $1, i.text_hash, $5, i.embedded_bytes, i.input_cap, i.vector FROM " input     \
+  " ON CONFLICT (space_id, text_hash) DO NOTHING RETURNING text_hash"
+constexpr const char* kInsertVectors = EMBEDJOBS_INSERT_FROM(EMBEDJOBS_INPUT_OF_VECTORS);
+constexpr const char* kInsertReals = EMBEDJOBS_INSERT_FROM(EMBEDJOBS_INPUT_OF_REALS);
 constexpr const char* kLock =
     "SELECT v.text_hash, v.epoch FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2) ORDER BY v.text_hash FOR UPDATE";
-constexpr const char* kReplace = EMBEDJOBS_VECTOR_INPUT
-    ", stale AS (UPDATE @vectors AS v SET epoch = $7, embedded_bytes = i.embedded_bytes, input_cap = i.input_cap, unreferenced_since = 0"
-    " FROM input AS i WHERE v.space_id = $1 AND v.text_hash = i.text_hash RETURNING v.vector_id, i.vector)"
-    " INSERT INTO @vector_data AS d (id, vector) SELECT s.vector_id, s.vector FROM stale AS s"  // or it was deleted, by whoever
-    " ON CONFLICT (id) DO UPDATE SET vector = EXCLUDED.vector WHERE d.vector IS DISTINCT FROM EXCLUDED.vector";
-constexpr const char* kMarkReferenced =
-    "UPDATE @vectors SET unreferenced_since = 0 WHERE space_id = $1 AND text_hash = ANY ($2) AND unreferenced_since <> 0";
+// A vector that is equal stays the stored one: then no index of vectors has anything to do.
+#define EMBEDJOBS_REPLACE_FROM(input, equal)                                                         \
+  "UPDATE @vectors AS v SET epoch = $5, embedded_bytes = i.embedded_bytes, input_cap = i.input_cap," \
+  " vector = CASE WHEN v.vector " equal " i.vector THEN v.vector ELSE i.vector END FROM " input      \
+  " WHERE v.space_id = $1 AND v.text_hash = i.text_hash"
+constexpr const char* kReplaceVectors = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_OF_VECTORS, "OPERATOR(#=)");
+constexpr const char* kReplaceReals = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_OF_REALS, "=");
+constexpr const char* kMarkReferenced = "DELETE FROM @unreferenced WHERE space_id = $1 AND text_hash = ANY ($2)";
 
-/// Rows as arrays, one a text.
+using RowsByText = std::map<TextHash, const VectorRow*>;
+
+/// Rows as arrays, one a text, in the order of hashes.
 struct Arrays {
   std::vector<TextHash> texts;
   std::vector<std::int64_t> bytes;
   std::vector<std::int64_t> caps;
-  std::vector<float> floats;
+  std::vector<std::span<const float>> vectors;
 
-  void add(const VectorRow& row) {
-    texts.push_back(row.text_hash);
-    bytes.push_back(static_cast<std::int64_t>(row.embedded_bytes));
-    caps.push_back(static_cast<std::int64_t>(row.input_cap));
-    floats.insert(floats.end(), row.vector.begin(), row.vector.end());
+  explicit Arrays(const RowsByText& rows) {
+    for (const auto& [hash, row] : rows) {
+      texts.push_back(hash);
+      bytes.push_back(static_cast<std::int64_t>(row->embedded_bytes));
+      caps.push_back(static_cast<std::int64_t>(row->input_cap));
+      vectors.emplace_back(row->vector);
+    }
   }
 };
 
-using RowsByText = std::map<TextHash, const VectorRow*>;
-
-Arrays arrays_of(const RowsByText& rows, std::size_t dimension) {
-  Arrays arrays;
-  arrays.floats.reserve(rows.size() * dimension);
-  for (const auto& [hash, row] : rows) {
-    arrays.add(*row);
-  }
-  return arrays;
-}
-
 /// What is left are the rows whose text had a vector already.
 void insert_fresh(Connection& connection, std::int64_t space_id, const PassContext& context, RowsByText& rows) {
-  const Arrays arrays = arrays_of(rows, context.space.dimension);
-  Query row =
-      connection.query(kInsert, space_id, arrays.texts, arrays.bytes, arrays.caps, context.space.dimension, arrays.floats, context.epoch);
+  const VectorType& type = connection.vector_type();
+  const Arrays arrays(rows);
+  const TypedValue vectors = type.array_of(arrays.vectors);
+  Query row = type.kind == PostgresVectors::kReal
+                  ? connection.query(kInsertReals, space_id, arrays.texts, arrays.bytes, arrays.caps, context.epoch, vectors,
+                                     context.space.dimension)
+                  : connection.query(kInsertVectors, space_id, arrays.texts, arrays.bytes, arrays.caps, context.epoch, vectors);
+  if (row.size() == arrays.texts.size()) {
+    rows.clear();
+    return;
+  }
   while (row.next()) {
     rows.erase(row.hash(0));
   }
 }
 
-void replace_stale(Connection& connection, std::int64_t space_id, const PassContext& context, RowsByText& rows) {
-  std::vector<TextHash> texts;
-  for (const auto& [hash, row] : rows) {
-    texts.push_back(hash);
+void replace(Connection& connection, std::int64_t space_id, const PassContext& context, const RowsByText& rows) {
+  const VectorType& type = connection.vector_type();
+  const Arrays arrays(rows);
+  const TypedValue vectors = type.array_of(arrays.vectors);
+  if (type.kind == PostgresVectors::kReal) {
+    connection.run_later(kReplaceReals, space_id, arrays.texts, arrays.bytes, arrays.caps, context.epoch, vectors, context.space.dimension);
+  } else {
+    connection.run_later(kReplaceVectors, space_id, arrays.texts, arrays.bytes, arrays.caps, context.epoch, vectors);
   }
-  std::vector<TextHash> newer;
+}
+
+void replace_stale(Connection& connection, std::int64_t space_id, const PassContext& context, RowsByText& rows) {
+  const Arrays had(rows);
+  mark_referenced(connection, space_id, had.texts);
   {
-    Query row = connection.query(kLock, space_id, texts);
+    Query row = connection.query(kLock, space_id, had.texts);
     while (row.next()) {
       // A pass from before a manual retry does not undo the retry's work for another document.
       if (row.number(1) > context.epoch) {
-        newer.push_back(row.hash(0));
         rows.erase(row.hash(0));
       }
     }
   }
-  if (!newer.empty()) {
-    mark_referenced(connection, space_id, newer);
+  if (!rows.empty()) {
+    replace(connection, space_id, context, rows);
   }
-  if (rows.empty()) {
-    return;
-  }
-  const Arrays arrays = arrays_of(rows, context.space.dimension);
-  connection.run_later(kReplace, space_id, arrays.texts, arrays.bytes, arrays.caps, context.space.dimension, arrays.floats, context.epoch);
 }
 
 }  // namespace
@@ -126,6 +133,9 @@ Status put_vectors(Connection& connection, std::int64_t space_id, const PassCont
   RowsByText last;
   for (const VectorRow& row : rows) {
     last[row.text_hash] = &row;
+  }
+  if (Status status = check_fits(connection.vector_type(), context.space, rows); !status.ok()) {
+    return status;
   }
   // The usual case first: the texts are new, one statement and nothing read.
   insert_fresh(connection, space_id, context, last);
