@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cstring>
 
 #include "postgres/connection.hpp"
 
@@ -26,9 +27,13 @@ constexpr const char* kFind =
 /// Big-endian, at `at`, which moves on.
 template <typename Unsigned>
 void put(char*& at, Unsigned value) {
-  for (int shift = static_cast<int>(sizeof(Unsigned) - 1) * 8; shift >= 0; shift -= 8) {
-    *at++ = static_cast<char>(static_cast<unsigned char>(value >> shift));
+  if constexpr (std::endian::native == std::endian::little && sizeof(Unsigned) == 4) {
+    value = __builtin_bswap32(value);
+  } else if constexpr (std::endian::native == std::endian::little) {
+    value = __builtin_bswap16(value);
   }
+  std::memcpy(at, &value, sizeof value);
+  at += sizeof value;
 }
 
 std::uint32_t get32(const char* at) {
@@ -78,7 +83,8 @@ std::size_t vector_bytes(PostgresVectors kind, std::size_t dimension) {
   return kVectorHeader + dimension * (kind == PostgresVectors::kHalfvec ? 2 : 4);
 }
 
-void put_vector(char*& at, PostgresVectors kind, std::span<const float> vector) {
+void put_vector(char*& out, PostgresVectors kind, std::span<const float> vector) {
+  char* at = out;  // nothing that is written through it can be it
   put(at, static_cast<std::uint16_t>(vector.size()));
   put(at, std::uint16_t{0});
   if (kind == PostgresVectors::kHalfvec) {
@@ -90,6 +96,7 @@ void put_vector(char*& at, PostgresVectors kind, std::span<const float> vector) 
       put(at, std::bit_cast<std::uint32_t>(value));
     }
   }
+  out = at;
 }
 
 TypedValue flat_array(const std::vector<std::span<const float>>& vectors) {

@@ -18,9 +18,9 @@ constexpr const char* kProbe =
 
 // Rows come in the order of hashes, so that two passes with texts in common do not wait for each other crosswise. Of pgvector's type they
 // come as an array of vectors; of real[] as one flat array, $7 floats each, since unnest() of an array of arrays flattens it.
-#define EMBEDJOBS_INPUT_OF_VECTORS                      \
-  "unnest($2::bytea[], $3::bigint[], $4::bigint[], $6)" \
-  " AS i (text_hash, embedded_bytes, input_cap, vector)"
+#define EMBEDJOBS_INPUT_OF_VECTORS                                                                                       \
+  "(SELECT unnest($2::bytea[]) AS text_hash, unnest($3::bigint[]) AS embedded_bytes, unnest($4::bigint[]) AS input_cap," \
+  " unnest($6) AS vector) AS i"
 #define EMBEDJOBS_INPUT_OF_REALS                                          \
   "(SELECT u.text_hash, u.embedded_bytes, u.input_cap,"                   \
   " ($6::real[])[(u.place - 1) * $7 + 1 : u.place * $7] AS vector"        \

@@ -189,7 +189,7 @@ BEGIN
       WHERE e.extname = 'vector' AND t.typname = CASE wanted WHEN 'auto' THEN 'vector' ELSE wanted END;
     IF chosen IS NULL AND wanted <> 'auto' THEN
       RAISE EXCEPTION 'the option vectors=% needs the extension pgvector (halfvec: 0.7 or newer): install it and let a role that may do so run CREATE EXTENSION vector, or leave the option out', wanted
-        USING ERRCODE = 'feature_not_supported';
+        USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
   END IF;
   IF chosen IS NULL AND wanted = 'auto' THEN
