@@ -66,6 +66,13 @@ Status connection_refused(const PGconn* conn) {
   return {Code::kRetry, fmt::format("PostgreSQL: {}", message.empty() ? "no connection" : message)};
 }
 
+std::int64_t rows_changed(pg_result* result) {
+  const std::string_view text = PQcmdTuples(result);
+  std::int64_t count = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), count);
+  return count;
+}
+
 }  // namespace
 
 std::string session_settings(const PostgresOptions& options, std::string_view scope) {
@@ -120,13 +127,7 @@ TextHash Query::hash(int column) const {
 }
 
 std::int64_t Query::affected() const {
-  if (result_ == nullptr) {
-    return 0;
-  }
-  const std::string_view text = PQcmdTuples(result_);
-  std::int64_t count = 0;
-  (void)std::from_chars(text.data(), text.data() + text.size(), count);
-  return count;
+  return result_ == nullptr ? 0 : rows_changed(result_);
 }
 
 std::string_view Query::tag() const {
@@ -270,9 +271,12 @@ pg_result* Connection::run_statement(const char* sql, const Params& params) {
   return finish_queue(sent);
 }
 
-void Connection::queue_statement(const char* sql, const Params& params) {
+void Connection::queue_statement(const char* sql, const Params& params, std::int64_t* affected) {
   if (!prepared_) {  // a pooler may not bear a pipeline
-    PQclear(run_statement(sql, params));
+    const Query done(*this, run_statement(sql, params));
+    if (affected != nullptr) {
+      *affected += done.affected();
+    }
     return;
   }
   const Statement* statement = find_statement(sql, params);
@@ -284,13 +288,23 @@ void Connection::queue_statement(const char* sql, const Params& params) {
     return;
   }
   ++queued_;
+  counted_.resize(static_cast<std::size_t>(queued_));
+  counted_.back() = affected;
   if (!send(*statement, params)) {
+    fail_connection();
+  }
+}
+
+void Connection::push() {
+  if (ok() && queued_ > 0 && PQflush(conn_) < 0) {
     fail_connection();
   }
 }
 
 pg_result* Connection::finish_queue(bool sent) {
   queued_ = 0;
+  const std::vector<std::int64_t*> counted = std::exchange(counted_, {});
+  std::size_t answered = 0;
   if (!sent || PQpipelineSync(conn_) != 1) {
     fail_connection();
     return nullptr;
@@ -310,6 +324,10 @@ pg_result* Connection::finish_queue(bool sent) {
     const ExecStatusType status = PQresultStatus(result);
     synced = status == PGRES_PIPELINE_SYNC;
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+      if (answered < counted.size() && counted[answered] != nullptr) {
+        *counted[answered] += rows_changed(result);
+      }
+      ++answered;
       std::swap(last, result);
     } else if (!synced && status != PGRES_PIPELINE_ABORTED) {
       fail_result(result);

@@ -110,6 +110,15 @@ class Connection {
       queue_statement(sql, Params(args...));
     }
   }
+  /// The same; `affected` grows by the rows changed, once the answer is there. It outlives the next question.
+  template <typename... Args>
+  void run_later_counted(std::int64_t& affected, const char* sql, const Args&... args) {
+    if (ok()) {
+      queue_statement(sql, Params(args...), &affected);
+    }
+  }
+  /// Lets the server begin with what waits to be sent, while this side goes on.
+  void push();
   /// The first column of the first row, or `otherwise`.
   template <typename... Args>
   std::int64_t value_or(std::int64_t otherwise, const char* sql, const Args&... args) {
@@ -157,7 +166,7 @@ class Connection {
   [[nodiscard]] Status check_server() const;
   pg_result* run_statement(const char* sql, const Params& params);
   pg_result* run_once(std::string_view sql, const Params& params);
-  void queue_statement(const char* sql, const Params& params);
+  void queue_statement(const char* sql, const Params& params, std::int64_t* affected = nullptr);
   /// Finds or makes the statement; null after an error.
   struct Statement;
   const Statement* find_statement(const char* sql, const Params& params);
@@ -179,8 +188,9 @@ class Connection {
   };
 
   pg_conn* conn_;
-  int queued_ = 0;      // statements in libpq's pipeline
-  std::string schema_;  // quoted, with the dot
+  int queued_ = 0;                      // statements in libpq's pipeline
+  std::vector<std::int64_t*> counted_;  // of the first of these: where their rows are counted, or null
+  std::string schema_;                  // quoted, with the dot
   bool prepared_;
   Deadline deadline_{};
   Moment moment_;

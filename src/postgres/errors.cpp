@@ -65,7 +65,7 @@ Status to_status(std::string_view sqlstate, std::string_view message) {
 }
 
 bool is_conflict(std::string_view sqlstate) {
-  return sqlstate == "40001" || sqlstate == "40P01" || sqlstate == "0A000" || is_lost_statement(sqlstate);
+  return sqlstate == "40001" || sqlstate == "40P01" || sqlstate == "0A000" || sqlstate == "23505" || is_lost_statement(sqlstate);
 }
 
 bool is_lost_statement(std::string_view sqlstate) {

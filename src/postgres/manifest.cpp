@@ -50,17 +50,15 @@ constexpr const char* kInsertLive =
     "INSERT INTO @manifests (key_id, space_id, state, flip) "
     "SELECT k.id, $2, 0, c.flips FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE k.id = $1 RETURNING id";
 
-// A row that is equal is locked, but not written.
-#define EMBEDJOBS_PUT_OPERATIONS                                        \
-  "INSERT INTO @operations AS o (manifest_id, operation_id, text_hash)" \
-  " SELECT $1, unnest($2::bytea[]), unnest($3::bytea[])"                \
-  " ON CONFLICT (manifest_id, operation_id) DO UPDATE SET text_hash = EXCLUDED.text_hash WHERE o.text_hash <> EXCLUDED.text_hash"
-constexpr const char* kPutOperations = EMBEDJOBS_PUT_OPERATIONS;
-constexpr const char* kPutAndCount =  // xmax is 0 of a row that is new
-    "WITH put AS (" EMBEDJOBS_PUT_OPERATIONS
-    " RETURNING o.xmax = 0 AS added) "
-    "UPDATE @manifests SET row_count = row_count + (SELECT count(*) FROM put WHERE added)"
-    " WHERE id = $1 AND EXISTS (SELECT 1 FROM put WHERE added)";
+// Only the pass that holds the fence writes a manifest, so rows that are not there stay so: no ON CONFLICT, whose bookkeeping costs more.
+constexpr const char* kUpdateOperations =
+    "UPDATE @operations AS o SET text_hash = u.text_hash FROM unnest($2::bytea[], $3::bytea[]) AS u (operation_id, text_hash) "
+    "WHERE o.manifest_id = $1 AND o.operation_id = u.operation_id AND o.text_hash <> u.text_hash";
+constexpr const char* kInsertOperations =
+    "INSERT INTO @operations (manifest_id, operation_id, text_hash) SELECT $1, u.operation_id, u.text_hash"
+    " FROM (SELECT unnest($2::bytea[]) AS operation_id, unnest($3::bytea[]) AS text_hash) AS u"
+    " WHERE (SELECT true FROM @operations AS o WHERE o.manifest_id = $1 AND o.operation_id = u.operation_id) IS NULL";
+constexpr const char* kExtend = "UPDATE @manifests SET row_count = row_count + $2 WHERE id = $1";
 
 std::optional<ManifestRow> read_manifest(Query&& row) {
   if (!row.next()) {
@@ -142,7 +140,8 @@ Status write_piece(Connection& connection, const PassContext& context, std::span
   // What needs no answer comes first, and goes to the server together with the vectors.
   const auto [ids, hashes] = operations_of(rows);
   end_reservations(connection, target->space_id, hashes, target->key.id);
-  connection.run_later(kPutAndCount, target->manifest_id, ids, hashes);
+  std::int64_t added = 0;
+  connection.run_later_counted(added, kInsertOperations, target->manifest_id, ids, hashes);
   if (target->key.visible_manifest_id == 0) {
     target->key.visible_manifest_id = target->manifest_id;
     target->key.visible_space_id = target->space_id;
@@ -151,6 +150,12 @@ Status write_piece(Connection& connection, const PassContext& context, std::span
   }
   if (Status status = put_vectors(connection, target->space_id, context, rows); !status.ok()) {
     return status;
+  }
+  if (added > 0) {
+    connection.run_later(kExtend, target->manifest_id, added);
+  }
+  if (added < static_cast<std::int64_t>(ids.size())) {
+    connection.run_later(kUpdateOperations, target->manifest_id, ids, hashes);
   }
   count_tokens(connection, context);
   return {};
@@ -181,7 +186,9 @@ ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std:
 }
 
 void put_operations(Connection& connection, std::int64_t manifest_id, const std::vector<Blob>& ids, const std::vector<TextHash>& hashes) {
-  connection.run_later(kPutOperations, manifest_id, ids, hashes);
+  if (connection.run(kInsertOperations, manifest_id, ids, hashes) < static_cast<std::int64_t>(ids.size())) {
+    connection.run_later(kUpdateOperations, manifest_id, ids, hashes);
+  }
 }
 
 Status PostgresCatalog::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {

@@ -26,14 +26,18 @@ constexpr const char* kProbe =
   " ($6::real[])[(u.place - 1) * $7 + 1 : u.place * $7] AS vector"        \
   " FROM unnest($2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY" \
   " AS u (text_hash, embedded_bytes, input_cap, place)) AS i"
+// Not ON CONFLICT: its bookkeeping for every row costs more than the look, which is a scalar so that no plan joins whole tables. Two that
+// store the same text at once: the later one runs again.
 #define EMBEDJOBS_INSERT_FROM(input)                                                     \
   "INSERT INTO @vectors (space_id, text_hash, epoch, embedded_bytes, input_cap, vector)" \
   " SELECT $1, i.text_hash, $5, i.embedded_bytes, i.input_cap, i.vector FROM " input     \
-  " ON CONFLICT (space_id, text_hash) DO NOTHING RETURNING text_hash"
+  " WHERE (SELECT true FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = i.text_hash) IS NULL"
 constexpr const char* kInsertVectors = EMBEDJOBS_INSERT_FROM(EMBEDJOBS_INPUT_OF_VECTORS);
 constexpr const char* kInsertReals = EMBEDJOBS_INSERT_FROM(EMBEDJOBS_INPUT_OF_REALS);
+// Those that were there before this transaction.
 constexpr const char* kLock =
-    "SELECT v.text_hash, v.epoch FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2) ORDER BY v.text_hash FOR UPDATE";
+    "SELECT v.text_hash, v.epoch FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2)"
+    " AND v.xmin <> pg_current_xact_id()::xid ORDER BY v.text_hash FOR UPDATE";
 // A vector that is equal stays the stored one: then no index of vectors has anything to do.
 #define EMBEDJOBS_REPLACE_FROM(input, equal)                                                         \
   "UPDATE @vectors AS v SET epoch = $5, embedded_bytes = i.embedded_bytes, input_cap = i.input_cap," \
@@ -43,8 +47,6 @@ constexpr const char* kReplaceVectors = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_O
 constexpr const char* kReplaceReals = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_OF_REALS, "=");
 constexpr const char* kMarkReferenced = "DELETE FROM @unreferenced WHERE space_id = $1 AND text_hash = ANY ($2)";
 
-using RowsByText = std::map<TextHash, const VectorRow*>;
-
 /// Rows as arrays, one a text, in the order of hashes.
 struct Arrays {
   std::vector<TextHash> texts;
@@ -52,9 +54,9 @@ struct Arrays {
   std::vector<std::int64_t> caps;
   std::vector<std::span<const float>> vectors;
 
-  explicit Arrays(const RowsByText& rows) {
-    for (const auto& [hash, row] : rows) {
-      texts.push_back(hash);
+  explicit Arrays(std::span<const VectorRow* const> rows) {
+    for (const VectorRow* row : rows) {
+      texts.push_back(row->text_hash);
       bytes.push_back(static_cast<std::int64_t>(row->embedded_bytes));
       caps.push_back(static_cast<std::int64_t>(row->input_cap));
       vectors.emplace_back(row->vector);
@@ -62,51 +64,76 @@ struct Arrays {
   }
 };
 
-/// What is left are the rows whose text had a vector already.
-void insert_fresh(Connection& connection, std::int64_t space_id, const PassContext& context, RowsByText& rows) {
-  const VectorType& type = connection.vector_type();
-  const Arrays arrays(rows);
-  const TypedValue vectors = type.array_of(arrays.vectors);
-  Query row = type.kind == PostgresVectors::kReal
-                  ? connection.query(kInsertReals, space_id, arrays.texts, arrays.bytes, arrays.caps, context.epoch, vectors,
-                                     context.space.dimension)
-                  : connection.query(kInsertVectors, space_id, arrays.texts, arrays.bytes, arrays.caps, context.epoch, vectors);
-  if (row.size() == arrays.texts.size()) {
-    rows.clear();
-    return;
-  }
-  while (row.next()) {
-    rows.erase(row.hash(0));
-  }
-}
+/// What a chunk does to the table of vectors. Large ones are sent in parts: the server stores one while the next is made and sent.
+class VectorWriter {
+ public:
+  VectorWriter(Connection& connection, std::int64_t space_id, const PassContext& context)
+      : connection_(connection), type_(connection.vector_type()), space_id_(space_id), context_(context) {}
 
-void replace(Connection& connection, std::int64_t space_id, const PassContext& context, const RowsByText& rows) {
-  const VectorType& type = connection.vector_type();
-  const Arrays arrays(rows);
-  const TypedValue vectors = type.array_of(arrays.vectors);
-  if (type.kind == PostgresVectors::kReal) {
-    connection.run_later(kReplaceReals, space_id, arrays.texts, arrays.bytes, arrays.caps, context.epoch, vectors, context.space.dimension);
-  } else {
-    connection.run_later(kReplaceVectors, space_id, arrays.texts, arrays.bytes, arrays.caps, context.epoch, vectors);
-  }
-}
-
-void replace_stale(Connection& connection, std::int64_t space_id, const PassContext& context, RowsByText& rows) {
-  const Arrays had(rows);
-  mark_referenced(connection, space_id, had.texts);
-  {
-    Query row = connection.query(kLock, space_id, had.texts);
-    while (row.next()) {
-      // A pass from before a manual retry does not undo the retry's work for another document.
-      if (row.number(1) > context.epoch) {
-        rows.erase(row.hash(0));
-      }
+  void put(const std::vector<const VectorRow*>& rows) {
+    connection_.push();
+    if (write(rows, kInsertVectors, kInsertReals) < static_cast<std::int64_t>(rows.size())) {
+      replace(rows);
     }
   }
-  if (!rows.empty()) {
-    replace(connection, space_id, context, rows);
+
+ private:
+  /// The number of rows written, by one of two statements that take the same.
+  std::int64_t write(std::span<const VectorRow* const> rows, const char* of_vectors, const char* of_reals) {
+    std::int64_t written = 0;
+    while (!rows.empty()) {
+      const Arrays part(rows.first(std::min(rows.size(), kRowsPerPart)));
+      rows = rows.subspan(part.texts.size());
+      const TypedValue vectors = type_.array_of(part.vectors);
+      const bool last = rows.empty();
+      if (type_.kind == PostgresVectors::kReal) {
+        send(last, written, of_reals, space_id_, part.texts, part.bytes, part.caps, context_.epoch, vectors, context_.space.dimension);
+      } else {
+        send(last, written, of_vectors, space_id_, part.texts, part.bytes, part.caps, context_.epoch, vectors);
+      }
+    }
+    return written;
   }
-}
+
+  template <typename... Args>
+  void send(bool last, std::int64_t& written, const char* sql, const Args&... args) {
+    if (last) {
+      written += connection_.run(sql, args...);
+    } else {
+      connection_.run_later_counted(written, sql, args...);
+      connection_.push();
+    }
+  }
+
+  /// Some texts had a vector already.
+  void replace(const std::vector<const VectorRow*>& rows) {
+    std::map<TextHash, const VectorRow*> by_text;
+    std::vector<TextHash> texts;
+    for (const VectorRow* row : rows) {
+      by_text[row->text_hash] = row;
+      texts.push_back(row->text_hash);
+    }
+    mark_referenced(connection_, space_id_, texts);
+    std::vector<const VectorRow*> stale;
+    {
+      Query row = connection_.query(kLock, space_id_, texts);
+      while (row.next()) {
+        // A pass from before a manual retry does not undo the retry's work for another document.
+        if (row.number(1) <= context_.epoch) {
+          stale.push_back(by_text[row.hash(0)]);
+        }
+      }
+    }
+    (void)write(stale, kReplaceVectors, kReplaceReals);
+  }
+
+  static constexpr std::size_t kRowsPerPart = 64;
+
+  Connection& connection_;
+  const VectorType& type_;
+  const std::int64_t space_id_;
+  const PassContext& context_;
+};
 
 }  // namespace
 
@@ -130,18 +157,18 @@ std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const 
 }
 
 Status put_vectors(Connection& connection, std::int64_t space_id, const PassContext& context, std::span<const VectorRow> rows) {
-  RowsByText last;
-  for (const VectorRow& row : rows) {
-    last[row.text_hash] = &row;
-  }
   if (Status status = check_fits(connection.vector_type(), context.space, rows); !status.ok()) {
     return status;
   }
-  // The usual case first: the texts are new, one statement and nothing read.
-  insert_fresh(connection, space_id, context, last);
-  if (!last.empty()) {
-    replace_stale(connection, space_id, context, last);
+  std::map<TextHash, const VectorRow*> last;
+  for (const VectorRow& row : rows) {
+    last[row.text_hash] = &row;
   }
+  std::vector<const VectorRow*> texts;
+  for (const auto& [hash, row] : last) {
+    texts.push_back(row);
+  }
+  VectorWriter(connection, space_id, context).put(texts);
   return {};
 }
 
