@@ -295,6 +295,15 @@ void Connection::queue_statement(const char* sql, const Params& params, std::int
   }
 }
 
+const Moment& Connection::moment() {
+  if (!moment_) {
+    // now() is the start of the transaction, and may be long ago in a function; clock_timestamp() is the time.
+    const Duration since_epoch = std::chrono::microseconds(value_or(0, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"));
+    moment_ = Moment{.wall = WallTime(since_epoch), .lease = since_epoch};
+  }
+  return *moment_;
+}
+
 void Connection::push() {
   if (ok() && queued_ > 0 && PQflush(conn_) < 0) {
     fail_connection();
@@ -337,6 +346,7 @@ pg_result* Connection::finish_queue(bool sent) {
   if (synced && PQexitPipelineMode(conn_) != 1) {
     fail_connection();
   }
+  answered_ = answered_ || answered > 0;
   if (!ok()) {
     PQclear(last);
     return nullptr;
@@ -418,6 +428,7 @@ pg_result* Connection::finish(bool sent) {
     }
     PQclear(result);
   }
+  answered_ = answered_ || kept != nullptr;
   if (!ok()) {
     PQclear(kept);
     return nullptr;
@@ -466,6 +477,7 @@ bool Connection::take_conflict() {
 }
 
 bool Connection::commit() {
+  answered_ = true;
   if (queued_ > 0) {
     const Query done(*this, run_statement("COMMIT", Params()));
     return ok() && PQtransactionStatus(conn_) == PQTRANS_IDLE && done.tag() == "COMMIT";

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -140,9 +141,16 @@ class Connection {
   /// Ends a transaction, if there is one, without a trace; keeps the sticky error.
   void rollback();
 
-  [[nodiscard]] const Moment& moment() const { return moment_; }
+  /// A transaction begins: its moment is that of the server's clock when it is first asked for, unless it is set.
+  void forget_moment() {
+    moment_.reset();
+    answered_ = false;
+  }
   void set_moment(const Moment& moment) { moment_ = moment; }
-  [[nodiscard]] WallTime now() const { return moment_.wall; }
+  const Moment& moment();
+  [[nodiscard]] WallTime now() { return moment().wall; }
+  /// The connection broke before the transaction's first answer, and no commit was sent: it did nothing.
+  [[nodiscard]] bool broke_unanswered() const noexcept { return broken_ && !answered_; }
 
   [[nodiscard]] bool ok() const noexcept { return error_.ok(); }
   /// The sticky error, which is then forgotten.
@@ -193,7 +201,8 @@ class Connection {
   std::string schema_;                  // quoted, with the dot
   bool prepared_;
   Deadline deadline_{};
-  Moment moment_;
+  std::optional<Moment> moment_;
+  bool answered_ = false;  // since forget_moment(), or a commit was sent
   Status error_;
   bool broken_ = false;
   bool conflict_ = false;
