@@ -133,6 +133,8 @@ class Connection {
   [[nodiscard]] std::string qualified(std::string_view name) const { return schema_ + std::string(name); }
   /// What the schema keeps vectors as; asked for once. An error of the connection when there is no such column.
   const VectorType& vector_type();
+  /// What another connection to the schema was told, so that this one need not ask.
+  void set_vector_type(const VectorType& type) { vector_type_ = type; }
 
   void set_deadline(Deadline deadline) { deadline_ = deadline; }
   [[nodiscard]] Deadline deadline() const { return deadline_; }

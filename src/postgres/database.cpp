@@ -73,6 +73,7 @@ Result<std::shared_ptr<Database>> Database::open(std::string_view dsn, const Pos
   if (Status status = check_vector_type(**connection, database->options_); !status.ok()) {
     return status;
   }
+  database->vector_type_ = (*connection)->vector_type();
   database->idle_.push_back(std::move(connection).value());
   return database;
 }
@@ -95,6 +96,7 @@ Status Database::make_ready(std::unique_ptr<Connection>& connection, Deadline de
       return opened.status();
     }
     connection = std::move(opened).value();
+    connection->set_vector_type(vector_type_);
   }
   connection->set_deadline(deadline);
   return {};
