@@ -183,31 +183,29 @@ int run_migrate(const Session& session, bool print_only) {
   return kSuccess;
 }
 
-#ifdef EMBEDJOBS_HAS_POSTGRES
-Result<std::vector<PostgresIndex>> make_indexes(const Session& session, const std::string& catalog) {
-  if (!is_postgres(session)) {
-    return {Code::kInvalidArgument, "index-vectors is for PostgreSQL: name the database with --db postgresql://..."};
-  }
-  Progress shown(Progress::Style::kOutcomesOnly);
-  return index_postgres_vectors(session.dsn, catalog, [&shown](const PostgresIndexProgress& progress) {
-    shown.say(progress.total > 0 ? fmt::format("{}: {} of {}", progress.phase, progress.done, progress.total) : progress.phase);
-  });
-}
-
 int run_index_vectors(const Session& session, const std::string& catalog) {
-  const Result<std::vector<PostgresIndex>> indexes = make_indexes(session, catalog);
-  if (!indexes.ok()) {
-    return fail(indexes.status());
+#ifdef EMBEDJOBS_HAS_POSTGRES
+  if (is_postgres(session)) {
+    Progress shown(Progress::Style::kOutcomesOnly);
+    const Result<std::vector<PostgresIndex>> indexes =
+        index_postgres_vectors(session.dsn, catalog, [&shown](const PostgresIndexProgress& progress) {
+          shown.say(progress.total > 0 ? fmt::format("{}: {} of {}", progress.phase, progress.done, progress.total) : progress.phase);
+        });
+    if (!indexes.ok()) {
+      return fail(indexes.status());
+    }
+    for (const PostgresIndex& index : *indexes) {
+      print_line(session.json
+                     ? JsonObject().text("index", index.name).text("space_id", index.space_id).boolean("created", index.created).str()
+                     : fmt::format("{}: {} over the vectors of {}", index.name, index.created ? "made" : "is there already",
+                                   printable(index.space_id)));
+    }
+    return kSuccess;
   }
-  for (const PostgresIndex& index : *indexes) {
-    print_line(session.json
-                   ? JsonObject().text("index", index.name).text("space_id", index.space_id).boolean("created", index.created).str()
-                   : fmt::format("{}: {} over the vectors of {}", index.name, index.created ? "made" : "is there already",
-                                 printable(index.space_id)));
-  }
-  return kSuccess;
-}
 #endif
+  return fail(Status(Code::kInvalidArgument,
+                     fmt::format("index-vectors {} is for PostgreSQL: name the database with --db postgresql://...", printable(catalog))));
+}
 
 std::string metrics_json(const MetricsSnapshot& snapshot) {
   const auto count = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
@@ -295,7 +293,6 @@ void add_administration(CLI::App& app, Session& session) {
       "postgresql://owner@db/app");
   migrate->callback([&session, print_only] { session.action = [&session, print_only] { return run_migrate(session, *print_only); }; });
 
-#ifdef EMBEDJOBS_HAS_POSTGRES
   auto indexed = std::make_shared<std::string>();
   CLI::App* index_vectors = app.add_subcommand("index-vectors", "Make an index over a catalog's vectors (PostgreSQL with pgvector)");
   index_vectors->add_option("catalog", *indexed, "The catalog")->required()->type_name("CATALOG");
@@ -304,7 +301,6 @@ void add_administration(CLI::App& app, Session& session) {
       "interrupted "
       "run left is replaced.\nExample:\n  embedjobs index-vectors default --db postgresql://owner@db/app");
   index_vectors->callback([&session, indexed] { session.action = [&session, indexed] { return run_index_vectors(session, *indexed); }; });
-#endif
 
   CLI::App* metrics = app.add_subcommand("metrics", "Show the counts of the queue as Prometheus text");
   metrics->footer(
