@@ -165,6 +165,7 @@ Status put_vectors(Connection& connection, std::int64_t space_id, const PassCont
     last[row.text_hash] = &row;
   }
   std::vector<const VectorRow*> texts;
+  texts.reserve(last.size());
   for (const auto& [hash, row] : last) {
     texts.push_back(row);
   }
