@@ -163,7 +163,7 @@ class Database {
   const PostgresOptions options_;
   const std::shared_ptr<Clock> clock_;
   const pid_t pid_;
-  VectorType vector_type_;  ///< Set at open.
+  VectorType vector_type_;        ///< Set at open.
   const std::int64_t sweep_key_;  ///< Of the advisory lock.
 
   std::mutex pool_mutex_;
