@@ -19,6 +19,8 @@ esac
 . .ci/install.sh
 keep_clusters_away
 ensure_packages "${build_packages[@]}" "${test_packages[@]}"
+# Tests that want it say that they are skipped where it can't be had.
+tests/support/pgvector_server.sh build/pgvector || true
 
 jobs=${EMBEDJOBS_JOBS:-$(nproc)}
 # The words are separate arguments.

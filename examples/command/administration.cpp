@@ -142,7 +142,7 @@ int print_migration(const Session& session) {
     if (!schema.ok()) {
       return fail(schema.status());
     }
-    const Result<std::string> sql = postgres_migration_sql(schema->name, schema->database_version);
+    const Result<std::string> sql = postgres_migration_sql(schema->name, schema->database_version, schema->wanted_vectors);
     if (!sql.ok()) {
       return fail(sql.status());
     }
@@ -181,6 +181,30 @@ int run_migrate(const Session& session, bool print_only) {
                             : fmt::format("the schema was migrated from version {} to {}", *before, *after));
   }
   return kSuccess;
+}
+
+int run_index_vectors(const Session& session, const std::string& catalog) {
+#ifdef EMBEDJOBS_HAS_POSTGRES
+  if (is_postgres(session)) {
+    Progress shown(Progress::Style::kOutcomesOnly);
+    const Result<std::vector<PostgresIndex>> indexes =
+        index_postgres_vectors(session.dsn, catalog, [&shown](const PostgresIndexProgress& progress) {
+          shown.say(progress.total > 0 ? fmt::format("{}: {} of {}", progress.phase, progress.done, progress.total) : progress.phase);
+        });
+    if (!indexes.ok()) {
+      return fail(indexes.status());
+    }
+    for (const PostgresIndex& index : *indexes) {
+      print_line(session.json
+                     ? JsonObject().text("index", index.name).text("space_id", index.space_id).boolean("created", index.created).str()
+                     : fmt::format("{}: {} over the vectors of {}", index.name, index.created ? "made" : "is there already",
+                                   printable(index.space_id)));
+    }
+    return kSuccess;
+  }
+#endif
+  return fail(Status(Code::kInvalidArgument,
+                     fmt::format("index-vectors {} is for PostgreSQL: name the database with --db postgresql://...", printable(catalog))));
 }
 
 std::string metrics_json(const MetricsSnapshot& snapshot) {
@@ -268,6 +292,15 @@ void add_administration(CLI::App& app, Session& session) {
       "embedjobs migrate --db sqlite:/var/lib/embedjobs.db\n  embedjobs migrate --db postgresql://owner@db/app --print | psql "
       "postgresql://owner@db/app");
   migrate->callback([&session, print_only] { session.action = [&session, print_only] { return run_migrate(session, *print_only); }; });
+
+  auto indexed = std::make_shared<std::string>();
+  CLI::App* index_vectors = app.add_subcommand("index-vectors", "Make an index over a catalog's vectors (PostgreSQL with pgvector)");
+  index_vectors->add_option("catalog", *indexed, "The catalog")->required()->type_name("CATALOG");
+  index_vectors->footer(
+      "An HNSW index makes searches of large catalogs fast, and every new vector dearer. It is made while work goes on; what an "
+      "interrupted "
+      "run left is replaced.\nExample:\n  embedjobs index-vectors default --db postgresql://owner@db/app");
+  index_vectors->callback([&session, indexed] { session.action = [&session, indexed] { return run_index_vectors(session, *indexed); }; });
 
   CLI::App* metrics = app.add_subcommand("metrics", "Show the counts of the queue as Prometheus text");
   metrics->footer(

@@ -14,6 +14,6 @@ void add_status(CLI::App& app, Session& session);          // status.cpp: status
 void add_search(CLI::App& app, Session& session);          // search.cpp
 void add_rows(CLI::App& app, Session& session);            // rows.cpp: verify, export
 void add_doctor(CLI::App& app, Session& session);          // doctor.cpp
-void add_administration(CLI::App& app, Session& session);  // administration.cpp: retry, reconcile, switch-space, migrate, metrics
+void add_administration(CLI::App& app, Session& session);  // administration.cpp: retry, reconcile, switch-space, migrate, index-vectors, metrics
 
 }  // namespace embedjobs::command

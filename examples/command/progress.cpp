@@ -54,6 +54,11 @@ void Progress::expect(const SpecKey& key, std::int64_t operations) {
   specs_[key].operations = operations;
 }
 
+void Progress::say(const std::string& text) {
+  const std::scoped_lock lock(mutex_);
+  line(text);
+}
+
 void Progress::warn(const std::string& message) {
   const std::scoped_lock lock(mutex_);
   if (warned_.insert(message).second) {

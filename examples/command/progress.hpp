@@ -29,6 +29,8 @@ class Progress {
 
   /// The operations of a spec that will be worked on, so that the total is known before its job is claimed.
   void expect(const SpecKey& key, std::int64_t operations);
+  /// A line of its own.
+  void say(const std::string& text);
   /// Shown unless it, or a log line of the same text, was shown before.
   void warn(const std::string& message);
   void on_log(LogLevel level, std::string_view message);

@@ -2,15 +2,25 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "embedjobs/catalog.hpp"
 #include "embedjobs/runtime.hpp"
 
 namespace embedjobs {
+
+/// How a schema keeps its vectors. Chosen when the schema is made, and kept.
+enum class PostgresVectors {
+  kAuto,    ///< As pgvector's `vector` when the server has it, else as `real[]`.
+  kReal,    ///< `real[]`: needs no extension; searches compute.
+  kVector,  ///< pgvector's `vector`: up to 16,000 dimensions; an index bears 2,000.
+  kHalfvec  ///< pgvector's `halfvec` (0.7 or newer): half the bytes, about three decimal digits; an index bears 4,000 dimensions.
+};
 
 struct PostgresOptions {
   StoreOptions store;
@@ -22,6 +32,8 @@ struct PostgresOptions {
   bool prepared_statements = true;
   /// True: no LISTEN; workers look every quarter of a second. For poolers too. DSN: ?poll_only=on
   bool poll_only = false;
+  /// What a new schema keeps vectors as; a schema that keeps them as something else is refused, kAuto takes any. DSN: ?vectors=halfvec
+  PostgresVectors vectors = PostgresVectors::kAuto;
   /// Connections for calls, beside one for renewals and one that listens. Calls that find none wait. DSN: ?max_connections=N
   std::size_t max_connections = 8;
   /// How long connecting may take, and one transaction, waits for locks included. kRetry when it takes longer.
@@ -45,12 +57,32 @@ struct PostgresSchema {
   std::string name;
   int library_version = 0;
   int database_version = 0;
+  PostgresVectors wanted_vectors = PostgresVectors::kAuto;  ///< What the DSN asks for.
+  PostgresVectors vectors = PostgresVectors::kAuto;         ///< What the schema keeps them as; kAuto: there is none yet.
 };
 /// Errors as open_postgres.
 Result<PostgresSchema> inspect_postgres(std::string_view dsn);
 
 /// The SQL that makes the schema, or brings it from `from_version` to this library's, for those who run such things themselves.
 /// kInvalidArgument: not a schema's name, or not a version that this library can start from.
-Result<std::string> postgres_migration_sql(std::string_view schema, int from_version = 0);
+Result<std::string> postgres_migration_sql(std::string_view schema, int from_version = 0, PostgresVectors vectors = PostgresVectors::kAuto);
+
+/// An index over the vectors of one space.
+struct PostgresIndex {
+  std::string name;
+  std::string space_id;
+  bool created = false;  ///< False: it was there.
+};
+struct PostgresIndexProgress {
+  std::string phase;  ///< The server's word for what it does, for example "building index: loading tuples".
+  std::uint64_t done = 0;
+  std::uint64_t total = 0;  ///< Of blocks or rows; 0: not known.
+};
+/// Makes an HNSW index over the vectors of the catalog's spaces (the one that searches read, and the target), if there is none. Readers and
+/// writers go on meanwhile; what an interrupted call left is replaced. It may take hours: `progress`, where given, is called about
+/// once a second, from another thread. Needs the role that owns the schema. kNotFound: no such catalog. kRefused: the schema keeps
+/// vectors as real[], or the space has more dimensions than an index bears. kRetry: another process is at it. Else as open_postgres.
+Result<std::vector<PostgresIndex>> index_postgres_vectors(std::string_view dsn, std::string_view catalog_id,
+                                                          const std::function<void(const PostgresIndexProgress&)>& progress = {});
 
 }  // namespace embedjobs

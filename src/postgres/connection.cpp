@@ -66,6 +66,13 @@ Status connection_refused(const PGconn* conn) {
   return {Code::kRetry, fmt::format("PostgreSQL: {}", message.empty() ? "no connection" : message)};
 }
 
+std::int64_t rows_changed(pg_result* result) {
+  const std::string_view text = PQcmdTuples(result);
+  std::int64_t count = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), count);
+  return count;
+}
+
 }  // namespace
 
 std::string session_settings(const PostgresOptions& options, std::string_view scope) {
@@ -120,13 +127,7 @@ TextHash Query::hash(int column) const {
 }
 
 std::int64_t Query::affected() const {
-  if (result_ == nullptr) {
-    return 0;
-  }
-  const std::string_view text = PQcmdTuples(result_);
-  std::int64_t count = 0;
-  (void)std::from_chars(text.data(), text.data() + text.size(), count);
-  return count;
+  return result_ == nullptr ? 0 : rows_changed(result_);
 }
 
 std::string_view Query::tag() const {
@@ -215,6 +216,8 @@ std::string Connection::expand(std::string_view sql) const {
   for (const char c : sql) {
     if (c == '@') {
       text += schema_;
+    } else if (c == '#') {
+      text += vector_type_.home;
     } else {
       text += c;
     }
@@ -241,11 +244,18 @@ const Connection::Statement* Connection::find_statement(const char* sql, const P
 bool Connection::send(const Statement& statement, const Params& params) {
   const auto pointers = params.pointers();
   const auto formats = params.formats();
-  const int sent =
-      prepared_ ? PQsendQueryPrepared(conn_, statement.name.c_str(), params.size(), pointers.data(), params.lengths(), formats.data(), 1)
-                : PQsendQueryParams(conn_, statement.text.c_str(), params.size(), params.types(), pointers.data(), params.lengths(),
-                                    formats.data(), 1);
+  const int sent = prepared_ && !statement.name.empty() ? PQsendQueryPrepared(conn_, statement.name.c_str(), params.size(), pointers.data(),
+                                                                              params.lengths(), formats.data(), 1)
+                                                        : PQsendQueryParams(conn_, statement.text.c_str(), params.size(), params.types(),
+                                                                            pointers.data(), params.lengths(), formats.data(), 1);
   return sent == 1;
+}
+
+pg_result* Connection::run_once(std::string_view sql, const Params& params) {
+  if (queued_ > 0) {
+    PQclear(finish_queue(true));
+  }
+  return ok() ? finish(send({.name = {}, .text = expand(sql)}, params)) : nullptr;
 }
 
 pg_result* Connection::run_statement(const char* sql, const Params& params) {
@@ -261,9 +271,12 @@ pg_result* Connection::run_statement(const char* sql, const Params& params) {
   return finish_queue(sent);
 }
 
-void Connection::queue_statement(const char* sql, const Params& params) {
+void Connection::queue_statement(const char* sql, const Params& params, std::int64_t* affected) {
   if (!prepared_) {  // a pooler may not bear a pipeline
-    PQclear(run_statement(sql, params));
+    const Query done(*this, run_statement(sql, params));
+    if (affected != nullptr) {
+      *affected += done.affected();
+    }
     return;
   }
   const Statement* statement = find_statement(sql, params);
@@ -275,13 +288,32 @@ void Connection::queue_statement(const char* sql, const Params& params) {
     return;
   }
   ++queued_;
+  counted_.resize(static_cast<std::size_t>(queued_));
+  counted_.back() = affected;
   if (!send(*statement, params)) {
+    fail_connection();
+  }
+}
+
+const Moment& Connection::moment() {
+  if (!moment_) {
+    // now() is the start of the transaction, and may be long ago in a function; clock_timestamp() is the time.
+    const Duration since_epoch = std::chrono::microseconds(value_or(0, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"));
+    moment_ = Moment{.wall = WallTime(since_epoch), .lease = since_epoch};
+  }
+  return *moment_;
+}
+
+void Connection::push() {
+  if (ok() && queued_ > 0 && PQflush(conn_) < 0) {
     fail_connection();
   }
 }
 
 pg_result* Connection::finish_queue(bool sent) {
   queued_ = 0;
+  const std::vector<std::int64_t*> counted = std::exchange(counted_, {});
+  std::size_t answered = 0;
   if (!sent || PQpipelineSync(conn_) != 1) {
     fail_connection();
     return nullptr;
@@ -301,6 +333,10 @@ pg_result* Connection::finish_queue(bool sent) {
     const ExecStatusType status = PQresultStatus(result);
     synced = status == PGRES_PIPELINE_SYNC;
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+      if (answered < counted.size() && counted[answered] != nullptr) {
+        *counted[answered] += rows_changed(result);
+      }
+      ++answered;
       std::swap(last, result);
     } else if (!synced && status != PGRES_PIPELINE_ABORTED) {
       fail_result(result);
@@ -310,6 +346,7 @@ pg_result* Connection::finish_queue(bool sent) {
   if (synced && PQexitPipelineMode(conn_) != 1) {
     fail_connection();
   }
+  answered_ = answered_ || answered > 0;
   if (!ok()) {
     PQclear(last);
     return nullptr;
@@ -391,6 +428,7 @@ pg_result* Connection::finish(bool sent) {
     }
     PQclear(result);
   }
+  answered_ = answered_ || kept != nullptr;
   if (!ok()) {
     PQclear(kept);
     return nullptr;
@@ -439,6 +477,7 @@ bool Connection::take_conflict() {
 }
 
 bool Connection::commit() {
+  answered_ = true;
   if (queued_ > 0) {
     const Query done(*this, run_statement("COMMIT", Params()));
     return ok() && PQtransactionStatus(conn_) == PQTRANS_IDLE && done.tag() == "COMMIT";

@@ -4,12 +4,14 @@
 // is therefore written as straight code, and whoever ends it (Database) looks at the error once, before everything else: what the code
 // concluded from missing rows is thrown away with the transaction.
 //
-// In SQL '@' stands for the schema: "@jobs" is "embedjobs".jobs.
+// In SQL '@' stands for the schema: "@jobs" is "embedjobs".jobs. '#' stands for that of the extension that vectors are of: whoever uses it
+// has asked for vector_type().
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,6 +21,7 @@
 #include "embedjobs/types.hpp"
 #include "postgres/dsn.hpp"
 #include "postgres/values.hpp"
+#include "postgres/vector_type.hpp"
 
 // libpq's own names for what it does not show.
 struct pg_conn;
@@ -91,6 +94,11 @@ class Connection {
   Query query(const char* sql, const Args&... args) {
     return {*this, ok() ? run_statement(sql, Params(args...)) : nullptr};
   }
+  /// The same for SQL that is put together for this one call.
+  template <typename... Args>
+  Query query_once(std::string_view sql, const Args&... args) {
+    return {*this, ok() ? run_once(sql, Params(args...)) : nullptr};
+  }
   /// The number of rows changed.
   template <typename... Args>
   std::int64_t run(const char* sql, const Args&... args) {
@@ -103,6 +111,15 @@ class Connection {
       queue_statement(sql, Params(args...));
     }
   }
+  /// The same; `affected` grows by the rows changed, once the answer is there. It outlives the next question.
+  template <typename... Args>
+  void run_later_counted(std::int64_t& affected, const char* sql, const Args&... args) {
+    if (ok()) {
+      queue_statement(sql, Params(args...), &affected);
+    }
+  }
+  /// Lets the server begin with what waits to be sent, while this side goes on.
+  void push();
   /// The first column of the first row, or `otherwise`.
   template <typename... Args>
   std::int64_t value_or(std::int64_t otherwise, const char* sql, const Args&... args) {
@@ -112,6 +129,13 @@ class Connection {
   /// Statements in one string and one round trip; the rows of the last one that has any, as text.
   Query execute(std::string_view sql);
 
+  /// "jobs" is "embedjobs".jobs: for to_regclass().
+  [[nodiscard]] std::string qualified(std::string_view name) const { return schema_ + std::string(name); }
+  /// What the schema keeps vectors as; asked for once. An error of the connection when there is no such column.
+  const VectorType& vector_type();
+  /// What another connection to the schema was told, so that this one need not ask.
+  void set_vector_type(const VectorType& type) { vector_type_ = type; }
+
   void set_deadline(Deadline deadline) { deadline_ = deadline; }
   [[nodiscard]] Deadline deadline() const { return deadline_; }
   /// False: an error, also when the server rolled back instead.
@@ -119,9 +143,16 @@ class Connection {
   /// Ends a transaction, if there is one, without a trace; keeps the sticky error.
   void rollback();
 
-  [[nodiscard]] const Moment& moment() const { return moment_; }
+  /// A transaction begins: its moment is that of the server's clock when it is first asked for, unless it is set.
+  void forget_moment() {
+    moment_.reset();
+    answered_ = false;
+  }
   void set_moment(const Moment& moment) { moment_ = moment; }
-  [[nodiscard]] WallTime now() const { return moment_.wall; }
+  const Moment& moment();
+  [[nodiscard]] WallTime now() { return moment().wall; }
+  /// The connection broke before the transaction's first answer, and no commit was sent: it did nothing.
+  [[nodiscard]] bool broke_unanswered() const noexcept { return broken_ && !answered_; }
 
   [[nodiscard]] bool ok() const noexcept { return error_.ok(); }
   /// The sticky error, which is then forgotten.
@@ -144,7 +175,8 @@ class Connection {
   Status connect(Deadline deadline);
   [[nodiscard]] Status check_server() const;
   pg_result* run_statement(const char* sql, const Params& params);
-  void queue_statement(const char* sql, const Params& params);
+  pg_result* run_once(std::string_view sql, const Params& params);
+  void queue_statement(const char* sql, const Params& params, std::int64_t* affected = nullptr);
   /// Finds or makes the statement; null after an error.
   struct Statement;
   const Statement* find_statement(const char* sql, const Params& params);
@@ -166,14 +198,17 @@ class Connection {
   };
 
   pg_conn* conn_;
-  int queued_ = 0;      // statements in libpq's pipeline
-  std::string schema_;  // quoted, with the dot
+  int queued_ = 0;                      // statements in libpq's pipeline
+  std::vector<std::int64_t*> counted_;  // of the first of these: where their rows are counted, or null
+  std::string schema_;                  // quoted, with the dot
   bool prepared_;
   Deadline deadline_{};
-  Moment moment_;
+  std::optional<Moment> moment_;
+  bool answered_ = false;  // since forget_moment(), or a commit was sent
   Status error_;
   bool broken_ = false;
   bool conflict_ = false;
+  VectorType vector_type_;
   std::unordered_map<const char*, Statement> statements_;
 };
 

@@ -3,17 +3,17 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <utility>
 
 #include "postgres/listener.hpp"
 #include "postgres/schema.hpp"
+#include "postgres/vector_type.hpp"
 
 namespace embedjobs::postgres {
 namespace {
 
-// now() is the start of the transaction, and may be long ago in a function; clock_timestamp() is the time.
-constexpr std::string_view kTime = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+constexpr const char* kLockShared = "SELECT pg_advisory_xact_lock_shared($1)";
+constexpr const char* kLockAlone = "SELECT pg_advisory_xact_lock($1)";
 
 }  // namespace
 
@@ -42,7 +42,7 @@ Database::Database(Dsn dsn, std::shared_ptr<Clock> clock)
       options_(std::move(dsn.options)),
       clock_(std::move(clock)),
       pid_(::getpid()),
-      sweep_key_(std::to_string(advisory_key(options_.schema, "sweep"))) {}
+      sweep_key_(advisory_key(options_.schema, "sweep")) {}
 
 Database::~Database() {
   if (::getpid() == pid_) {
@@ -70,6 +70,10 @@ Result<std::shared_ptr<Database>> Database::open(std::string_view dsn, const Pos
   if (Status status = prepare_schema(**connection, database->options_); !status.ok()) {
     return status;
   }
+  if (Status status = check_vector_type(**connection, database->options_); !status.ok()) {
+    return status;
+  }
+  database->vector_type_ = (*connection)->vector_type();
   database->idle_.push_back(std::move(connection).value());
   return database;
 }
@@ -92,6 +96,7 @@ Status Database::make_ready(std::unique_ptr<Connection>& connection, Deadline de
       return opened.status();
     }
     connection = std::move(opened).value();
+    connection->set_vector_type(vector_type_);
   }
   connection->set_deadline(deadline);
   return {};
@@ -132,28 +137,19 @@ void Database::give_back(std::unique_ptr<Connection> connection) {
   given_back_.notify_one();
 }
 
-void Database::begin(Connection& connection, std::string_view statement, SweepLock sweep_lock) const {
-  std::string sql(statement);
-  if (!options_.prepared_statements) {
-    // Behind a pooler a session's settings belong to nobody.
-    sql += "; " + session_settings(options_, "LOCAL ");
-  }
-  switch (sweep_lock) {
-    case SweepLock::kNone: break;
-    case SweepLock::kShared: sql += fmt::format("; SELECT pg_advisory_xact_lock_shared({})", sweep_key_); break;
-    case SweepLock::kExclusive: sql += fmt::format("; SELECT pg_advisory_xact_lock({})", sweep_key_); break;
-  }
-  sql += "; ";
-  sql += kTime;
-  Query time = connection.execute(sql);
+void Database::begin(Connection& connection, const char* statement, SweepLock sweep_lock) const {
+  connection.forget_moment();
   if (options_.use_clock) {
     connection.set_moment({.wall = clock_->wall_now(), .lease = clock_->boot_time()});
-  } else if (time.next()) {
-    const std::string_view text = time.blob(0);
-    std::int64_t micros = 0;
-    (void)std::from_chars(text.data(), text.data() + text.size(), micros);
-    const Duration since_epoch = std::chrono::microseconds(micros);
-    connection.set_moment({.wall = WallTime(since_epoch), .lease = since_epoch});
+  }
+  if (options_.prepared_statements) {
+    connection.run_later(statement);
+  } else {
+    // Behind a pooler a session's settings belong to nobody.
+    (void)connection.execute(fmt::format("{}; {}", statement, session_settings(options_, "LOCAL ")));
+  }
+  if (sweep_lock != SweepLock::kNone) {
+    connection.run_later(sweep_lock == SweepLock::kShared ? kLockShared : kLockAlone, sweep_key_);
   }
 }
 

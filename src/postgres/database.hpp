@@ -130,16 +130,16 @@ class Database {
 
  private:
   static constexpr int kMaxTries = 8;
-  static constexpr std::string_view kBeginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-  static constexpr std::string_view kBeginRead = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+  static constexpr const char* kBeginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+  static constexpr const char* kBeginRead = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
   Database(Dsn dsn, std::shared_ptr<Clock> clock);
   [[nodiscard]] Status check_process() const;
   Status make_ready(std::unique_ptr<Connection>& connection, Deadline deadline) const;
   Result<std::unique_ptr<Connection>> borrow(Deadline deadline);
   void give_back(std::unique_ptr<Connection> connection);
-  /// One round trip: the transaction, its time, and the sweep's lock.
-  void begin(Connection& connection, std::string_view statement, SweepLock sweep_lock) const;
+  /// The transaction and the sweep's lock. They go to the server with the first question.
+  void begin(Connection& connection, const char* statement, SweepLock sweep_lock) const;
   /// Commits or rolls back; the error that the caller gets, if any.
   Status end(Connection& connection, bool commit) const;
 
@@ -150,14 +150,10 @@ class Database {
   template <typename Body>
   std::invoke_result_t<Body, Connection&> transact(Connection& connection, Body& body, SweepLock sweep_lock, bool& again) const {
     begin(connection, kBeginWrite, sweep_lock);
-    if (!connection.ok()) {
-      // Nothing has happened yet: a connection that had died unnoticed is replaced, and the call goes on.
-      again = connection.broken() || connection.take_conflict();
-      return connection.take_error();
-    }
     auto answer = guarded(connection, body);
     if (Status status = end(connection, answer.ok()); !status.ok()) {
-      again = connection.take_conflict();
+      // A connection that had died unnoticed is replaced, and the call goes on.
+      again = connection.take_conflict() || connection.broke_unanswered();
       return status;
     }
     return answer;
@@ -167,7 +163,8 @@ class Database {
   const PostgresOptions options_;
   const std::shared_ptr<Clock> clock_;
   const pid_t pid_;
-  const std::string sweep_key_;  ///< Of the advisory lock, as SQL.
+  VectorType vector_type_;        ///< Set at open.
+  const std::int64_t sweep_key_;  ///< Of the advisory lock.
 
   std::mutex pool_mutex_;
   std::condition_variable given_back_;

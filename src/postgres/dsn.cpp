@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "core/transitions.hpp"
+#include "postgres/vector_type.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -40,6 +41,17 @@ Status set_connections(std::string_view value, std::size_t& out) {
   return {};
 }
 
+Status set_vectors(std::string_view value, PostgresVectors& out) {
+  for (const PostgresVectors vectors :
+       {PostgresVectors::kAuto, PostgresVectors::kReal, PostgresVectors::kVector, PostgresVectors::kHalfvec}) {
+    if (value == to_string(vectors)) {
+      out = vectors;
+      return {};
+    }
+  }
+  return bad_value("vectors", "auto, real, vector or halfvec");
+}
+
 /// True: it is one of ours.
 Result<bool> take_option(std::string_view name, std::string_view value, PostgresOptions& options) {
   Status status;
@@ -53,6 +65,8 @@ Result<bool> take_option(std::string_view name, std::string_view value, Postgres
     status = set_switch(name, value, options.poll_only);
   } else if (name == "max_connections") {
     status = set_connections(value, options.max_connections);
+  } else if (name == "vectors") {
+    status = set_vectors(value, options.vectors);
   } else {
     return false;
   }

@@ -29,7 +29,9 @@ constexpr std::array kRules{
     Rule{"55P03", Code::kRetry, ""},  // lock timeout
     Rule{"25006", Code::kRetry, "it is a standby: add target_session_attrs=read-write to the DSN"},
     Rule{"25P0", Code::kRetry, ""},  // idle too long within a transaction
-    Rule{"58", Code::kRetry, ""},    // I/O
+    Rule{"58P01", Code::kUnusable, "the server lacks a file of its installation"},
+    Rule{"55000", Code::kUnusable, ""},
+    Rule{"58", Code::kRetry, ""},  // I/O
     Rule{"28", Code::kUnusable, "check user and password (DSN, PGPASSWORD or ~/.pgpass) and pg_hba.conf"},
     Rule{"3D000", Code::kUnusable, "create the database, or name another in the DSN"},
     Rule{"42501", Code::kUnusable, "grant the role what docs/postgres.md lists, or let the owner of the schema migrate"},
@@ -63,7 +65,7 @@ Status to_status(std::string_view sqlstate, std::string_view message) {
 }
 
 bool is_conflict(std::string_view sqlstate) {
-  return sqlstate == "40001" || sqlstate == "40P01" || sqlstate == "0A000" || is_lost_statement(sqlstate);
+  return sqlstate == "40001" || sqlstate == "40P01" || sqlstate == "0A000" || sqlstate == "23505" || is_lost_statement(sqlstate);
 }
 
 bool is_lost_statement(std::string_view sqlstate) {

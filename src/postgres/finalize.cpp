@@ -214,7 +214,7 @@ Status Finalizer::put_piece(Connection& connection, std::int64_t space_id, std::
   for (const std::uint32_t index : piece) {
     ids.push_back(blob_of(manifest_.operation_id(index)));
   }
-  (void)put_operations(connection, manifest_id, ids, hashes);
+  put_operations(connection, manifest_id, ids, hashes);
   mark_referenced(connection, space_id, hashes);
   return {};
 }

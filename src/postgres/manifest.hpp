@@ -35,8 +35,7 @@ std::optional<ManifestRow> find_live_manifest(Connection& connection, std::int64
 /// Finds or makes it.
 ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id);
 
-/// Adds operations, or points them to other texts. Ids and hashes of the same length, no id twice. How many are new.
-std::int64_t put_operations(Connection& connection, std::int64_t manifest_id, const std::vector<Blob>& ids,
-                            const std::vector<TextHash>& hashes);
+/// Adds operations, or points them to other texts. Ids and hashes of the same length, no id twice.
+void put_operations(Connection& connection, std::int64_t manifest_id, const std::vector<Blob>& ids, const std::vector<TextHash>& hashes);
 
 }  // namespace embedjobs::postgres

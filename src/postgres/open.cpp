@@ -4,6 +4,7 @@
 #include "postgres/backend.hpp"
 #include "postgres/database.hpp"
 #include "postgres/schema.hpp"
+#include "postgres/vector_type.hpp"
 
 namespace embedjobs {
 
@@ -32,11 +33,19 @@ Result<PostgresSchema> inspect_postgres(std::string_view dsn) {
     if (!version.ok()) {
       return version.status();
     }
-    return PostgresSchema{.name = parsed->options.schema, .library_version = postgres::kSchemaVersion, .database_version = *version};
+    PostgresSchema schema{.name = parsed->options.schema,
+                          .library_version = postgres::kSchemaVersion,
+                          .database_version = *version,
+                          .wanted_vectors = parsed->options.vectors};
+    if (*version > 0) {
+      schema.vectors = (*connection)->vector_type().kind;
+    }
+    Status error = (*connection)->take_error();
+    return error.ok() ? Result<PostgresSchema>(std::move(schema)) : Result<PostgresSchema>(std::move(error));
   });
 }
 
-Result<std::string> postgres_migration_sql(std::string_view schema, int from_version) {
+Result<std::string> postgres_migration_sql(std::string_view schema, int from_version, PostgresVectors vectors) {
   if (Status status = postgres::check_schema_name(schema); !status.ok()) {
     return status;
   }
@@ -45,7 +54,7 @@ Result<std::string> postgres_migration_sql(std::string_view schema, int from_ver
             fmt::format("this library migrates from version 0 to {}, not from {}", postgres::kSchemaVersion, from_version)};
   }
   const std::string create = from_version == 0 ? fmt::format("CREATE SCHEMA IF NOT EXISTS \"{}\";\n", schema) : std::string();
-  return fmt::format("BEGIN;\n{}{}COMMIT;\n", create, postgres::migration_sql(schema, from_version));
+  return fmt::format("BEGIN;\n{}{}COMMIT;\n", create, postgres::migration_sql(schema, from_version, vectors));
 }
 
 }  // namespace embedjobs

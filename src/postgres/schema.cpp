@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "postgres/database.hpp"
+#include "postgres/vector_type.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -24,8 +25,9 @@ void replace_all(std::string& text, std::string_view what, std::string_view with
   }
 }
 
-std::string expanded(std::string_view sql, std::string_view schema) {
+std::string expanded(std::string_view sql, std::string_view schema, PostgresVectors vectors) {
   std::string text(sql);
+  replace_all(text, "@vectors_wanted", to_string(vectors));
   replace_all(text, "@schema_name", schema);
   replace_all(text, "@schema_quoted", fmt::format("\"{}\"", schema));
   replace_all(text, "@", fmt::format("\"{}\".", schema));
@@ -33,7 +35,7 @@ std::string expanded(std::string_view sql, std::string_view schema) {
 }
 
 /// Looks again under the lock: another process may have migrated in between.
-Status migrate_locked(Connection& connection, std::string_view schema) {
+Status migrate_locked(Connection& connection, std::string_view schema, PostgresVectors vectors) {
   (void)connection.query(kLock, advisory_key(schema, "migrate"));
   auto version = read_version(connection, schema);
   if (!version.ok()) {
@@ -47,14 +49,14 @@ Status migrate_locked(Connection& connection, std::string_view schema) {
     }
     const bool is_there = connection.value_or(0, kHasSchema, schema) != 0;
     (void)connection.execute(is_there ? "" : fmt::format("CREATE SCHEMA \"{}\"", schema));
-    (void)connection.execute(migration_sql(schema, *version));
+    (void)connection.execute(migration_sql(schema, *version, vectors));
   }
   return connection.take_error();
 }
 
-Status migrate(Connection& connection, std::string_view schema) {
+Status migrate(Connection& connection, std::string_view schema, PostgresVectors vectors) {
   (void)connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
-  Status status = connection.ok() ? migrate_locked(connection, schema) : connection.take_error();
+  Status status = connection.ok() ? migrate_locked(connection, schema, vectors) : connection.take_error();
   if (status.ok() && !connection.commit()) {
     status = connection.take_error();
     status = status.ok() ? Status(Code::kRetry, "PostgreSQL: the server rolled the migration back") : status;
@@ -86,16 +88,16 @@ Result<int> read_version(Connection& connection, std::string_view schema) {
   return version;
 }
 
-std::string migration_sql(std::string_view schema, int from_version) {
+std::string migration_sql(std::string_view schema, int from_version, PostgresVectors vectors) {
   std::string sql;
   for (int from = from_version; from < kSchemaVersion; ++from) {
-    sql += expanded(kMigrations[from], schema);
+    sql += expanded(kMigrations[from], schema, vectors);
   }
   if (from_version == 0) {
-    sql +=
-        expanded("\nCREATE TABLE @schema_version (version integer NOT NULL);\nINSERT INTO @schema_version (version) VALUES (0);\n", schema);
+    sql += expanded("\nCREATE TABLE @schema_version (version integer NOT NULL);\nINSERT INTO @schema_version (version) VALUES (0);\n",
+                    schema, vectors);
   }
-  sql += expanded(fmt::format("UPDATE @schema_version SET version = {};\n", kSchemaVersion), schema);
+  sql += expanded(fmt::format("UPDATE @schema_version SET version = {};\n", kSchemaVersion), schema, vectors);
   return sql;
 }
 
@@ -111,7 +113,7 @@ Status prepare_schema(Connection& connection, const PostgresOptions& options) {
     return {Code::kUnusable,
             fmt::format("the schema {} has version {}, {} is needed: run 'embedjobs migrate'", options.schema, *version, kSchemaVersion)};
   }
-  return migrate(connection, options.schema);
+  return migrate(connection, options.schema, options.vectors);
 }
 
 }  // namespace embedjobs::postgres

@@ -19,7 +19,7 @@ Result<int> read_version(Connection& connection, std::string_view schema);
 /// Checks the schema, and makes or migrates it. Nothing is changed when it can't be used, or is current: that needs no right to change it.
 Status prepare_schema(Connection& connection, const PostgresOptions& options);
 
-/// From one version to this library's, without BEGIN and COMMIT.
-std::string migration_sql(std::string_view schema, int from_version);
+/// From one version to this library's, without BEGIN and COMMIT. `vectors` is what a new schema is asked to keep them as.
+std::string migration_sql(std::string_view schema, int from_version, PostgresVectors vectors);
 
 }  // namespace embedjobs::postgres

@@ -10,6 +10,7 @@
 #include "core/vectors.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
+#include "postgres/search_nearest.hpp"
 #include "postgres/vectors.hpp"
 
 namespace embedjobs::postgres {
@@ -24,18 +25,10 @@ constexpr const char* kRows =
     " JOIN @vectors AS v ON v.space_id = $4 AND v.text_hash = o.text_hash "
     "WHERE o.manifest_id = $1 AND o.operation_id >= $2 AND ($3 OR o.operation_id > $2) ORDER BY o.operation_id LIMIT $5";
 constexpr const char* kRowsWithVectors =
-    "SELECT o.operation_id, o.text_hash, v.embedded_bytes, d.vector FROM @operations AS o"
-    " JOIN @vectors AS v ON v.space_id = $4 AND v.text_hash = o.text_hash"
-    " LEFT JOIN @vector_data AS d ON d.id = v.vector_id "  // one that is not there is damage, to be told
+    "SELECT o.operation_id, o.text_hash, v.embedded_bytes, v.vector FROM @operations AS o"
+    " LEFT JOIN @vectors AS v ON v.space_id = $4 AND v.text_hash = o.text_hash "  // one that is not there is damage, to be told
     "WHERE o.manifest_id = $1 AND o.operation_id >= $2 AND ($3 OR o.operation_id > $2) ORDER BY o.operation_id LIMIT $5";
 constexpr const char* kSpaceName = "SELECT name FROM @spaces WHERE id = $1";
-// What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows, what its pass has
-// persisted so far. 0: nothing.
-#define EMBEDJOBS_SEARCHED_MANIFEST                                                                                                       \
-  "CASE WHEN k.visible_space_id = $2 THEN k.visible_manifest_id"                                                                          \
-  " WHEN k.searched_flip = c.flips AND k.searched_manifest_id <> 0 THEN k.searched_manifest_id"                                           \
-  " ELSE coalesce((SELECT m.id FROM @manifests AS m WHERE m.key_id = k.id AND m.space_id = $2 AND m.state = 0 AND m.flip >= c.flips - 1)" \
-  ", 0) END"
 constexpr const char* kSearchedSpecs =
     "SELECT k.id, k.spec_name FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id "
     "WHERE k.catalog_id = $1 AND k.has_spec AND " EMBEDJOBS_SEARCHED_MANIFEST " <> 0 AND k.spec_name > $3 ORDER BY k.spec_name LIMIT $4";
@@ -61,6 +54,7 @@ std::size_t piece_size(bool with_vectors, std::size_t dimension) {
 
 std::vector<StoredRow> read_piece(Connection& connection, std::int64_t manifest_id, std::int64_t space_id, const Cursor& cursor,
                                   bool with_vectors, std::size_t dimension) {
+  const VectorType& type = connection.vector_type();
   std::vector<StoredRow> rows;
   Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, blob_of(cursor.after), cursor.first, space_id,
                                piece_size(with_vectors, dimension));
@@ -69,7 +63,7 @@ std::vector<StoredRow> read_piece(Connection& connection, std::int64_t manifest_
     stored.operation_id = row.text(0);
     stored.text_hash = row.hash(1);
     stored.embedded_bytes = row.number(2);
-    if (with_vectors && !(read_floats(row.blob(3), stored.vector) && stored.vector.size() == dimension)) {
+    if (with_vectors && !(type.read(row.blob(3), stored.vector) && stored.vector.size() == dimension)) {
       connection.fail(damaged(stored.operation_id));
     }
   }
@@ -96,16 +90,13 @@ struct SearchedSpec {
 /// The specs of the catalog that have rows in the space, after a name.
 Result<std::vector<SearchedSpec>> searched_specs(Connection& connection, std::string_view catalog_id, const std::string& space_id,
                                                  const std::string& after, std::int64_t& space) {
-  const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-  if (!catalog) {
-    return Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id));
+  auto searched = searched_space(connection, catalog_id, space_id);
+  if (!searched.ok()) {
+    return searched.status();
   }
-  if (catalog->search_space != space_id && !catalog->search_space.empty()) {
-    return Status(Code::kRefused, fmt::format("{}: searches read the space {}, not {}", catalog_id, catalog->search_space, space_id));
-  }
-  space = find_space(connection, catalog->id, space_id);
+  space = searched->space_id;
   std::vector<SearchedSpec> specs;
-  Query row = connection.query(kSearchedSpecs, catalog->id, space, after, kRowsPerPiece);
+  Query row = connection.query(kSearchedSpecs, searched->catalog_id, space, after, kRowsPerPiece);
   while (row.next()) {
     specs.push_back({row.integer(0), row.text(1)});
   }
@@ -130,6 +121,33 @@ Status search_spec(Database& database, const SearchedSpec& spec, const SpecKey& 
       return {};
     }
     advance(cursor, *rows);
+  }
+}
+
+/// Every row is read and compared here.
+Result<std::vector<SearchHit>> search_computed(Database& database, std::string_view catalog_id, const Space& space,
+                                               std::span<const float> query, std::size_t k) {
+  const core::Cosine cosine(query);
+  core::TopHits best(k);
+  std::string after;
+  while (true) {
+    std::int64_t space_id = 0;
+    auto specs = database.read([&](Connection& connection) -> Result<std::vector<SearchedSpec>> {
+      return searched_specs(connection, catalog_id, space.id(), after, space_id);
+    });
+    if (!specs.ok()) {
+      return specs.status();
+    }
+    for (const SearchedSpec& spec : *specs) {
+      const SpecKey key{std::string(catalog_id), spec.spec_name};
+      if (Status status = search_spec(database, spec, key, space_id, space.dimension, cosine, best); !status.ok()) {
+        return status;
+      }
+    }
+    if (specs->size() < kRowsPerPiece) {
+      return best.take();
+    }
+    after = specs->back().spec_name;
   }
 }
 
@@ -183,28 +201,12 @@ Result<std::vector<SearchHit>> PostgresCatalog::search(std::string_view catalog_
   if (Status status = core::check_vector(query, space.dimension); !status.ok()) {
     return status.with_context("query");
   }
-  const core::Cosine cosine(query);
-  core::TopHits best(k);
-  std::string after;
-  while (true) {
-    std::int64_t space_id = 0;
-    auto specs = database_->read([&](Connection& connection) -> Result<std::vector<SearchedSpec>> {
-      return searched_specs(connection, catalog_id, space.id(), after, space_id);
-    });
-    if (!specs.ok()) {
-      return specs.status();
-    }
-    for (const SearchedSpec& spec : *specs) {
-      const SpecKey key{std::string(catalog_id), spec.spec_name};
-      if (Status status = search_spec(*database_, spec, key, space_id, space.dimension, cosine, best); !status.ok()) {
-        return status;
-      }
-    }
-    if (specs->size() < kRowsPerPiece) {
-      return best.take();
-    }
-    after = specs->back().spec_name;
+  auto kept = database_->read([](Connection& connection) -> Result<PostgresVectors> { return connection.vector_type().kind; });
+  if (!kept.ok()) {
+    return kept.status();
   }
+  return *kept == PostgresVectors::kReal ? search_computed(*database_, catalog_id, space, query, k)
+                                         : search_nearest(*database_, catalog_id, space, query, k);
 }
 
 }  // namespace embedjobs::postgres

@@ -31,17 +31,21 @@ constexpr const char* kDeleteOperations =
 constexpr const char* kDeleteManifest = "DELETE FROM @manifests WHERE id = $1";
 
 constexpr const char* kVectorsAfter =
-    "SELECT v.space_id, v.text_hash, v.unreferenced_since,"
+    "SELECT v.space_id, v.text_hash, coalesce(u.since, 0),"
     " EXISTS (SELECT 1 FROM @operations AS o JOIN @manifests AS m ON m.id = o.manifest_id"
     "  WHERE o.text_hash = v.text_hash AND m.space_id = v.space_id AND m.state < 2) "
-    "FROM @vectors AS v WHERE (v.space_id, v.text_hash) > ($1, $2) ORDER BY v.space_id, v.text_hash LIMIT $3";
-constexpr const char* kMarkVectors =
-    "UPDATE @vectors AS v SET unreferenced_since = $3 FROM unnest($1::bigint[], $2::bytea[]) AS u (space_id, text_hash) "
+    "FROM @vectors AS v LEFT JOIN @unreferenced AS u ON u.space_id = v.space_id AND u.text_hash = v.text_hash "
+    "WHERE (v.space_id, v.text_hash) > ($1, $2) ORDER BY v.space_id, v.text_hash LIMIT $3";
+constexpr const char* kMarkUnreferenced =
+    "INSERT INTO @unreferenced (space_id, text_hash, since) SELECT u.space_id, u.text_hash, $3"
+    " FROM unnest($1::bigint[], $2::bytea[]) AS u (space_id, text_hash) "
+    "ON CONFLICT (space_id, text_hash) DO UPDATE SET since = EXCLUDED.since";
+constexpr const char* kUnmark =
+    "DELETE FROM @unreferenced AS v USING unnest($1::bigint[], $2::bytea[]) AS u (space_id, text_hash) "
     "WHERE v.space_id = u.space_id AND v.text_hash = u.text_hash";
 constexpr const char* kDeleteVectors =
-    "WITH gone AS (DELETE FROM @vectors AS v USING unnest($1::bigint[], $2::bytea[]) AS u (space_id, text_hash)"
-    " WHERE v.space_id = u.space_id AND v.text_hash = u.text_hash RETURNING v.vector_id) "
-    "DELETE FROM @vector_data AS d USING gone AS g WHERE d.id = g.vector_id";
+    "DELETE FROM @vectors AS v USING unnest($1::bigint[], $2::bytea[]) AS u (space_id, text_hash) "
+    "WHERE v.space_id = u.space_id AND v.text_hash = u.text_hash";
 
 /// "m ID" while manifests are looked at, "v SPACE HASH" while vectors are; empty at the start of a round.
 struct SweepCursor {
@@ -193,15 +197,15 @@ class Sweeper {
   }
 
   void write() {
-    const auto mark = [this](const Addresses& vectors, WallTime since) {
-      if (!vectors.hashes.empty()) {
-        connection_.run_later(kMarkVectors, vectors.space_ids, vectors.hashes, since);
-      }
-    };
-    mark(referenced_, {});
-    mark(marked_, now_);
+    if (!referenced_.hashes.empty()) {
+      connection_.run_later(kUnmark, referenced_.space_ids, referenced_.hashes);
+    }
+    if (!marked_.hashes.empty()) {
+      connection_.run_later(kMarkUnreferenced, marked_.space_ids, marked_.hashes, now_);
+    }
     if (!unused_.hashes.empty()) {
       connection_.run_later(kDeleteVectors, unused_.space_ids, unused_.hashes);
+      connection_.run_later(kUnmark, unused_.space_ids, unused_.hashes);
     }
   }
 

@@ -1,7 +1,5 @@
 #include "postgres/values.hpp"
 
-#include <bit>
-#include <cstring>
 #include <limits>
 #include <stdexcept>
 
@@ -9,8 +7,8 @@ namespace embedjobs::postgres {
 namespace {
 
 // pg_type.dat: these never change.
-constexpr TypeId kBool = 16, kBytea = 17, kInt8 = 20, kText = 25, kFloat4 = 700;
-constexpr TypeId kBoolArray = 1000, kByteaArray = 1001, kInt8Array = 1016, kTextArray = 1009, kFloat4Array = 1021;
+constexpr TypeId kBool = 16, kBytea = 17, kInt8 = 20, kText = 25;
+constexpr TypeId kBoolArray = 1000, kByteaArray = 1001, kInt8Array = 1016, kTextArray = 1009;
 
 constexpr std::size_t kArrayHeader = 20;
 
@@ -54,14 +52,6 @@ std::string array_of_bytes(TypeId element, const Range& values) {
     out.append(reinterpret_cast<const char*>(value.data()), value.size());
   }
   return out;
-}
-
-std::uint32_t read_uint32(const char* at) {
-  std::uint32_t value = 0;
-  for (int i = 0; i < 4; ++i) {
-    value = value << 8 | static_cast<unsigned char>(at[i]);
-  }
-  return value;
 }
 
 }  // namespace
@@ -146,27 +136,6 @@ void Params::add_array(const std::vector<Blob>& values) {
   add_owned(kByteaArray, array_of_bytes(kBytea, views));
 }
 
-void Params::add_array(const std::vector<float>& values) {
-  std::string out = array_header(kFloat4, values.size(), values.size() * 8);
-  const std::size_t begin = out.size();
-  out.resize(begin + values.size() * 8);
-  char* at = out.data() + begin;
-  for (const float value : values) {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    const char bytes[8] = {0,
-                           0,
-                           0,
-                           4,
-                           static_cast<char>(static_cast<unsigned char>(bits >> 24)),
-                           static_cast<char>(static_cast<unsigned char>(bits >> 16)),
-                           static_cast<char>(static_cast<unsigned char>(bits >> 8)),
-                           static_cast<char>(static_cast<unsigned char>(bits))};
-    std::memcpy(at, bytes, sizeof bytes);
-    at += sizeof bytes;
-  }
-  add_owned(kFloat4Array, std::move(out));
-}
-
 std::int64_t read_integer(std::string_view field) {
   std::uint64_t value = 0;
   for (const char c : field) {
@@ -179,22 +148,6 @@ std::int64_t read_integer(std::string_view field) {
     case 8: return static_cast<std::int64_t>(value);
     default: return 0;
   }
-}
-
-bool read_floats(std::string_view field, std::vector<float>& out) {
-  if (field.size() < kArrayHeader || read_uint32(field.data()) != 1 || read_uint32(field.data() + 4) != 0 ||
-      read_uint32(field.data() + 8) != kFloat4) {
-    return false;
-  }
-  const std::size_t count = read_uint32(field.data() + 12);
-  if (field.size() != kArrayHeader + count * 8) {
-    return false;
-  }
-  out.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    out[i] = std::bit_cast<float>(read_uint32(field.data() + kArrayHeader + i * 8 + 4));
-  }
-  return true;
 }
 
 }  // namespace embedjobs::postgres

@@ -21,12 +21,17 @@ struct Blob {
   const void* data = nullptr;
   std::size_t size = 0;
 };
+/// A value in the server's format, of a type that is known at run time only. Not copied.
+struct TypedValue {
+  TypeId type = 0;
+  std::string bytes;
+};
 /// The view's owner outlives what it is bound to.
 inline Blob blob_of(std::string_view bytes) {
   return {bytes.data(), bytes.size()};
 }
 
-/// Parameters of one statement. What is bound as text or Blob is not copied: it outlives this.
+/// Parameters of one statement. What is bound as text, Blob or TypedValue is not copied: it outlives this.
 class Params {
  public:
   template <typename... Args>
@@ -55,6 +60,8 @@ class Params {
       add_blob({value.data(), value.size()});
     } else if constexpr (std::is_same_v<T, Blob>) {
       add_blob(value);
+    } else if constexpr (std::is_same_v<T, TypedValue>) {
+      add_view(value.type, value.bytes.data(), value.bytes.size());
     } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
       add_text(std::string_view(value));
     } else {
@@ -71,7 +78,6 @@ class Params {
   void add_array(const std::vector<std::string>& values);
   void add_array(const std::vector<TextHash>& values);
   void add_array(const std::vector<Blob>& values);
-  void add_array(const std::vector<float>& values);
   void add_owned(TypeId type, std::string bytes);
   void add_view(TypeId type, const void* data, std::size_t size);
 
@@ -89,7 +95,5 @@ inline std::int64_t limit_of(std::size_t limit) {
 
 /// A big-endian integer of 1, 2, 4 or 8 bytes; 0 for any other size.
 std::int64_t read_integer(std::string_view field);
-/// The floats of a real[] of one dimension; false when it is something else.
-bool read_floats(std::string_view field, std::vector<float>& out);
 
 }  // namespace embedjobs::postgres

@@ -16,90 +16,124 @@ namespace {
 constexpr const char* kProbe =
     "SELECT v.text_hash, v.epoch, v.embedded_bytes, v.input_cap FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2)";
 
-// The vectors come as one flat array, since unnest() of an array of arrays flattens it: $5 floats each. In the order of hashes, so that
-// two passes with texts in common do not wait for each other crosswise.
-#define EMBEDJOBS_VECTOR_INPUT                                        \
-  "WITH input AS (SELECT u.text_hash, u.embedded_bytes, u.input_cap," \
-  " ($6::real[])[(u.place - 1) * $5 + 1 : u.place * $5] AS vector"    \
-  " FROM unnest($2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS u (text_hash, embedded_bytes, input_cap, place))"
-constexpr const char* kInsert = EMBEDJOBS_VECTOR_INPUT
-    ", fresh AS (INSERT INTO @vectors (space_id, text_hash, vector_id, epoch, embedded_bytes, input_cap, unreferenced_since)"
-    " SELECT $1, i.text_hash, nextval('@vector_ids'), $7, i.embedded_bytes, i.input_cap, 0 FROM input AS i ORDER BY i.text_hash"
-    " ON CONFLICT (space_id, text_hash) DO NOTHING RETURNING text_hash, vector_id),"
-    " data AS (INSERT INTO @vector_data (id, vector)"
-    " SELECT f.vector_id, i.vector FROM fresh AS f JOIN input AS i ON i.text_hash = f.text_hash)"
-    " SELECT text_hash FROM fresh";
+// Rows come in the order of hashes, so that two passes with texts in common do not wait for each other crosswise. Of pgvector's type they
+// come as an array of vectors; of real[] as one flat array, $7 floats each, since unnest() of an array of arrays flattens it.
+#define EMBEDJOBS_INPUT_OF_VECTORS                                                                                       \
+  "(SELECT unnest($2::bytea[]) AS text_hash, unnest($3::bigint[]) AS embedded_bytes, unnest($4::bigint[]) AS input_cap," \
+  " unnest($6) AS vector) AS i"
+#define EMBEDJOBS_INPUT_OF_REALS                                          \
+  "(SELECT u.text_hash, u.embedded_bytes, u.input_cap,"                   \
+  " ($6::real[])[(u.place - 1) * $7 + 1 : u.place * $7] AS vector"        \
+  " FROM unnest($2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY" \
+  " AS u (text_hash, embedded_bytes, input_cap, place)) AS i"
+// Not ON CONFLICT: its bookkeeping for every row costs more than the look, which is a scalar so that no plan joins whole tables. Two that
+// store the same text at once: the later one runs again.
+#define EMBEDJOBS_INSERT_FROM(input)                                                     \
+  "INSERT INTO @vectors (space_id, text_hash, epoch, embedded_bytes, input_cap, vector)" \
+  " SELECT $1, i.text_hash, $5, i.embedded_bytes, i.input_cap, i.vector FROM " input     \
+  " WHERE (SELECT true FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = i.text_hash) IS NULL"
+constexpr const char* kInsertVectors = EMBEDJOBS_INSERT_FROM(EMBEDJOBS_INPUT_OF_VECTORS);
+constexpr const char* kInsertReals = EMBEDJOBS_INSERT_FROM(EMBEDJOBS_INPUT_OF_REALS);
+// Those that were there before this transaction.
 constexpr const char* kLock =
-    "SELECT v.text_hash, v.epoch FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2) ORDER BY v.text_hash FOR UPDATE";
-constexpr const char* kReplace = EMBEDJOBS_VECTOR_INPUT
-    ", stale AS (UPDATE @vectors AS v SET epoch = $7, embedded_bytes = i.embedded_bytes, input_cap = i.input_cap, unreferenced_since = 0"
-    " FROM input AS i WHERE v.space_id = $1 AND v.text_hash = i.text_hash RETURNING v.vector_id, i.vector)"
-    " INSERT INTO @vector_data AS d (id, vector) SELECT s.vector_id, s.vector FROM stale AS s"  // or it was deleted, by whoever
-    " ON CONFLICT (id) DO UPDATE SET vector = EXCLUDED.vector WHERE d.vector IS DISTINCT FROM EXCLUDED.vector";
-constexpr const char* kMarkReferenced =
-    "UPDATE @vectors SET unreferenced_since = 0 WHERE space_id = $1 AND text_hash = ANY ($2) AND unreferenced_since <> 0";
+    "SELECT v.text_hash, v.epoch FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2)"
+    " AND v.xmin <> pg_current_xact_id()::xid ORDER BY v.text_hash FOR UPDATE";
+// A vector that is equal stays the stored one: then no index of vectors has anything to do.
+#define EMBEDJOBS_REPLACE_FROM(input, equal)                                                         \
+  "UPDATE @vectors AS v SET epoch = $5, embedded_bytes = i.embedded_bytes, input_cap = i.input_cap," \
+  " vector = CASE WHEN v.vector " equal " i.vector THEN v.vector ELSE i.vector END FROM " input      \
+  " WHERE v.space_id = $1 AND v.text_hash = i.text_hash"
+constexpr const char* kReplaceVectors = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_OF_VECTORS, "OPERATOR(#=)");
+constexpr const char* kReplaceReals = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_OF_REALS, "=");
+constexpr const char* kMarkReferenced = "DELETE FROM @unreferenced WHERE space_id = $1 AND text_hash = ANY ($2)";
 
-/// Rows as arrays, one a text.
+/// Rows as arrays, one a text, in the order of hashes.
 struct Arrays {
   std::vector<TextHash> texts;
   std::vector<std::int64_t> bytes;
   std::vector<std::int64_t> caps;
-  std::vector<float> floats;
+  std::vector<std::span<const float>> vectors;
 
-  void add(const VectorRow& row) {
-    texts.push_back(row.text_hash);
-    bytes.push_back(static_cast<std::int64_t>(row.embedded_bytes));
-    caps.push_back(static_cast<std::int64_t>(row.input_cap));
-    floats.insert(floats.end(), row.vector.begin(), row.vector.end());
+  explicit Arrays(std::span<const VectorRow* const> rows) {
+    for (const VectorRow* row : rows) {
+      texts.push_back(row->text_hash);
+      bytes.push_back(static_cast<std::int64_t>(row->embedded_bytes));
+      caps.push_back(static_cast<std::int64_t>(row->input_cap));
+      vectors.emplace_back(row->vector);
+    }
   }
 };
 
-using RowsByText = std::map<TextHash, const VectorRow*>;
+/// What a chunk does to the table of vectors. Large ones are sent in parts: the server stores one while the next is made and sent.
+class VectorWriter {
+ public:
+  VectorWriter(Connection& connection, std::int64_t space_id, const PassContext& context)
+      : connection_(connection), type_(connection.vector_type()), space_id_(space_id), context_(context) {}
 
-Arrays arrays_of(const RowsByText& rows, std::size_t dimension) {
-  Arrays arrays;
-  arrays.floats.reserve(rows.size() * dimension);
-  for (const auto& [hash, row] : rows) {
-    arrays.add(*row);
-  }
-  return arrays;
-}
-
-/// What is left are the rows whose text had a vector already.
-void insert_fresh(Connection& connection, std::int64_t space_id, const PassContext& context, RowsByText& rows) {
-  const Arrays arrays = arrays_of(rows, context.space.dimension);
-  Query row =
-      connection.query(kInsert, space_id, arrays.texts, arrays.bytes, arrays.caps, context.space.dimension, arrays.floats, context.epoch);
-  while (row.next()) {
-    rows.erase(row.hash(0));
-  }
-}
-
-void replace_stale(Connection& connection, std::int64_t space_id, const PassContext& context, RowsByText& rows) {
-  std::vector<TextHash> texts;
-  for (const auto& [hash, row] : rows) {
-    texts.push_back(hash);
-  }
-  std::vector<TextHash> newer;
-  {
-    Query row = connection.query(kLock, space_id, texts);
-    while (row.next()) {
-      // A pass from before a manual retry does not undo the retry's work for another document.
-      if (row.number(1) > context.epoch) {
-        newer.push_back(row.hash(0));
-        rows.erase(row.hash(0));
-      }
+  void put(const std::vector<const VectorRow*>& rows) {
+    connection_.push();
+    if (write(rows, kInsertVectors, kInsertReals) < static_cast<std::int64_t>(rows.size())) {
+      replace(rows);
     }
   }
-  if (!newer.empty()) {
-    mark_referenced(connection, space_id, newer);
+
+ private:
+  /// The number of rows written, by one of two statements that take the same.
+  std::int64_t write(std::span<const VectorRow* const> rows, const char* of_vectors, const char* of_reals) {
+    std::int64_t written = 0;
+    while (!rows.empty()) {
+      const Arrays part(rows.first(std::min(rows.size(), kRowsPerPart)));
+      rows = rows.subspan(part.texts.size());
+      const TypedValue vectors = type_.array_of(part.vectors);
+      const bool last = rows.empty();
+      if (type_.kind == PostgresVectors::kReal) {
+        send(last, written, of_reals, space_id_, part.texts, part.bytes, part.caps, context_.epoch, vectors, context_.space.dimension);
+      } else {
+        send(last, written, of_vectors, space_id_, part.texts, part.bytes, part.caps, context_.epoch, vectors);
+      }
+    }
+    return written;
   }
-  if (rows.empty()) {
-    return;
+
+  template <typename... Args>
+  void send(bool last, std::int64_t& written, const char* sql, const Args&... args) {
+    if (last) {
+      written += connection_.run(sql, args...);
+    } else {
+      connection_.run_later_counted(written, sql, args...);
+      connection_.push();
+    }
   }
-  const Arrays arrays = arrays_of(rows, context.space.dimension);
-  connection.run_later(kReplace, space_id, arrays.texts, arrays.bytes, arrays.caps, context.space.dimension, arrays.floats, context.epoch);
-}
+
+  /// Some texts had a vector already.
+  void replace(const std::vector<const VectorRow*>& rows) {
+    std::map<TextHash, const VectorRow*> by_text;
+    std::vector<TextHash> texts;
+    for (const VectorRow* row : rows) {
+      by_text[row->text_hash] = row;
+      texts.push_back(row->text_hash);
+    }
+    mark_referenced(connection_, space_id_, texts);
+    std::vector<const VectorRow*> stale;
+    {
+      Query row = connection_.query(kLock, space_id_, texts);
+      while (row.next()) {
+        // A pass from before a manual retry does not undo the retry's work for another document.
+        if (row.number(1) <= context_.epoch) {
+          stale.push_back(by_text[row.hash(0)]);
+        }
+      }
+    }
+    (void)write(stale, kReplaceVectors, kReplaceReals);
+  }
+
+  static constexpr std::size_t kRowsPerPart = 64;
+
+  Connection& connection_;
+  const VectorType& type_;
+  const std::int64_t space_id_;
+  const PassContext& context_;
+};
 
 }  // namespace
 
@@ -123,15 +157,19 @@ std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const 
 }
 
 Status put_vectors(Connection& connection, std::int64_t space_id, const PassContext& context, std::span<const VectorRow> rows) {
-  RowsByText last;
+  if (Status status = check_fits(connection.vector_type(), context.space, rows); !status.ok()) {
+    return status;
+  }
+  std::map<TextHash, const VectorRow*> last;
   for (const VectorRow& row : rows) {
     last[row.text_hash] = &row;
   }
-  // The usual case first: the texts are new, one statement and nothing read.
-  insert_fresh(connection, space_id, context, last);
-  if (!last.empty()) {
-    replace_stale(connection, space_id, context, last);
+  std::vector<const VectorRow*> texts;
+  texts.reserve(last.size());
+  for (const auto& [hash, row] : last) {
+    texts.push_back(row);
   }
+  VectorWriter(connection, space_id, context).put(texts);
   return {};
 }
 

@@ -5,7 +5,7 @@
 run 0 --version
 grep -qE '^embedjobs [0-9]+\.[0-9]+\.[0-9]+$' out || fail "no version"
 run 0 --help
-for name in index put remove work status jobs retry reconcile switch-space search ops verify export migrate metrics; do
+for name in index put remove work status jobs retry reconcile switch-space search ops verify export migrate index-vectors metrics; do
   grep -qE "^  $name " out || fail "--help does not name $name"
   "$EMBEDJOBS" "$name" --help > help
   grep -q 'Example' help || fail "$name --help shows no example"

@@ -15,7 +15,6 @@ CREATE SEQUENCE @epoch;
 SELECT pg_catalog.nextval('@epoch');
 CREATE SEQUENCE @enqueue_counter;
 SELECT pg_catalog.nextval('@enqueue_counter');
-CREATE SEQUENCE @vector_ids CACHE 100;
 
 CREATE TABLE @catalogs (
   id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -169,22 +168,50 @@ CREATE TABLE @providers (
   updated_at   bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
--- Vectors are addressed by content. What changes about a vector is apart from it, so that no index of vectors is touched then.
-CREATE TABLE @vectors (
-  space_id           bigint NOT NULL,
-  text_hash          bytea NOT NULL,
-  vector_id          bigint NOT NULL,
-  epoch              bigint NOT NULL,
-  embedded_bytes     bigint NOT NULL,
-  input_cap          bigint NOT NULL,
-  unreferenced_since bigint NOT NULL,
+-- Vectors are addressed by content: (space, SHA-256 of the text). A row changes with its vector only, so that no index of vectors is
+-- touched otherwise. The vectors' type is chosen here, once: pgvector's where the server has it and this role may have it, else real[].
+-- Without a dimension, since spaces differ in it.
+DO $$
+DECLARE
+  wanted text := '@vectors_wanted';
+  chosen text;
+BEGIN
+  IF wanted <> 'real' AND EXISTS (SELECT FROM pg_catalog.pg_available_extensions AS a WHERE a.name = 'vector' AND a.installed_version IS NULL)
+  THEN
+    BEGIN
+      CREATE EXTENSION IF NOT EXISTS vector;
+    EXCEPTION
+      -- No right to it; no schema to put it into; or another session has just made it.
+      WHEN insufficient_privilege OR invalid_schema_name OR unique_violation OR duplicate_object THEN NULL;
+    END;
+  END IF;
+  IF wanted <> 'real' THEN
+    SELECT pg_catalog.format('%I.%I', n.nspname, t.typname) INTO chosen
+      FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_type AS t ON t.typnamespace = e.extnamespace
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+      WHERE e.extname = 'vector' AND t.typname = CASE wanted WHEN 'auto' THEN 'vector' ELSE wanted END;
+    IF chosen IS NULL AND wanted <> 'auto' THEN
+      RAISE EXCEPTION 'the option vectors=% needs the extension pgvector (halfvec: 0.7 or newer): install it and let a role that may do so run CREATE EXTENSION vector, or leave the option out', wanted
+        USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+  END IF;
+  IF chosen IS NULL AND wanted = 'auto' THEN
+    RAISE NOTICE 'vectors are kept as real[]: the extension vector is not there, or this role may not create it';
+  END IF;
+  EXECUTE pg_catalog.format('CREATE TABLE @vectors ('
+    'space_id bigint NOT NULL, text_hash bytea NOT NULL, epoch bigint NOT NULL, embedded_bytes bigint NOT NULL,'
+    ' input_cap bigint NOT NULL, vector %s NOT NULL, PRIMARY KEY (space_id, text_hash))', coalesce(chosen, 'real[]'));
+END
+$$;
+ALTER TABLE @vectors ALTER COLUMN vector SET STORAGE EXTERNAL;  -- compressing vectors takes time and saves nothing
+
+-- Since when nothing has pointed to a vector, as the sweep found it.
+CREATE TABLE @unreferenced (
+  space_id  bigint NOT NULL,
+  text_hash bytea NOT NULL,
+  since     bigint NOT NULL,
   PRIMARY KEY (space_id, text_hash)
 );
-CREATE TABLE @vector_data (
-  id     bigint PRIMARY KEY,
-  vector real[] NOT NULL
-);
-ALTER TABLE @vector_data ALTER COLUMN vector SET STORAGE EXTERNAL;  -- compressing vectors takes time and saves nothing
 
 -- Texts that a pass is about to embed, so that no other pass of the catalog embeds them too. Of use while the key has this fence.
 CREATE TABLE @reservations (
@@ -248,13 +275,12 @@ $$;
 
 -- For people and other tools: the visible rows with their vectors.
 CREATE VIEW @visible_vectors AS
-SELECT c.name AS catalog_id, k.spec_name, s.name AS space, @shown(o.operation_id) AS operation_id, o.text_hash, v.embedded_bytes, d.vector
+SELECT c.name AS catalog_id, k.spec_name, s.name AS space, @shown(o.operation_id) AS operation_id, o.text_hash, v.embedded_bytes, v.vector
 FROM @keys AS k
 JOIN @catalogs AS c ON c.id = k.catalog_id
 JOIN @spaces AS s ON s.id = k.visible_space_id
 JOIN @operations AS o ON o.manifest_id = k.visible_manifest_id
-JOIN @vectors AS v ON v.space_id = k.visible_space_id AND v.text_hash = o.text_hash
-JOIN @vector_data AS d ON d.id = v.vector_id;
+JOIN @vectors AS v ON v.space_id = k.visible_space_id AND v.text_hash = o.text_hash;
 
 -- Enqueuing, for the library and for every program that has a connection. Each of these runs in the caller's transaction: rolled back, there
 -- is no job; committed, there is one, and workers are woken. The rules are those of src/core/transitions.cpp: raise_generation, new_job,

@@ -1,0 +1,268 @@
+// What it costs to persist chunks of vectors, against a bare binary COPY of the same rows into the same table, chunk by chunk in turns; and
+// the WAL of a pass in which nothing changed.
+//
+//   tests/support/pgvector_server.sh build/pgvector run build/bench/tests/bench/postgres_vectors_bench [auto|real|vector|halfvec]
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "embedjobs/postgres.hpp"
+#include "support/raw_postgres.hpp"
+
+using namespace embedjobs;
+using namespace embedjobs::test;
+
+namespace {
+
+const Space kSpace{"bench", 768, "v1"};
+using Clock = std::chrono::steady_clock;
+
+double millis_since(Clock::time_point begun) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
+}
+
+void must(const Status& status) {
+  if (!status.ok()) {
+    fmt::print(stderr, "{}\n", status.to_string());
+    std::exit(1);
+  }
+}
+
+template <typename T>
+T must(Result<T> result) {
+  must(result.status());
+  return std::move(result).value();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+struct Chunk {
+  std::vector<std::string> ids;
+  std::vector<std::vector<float>> vectors;
+  std::vector<VectorRow> rows;
+};
+
+Chunk chunk_of(std::size_t first, std::size_t size) {
+  Chunk chunk;
+  for (std::size_t i = 0; i < size; ++i) {
+    chunk.ids.push_back(fmt::format("GET /v1/things/{:07}", first + i));
+    std::vector<float> vector(kSpace.dimension);
+    for (std::size_t j = 0; j < vector.size(); ++j) {
+      vector[j] = static_cast<float>((first + i) * 31 % 1013 + j * 17 % 997) / 1024.0F + 0.01F;
+    }
+    chunk.vectors.push_back(std::move(vector));
+  }
+  for (std::size_t i = 0; i < size; ++i) {
+    chunk.rows.push_back({.operation_id = chunk.ids[i], .text_hash = hash_text(chunk.ids[i]), .vector = chunk.vectors[i]});
+  }
+  return chunk;
+}
+
+/// A claimed pass over a spec of its own.
+struct Pass {
+  Store& store;
+  LeaseRef lease;
+  PassContext context;
+
+  Pass(Backend& backend, const std::string& spec, std::uint64_t nonce) : store(*backend.store) {
+    const SpecKey key{"bench", spec};
+    (void)must(backend.catalog->put(key, "content", kSpace.id()));
+    begin(key, nonce);
+  }
+  void begin(const SpecKey& key, std::uint64_t nonce) {
+    const auto claimed = must(store.claim({.worker_id = "bench", .max_jobs = 1, .nonce = nonce, .space_id = kSpace.id()}));
+    const Job& job = claimed.leases.at(0).job;
+    lease = {job.id, job.key, job.fence};
+    context = {.key = key,
+               .job_id = job.id,
+               .fence = job.fence,
+               .generation = job.generation,
+               .space = kSpace,
+               .epoch = job.epoch,
+               .content_version = "1",
+               .splitter_version = "1"};
+  }
+};
+
+/// Binary COPY into the table of vectors: what any program that has floats would do at the least.
+class BareCopy {
+ public:
+  BareCopy(const TempSchema& schema, std::string type) : schema_(schema.name()), type_(std::move(type)) {}
+
+  void put(const Chunk& chunk) {
+    data_.assign("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
+    for (const VectorRow& row : chunk.rows) {
+      put16(6);
+      put_integer(-1);  // a space that is nobody's
+      put32(static_cast<std::uint32_t>(row.text_hash.size()));
+      data_.append(reinterpret_cast<const char*>(row.text_hash.data()), row.text_hash.size());
+      put_integer(1);
+      put_integer(0);
+      put_integer(0);
+      put_vector(row.vector);
+    }
+    put16(0xffff);
+    send();
+  }
+
+ private:
+  void put16(std::uint16_t value) {
+    value = htons(value);
+    data_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void put32(std::uint32_t value) {
+    value = htonl(value);
+    data_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void put_integer(std::int64_t value) {
+    put32(8);
+    put32(static_cast<std::uint32_t>(static_cast<std::uint64_t>(value) >> 32));
+    put32(static_cast<std::uint32_t>(value));
+  }
+  void put_vector(std::span<const float> vector) {
+    const bool real = type_ == "ARRAY";
+    put32(static_cast<std::uint32_t>(real ? 20 + vector.size() * 8 : 4 + vector.size() * 4));
+    if (real) {
+      for (const std::uint32_t value : {1U, 0U, 700U, static_cast<unsigned>(vector.size()), 1U}) {
+        put32(value);
+      }
+    } else {
+      put16(static_cast<std::uint16_t>(vector.size()));
+      put16(0);
+    }
+    std::size_t at = data_.size();
+    data_.resize(at + vector.size() * (real ? 8 : 4));
+    for (const float element : vector) {
+      if (real) {
+        const std::uint32_t size = htonl(4);
+        std::memcpy(&data_[at], &size, 4);
+        at += 4;
+      }
+      const std::uint32_t bits = htonl(std::bit_cast<std::uint32_t>(element));
+      std::memcpy(&data_[at], &bits, 4);
+      at += 4;
+    }
+  }
+  void send() {
+    PGconn* connection = server_.handle();
+    PQclear(PQexec(connection, ("COPY " + schema_ + ".vectors FROM STDIN (FORMAT binary)").c_str()));
+    bool fine = PQputCopyData(connection, data_.data(), static_cast<int>(data_.size())) == 1 && PQputCopyEnd(connection, nullptr) == 1;
+    PGresult* result = PQgetResult(connection);
+    fine = fine && PQresultStatus(result) == PGRES_COMMAND_OK;
+    PQclear(result);
+    PQclear(PQgetResult(connection));
+    if (!fine) {
+      fmt::print(stderr, "{}\n", PQerrorMessage(connection));
+      std::exit(1);
+    }
+  }
+
+  RawPostgres server_;
+  std::string schema_;
+  std::string type_;
+  std::string data_;
+};
+
+std::string type_of(const TempSchema& schema) {
+  return RawPostgres().ask(
+      "SELECT CASE data_type WHEN 'ARRAY' THEN 'ARRAY' ELSE udt_name END FROM information_schema.columns WHERE table_schema = '" +
+      schema.name() + "' AND table_name = 'vectors' AND column_name = 'vector'");
+}
+
+void measure_persist(const std::string& vectors, std::size_t size, std::size_t chunks) {
+  TempSchema schema;
+  Backend backend = must(open_postgres(schema.dsn("&poll_only=on&vectors=" + vectors), {}, nullptr));
+  const std::string type = type_of(schema);
+  if (type == "halfvec") {
+    fmt::print("halfvec: no bare copy of its own\n");
+    return;
+  }
+  Pass pass(backend, "spec", 1);
+  BareCopy copy(schema, type);
+  std::vector<double> stored;
+  std::vector<double> copied;
+  constexpr std::size_t kWarmUp = 3;
+  for (std::size_t i = 0; i < chunks + kWarmUp; ++i) {
+    const Chunk chunk = chunk_of(i * size, size);
+    const auto store = [&] {
+      const auto begun = Clock::now();
+      must(backend.catalog->upsert_batch(pass.context, chunk.rows));
+      return millis_since(begun);
+    };
+    const auto bare = [&] {
+      const auto begun = Clock::now();
+      copy.put(chunk);
+      return millis_since(begun);
+    };
+    // Each goes first as often as the other.
+    const double a = i % 2 == 0 ? store() : bare();
+    const double b = i % 2 == 0 ? bare() : store();
+    if (i >= kWarmUp) {
+      stored.push_back(i % 2 == 0 ? a : b);
+      copied.push_back(i % 2 == 0 ? b : a);
+    }
+  }
+  fmt::print("{:<7} {:>3} rows x {}: persist {:.3f} ms, bare COPY {:.3f} ms a chunk (medians of {}): {:.0f} %\n",
+             type == "ARRAY" ? "real[]" : type, size, kSpace.dimension, median(stored), median(copied), stored.size(),
+             100 * median(copied) / median(stored));
+}
+
+void measure_unchanged(const std::string& vectors, std::size_t operations) {
+  TempSchema schema;
+  RawPostgres server;
+  Backend backend = must(open_postgres(schema.dsn("&poll_only=on&vectors=" + vectors), {}, nullptr));
+  Pass pass(backend, "spec", 1);
+  Manifest manifest;
+  for (std::size_t i = 0; i < operations; i += 500) {
+    const Chunk chunk = chunk_of(i, std::min<std::size_t>(500, operations - i));
+    must(backend.catalog->upsert_batch(pass.context, chunk.rows));
+    for (const VectorRow& row : chunk.rows) {
+      manifest.add(row.operation_id, row.text_hash);
+    }
+  }
+  must(backend.catalog->finalize(pass.context, manifest));
+  (void)must(backend.store->settle(pass.lease, {}));
+  const auto wal = [&] { return std::stoll(server.ask("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")); };
+  const auto touched = [&] {
+    return server.ask("SELECT string_agg(x, ',') FROM (SELECT max(xmin::text::bigint)::text AS x FROM " + schema.name() +
+                      ".operations UNION ALL SELECT max(xmin::text::bigint)::text FROM " + schema.name() + ".vectors) AS t");
+  };
+  const std::string before = touched();
+  long long least = 1LL << 40;
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    (void)must(backend.store->enqueue(pass.context.key, JobKind::kSpecWrite));
+    const long long begun = wal();
+    pass.begin(pass.context.key, 100 + i);
+    (void)must(backend.catalog->list_existing(pass.context, manifest));
+    must(backend.catalog->finalize(pass.context, manifest));
+    (void)must(backend.store->settle(pass.lease, {}));
+    least = std::min(least, wal() - begun);
+  }
+  fmt::print("unchanged pass over {} operations: {} WAL bytes, claim to outcome; rows {}\n", operations, least,
+             touched() == before ? "untouched" : "TOUCHED");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string vectors = argc > 1 ? argv[1] : "auto";
+  measure_persist(vectors, 32, 200);
+  measure_persist(vectors, 512, 24);
+  if (vectors == "auto") {
+    measure_persist("real", 32, 200);
+    measure_persist("real", 512, 24);
+  }
+  measure_unchanged(vectors, 100);
+  measure_unchanged(vectors, 20'000);
+  return 0;
+}
