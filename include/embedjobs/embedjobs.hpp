@@ -6,6 +6,7 @@
 #include "embedjobs/embedder.hpp"
 #include "embedjobs/engine.hpp"
 #include "embedjobs/events.hpp"
+#include "embedjobs/fleet.hpp"
 #include "embedjobs/hashing.hpp"
 #include "embedjobs/http.hpp"
 #include "embedjobs/maintenance.hpp"
