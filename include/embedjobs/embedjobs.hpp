@@ -17,6 +17,7 @@
 #include "embedjobs/options.hpp"
 #include "embedjobs/persister.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/postgres_enqueue.hpp"
 #include "embedjobs/provider.hpp"
 #include "embedjobs/provider_health.hpp"
 #include "embedjobs/resolver.hpp"
