@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "conformance/scene.hpp"
+#include "embedjobs/engine.hpp"
 #include "embedjobs/postgres.hpp"
 #include "support/raw_postgres.hpp"
 
@@ -200,4 +201,41 @@ TEST_CASE("a bulk change wakes once, and removal by SQL is that of the catalog")
   CHECK(get(host.backend.store->get(lease.job.id)).status == JobStatus::kCancelled);
   CHECK(host.backend.catalog->remove(lease.job.key).code() == Code::kNotFound);
   CHECK(host.sql.ask("SELECT " + host.schema.name() + ".remove_spec('catalog', '" + lease.job.key.spec_name + "')") == "f");
+}
+
+TEST_CASE("a worker embeds the rows of a watched table, and follows update and delete") {
+  Host host;
+  host.watch();
+  EngineOptions options;
+  options.dsn = host.schema.dsn();
+  options.embedder = "hashing:64";
+  const std::unique_ptr<Engine> engine = get(Engine::open(options));
+  ok(engine->start());
+  const auto api = [](const std::string& path) {
+    return R"({"openapi": "3.0.0", "info": {"title": "t", "version": "1"}, "paths": {"/)" + path + R"(": {"get": {"operationId": ")" +
+           path + R"(", "responses": {"200": {"description": "ok"}}}}}})";
+  };
+  const auto shown = [&](const std::string& spec) {
+    REQUIRE(get(engine->wait_idle(30s)).idle);
+    std::string ids;
+    const auto rows = engine->rows({"catalog", spec}, false, [&](const StoredRow& row) {
+      ids += row.operation_id + " ";
+      return true;
+    });
+    return rows.ok() ? ids : "gone";
+  };
+  host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '" + api("dogs") + "')");
+  const std::string first = shown("a");
+  CHECK(first.find("dogs") != std::string::npos);
+  host.sql.ask("UPDATE " + host.table + " SET body = '" + api("cats") + "'");
+  const std::string second = shown("a");
+  CHECK(second.find("cats") != std::string::npos);
+  CHECK(second.find("dogs") == std::string::npos);
+  const std::vector<WorkerStatus> fleet = get(engine->workers());
+  REQUIRE(fleet.size() == 1);
+  CHECK(is_live(fleet[0].worker));
+  host.sql.ask("DELETE FROM " + host.table);
+  CHECK(shown("a") == "gone");
+  CHECK(engine->stop(30s));
+  CHECK(get(host.backend.store->workers()).empty());
 }
