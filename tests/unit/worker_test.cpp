@@ -54,7 +54,7 @@ TEST_CASE("a worker is in the list of workers from its start to its end, idle or
   CHECK(seen.provider == "somebody");
   CHECK(seen.space_id == "4/test-model");
   for (int i = 0; i < 20; ++i) {
-    scene.runtime.advance(minutes(5));
+    scene.runtime.run_for(minutes(5));
     CHECK(is_live(scene.backend.store->workers().value().at(0)));
   }
   CHECK(scene.backend.store->workers().value().at(0).started_at == seen.started_at);
@@ -79,7 +79,7 @@ TEST_CASE("a worker that the list refuses says so once, and works") {
   scene.options.worker_id = std::string(1000, 'x');
   scene.put(lines(1));
   scene.start();
-  scene.runtime.advance(hours(1));
+  scene.runtime.run_for(hours(1));
   CHECK(scene.job().status == JobStatus::kSucceeded);
   CHECK(scene.backend.store->workers().value().empty());
   CHECK(std::count_if(scene.log.begin(), scene.log.end(),
