@@ -2,7 +2,7 @@
 # Who works, and what each holds: while a worker runs, and after it stopped.
 . "$(dirname "$0")/lib.sh"
 document 20 item > item.json
-run 0 put default item item.json
+run 0 put default item item.json --embedder hashing:32
 run 0 workers
 grep -q 'no workers' out || fail "there are workers before any started"
 "$EMBEDJOBS" work --embedder "hashing:32?delay=500ms&log=$work/log" --batch-size 1 --provider-concurrency 1 > out1 2> err1 &
