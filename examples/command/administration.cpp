@@ -219,6 +219,7 @@ std::string metrics_json(const MetricsSnapshot& snapshot) {
       .integer("cancelled", jobs.cancelled);
   JsonObject json;
   json.object("jobs", by_status)
+      .integer("workers_live", snapshot.workers_live)
       .integer("jobs_claimed", count(worker.jobs_claimed))
       .integer("jobs_succeeded", count(worker.jobs_succeeded))
       .integer("jobs_retried", count(worker.jobs_retried))

@@ -11,6 +11,7 @@ void add_index(CLI::App& app, Session& session);           // index.cpp
 void add_documents(CLI::App& app, Session& session);       // documents.cpp: put, remove, ops
 void add_work(CLI::App& app, Session& session);            // work.cpp
 void add_status(CLI::App& app, Session& session);          // status.cpp: status, jobs, providers
+void add_fleet(CLI::App& app, Session& session);           // fleet.cpp: workers
 void add_search(CLI::App& app, Session& session);          // search.cpp
 void add_rows(CLI::App& app, Session& session);            // rows.cpp: verify, export
 void add_doctor(CLI::App& app, Session& session);          // doctor.cpp

@@ -35,6 +35,7 @@ int run(int argc, const char* const* argv) {
   add_index(app, session);
   add_search(app, session);
   add_status(app, session);
+  add_fleet(app, session);
   add_documents(app, session);
   add_work(app, session);
   add_administration(app, session);

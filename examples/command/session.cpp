@@ -170,6 +170,9 @@ std::string status_json(const SpecStatus& status) {
       .integer("job_attempts", status.job_attempts)
       .text("job_last_error", status.job_last_error)
       .time("job_updated_at", status.job_updated_at)
+      .text_or_null("worker_id", status.worker_id)
+      .time("job_started_at", status.job_started_at)
+      .time("lease_expires_at", status.lease_expires_at)
       .text_or_null("provider_pause", status.provider_pause)
       .object("badge", badge_json);
   return json.str();
@@ -177,8 +180,13 @@ std::string status_json(const SpecStatus& status) {
 
 std::string status_line(const SpecStatus& status) {
   const Badge badge = make_badge(status);
-  return fmt::format("{}: {} ({})", printable(status.key.catalog_id + "/" + status.key.spec_name), coloured(badge.label, badge.tone),
-                     printable(badge.tooltip));
+  std::string line = fmt::format("{}: {} ({})", printable(status.key.catalog_id + "/" + status.key.spec_name),
+                                 coloured(badge.label, badge.tone), printable(badge.tooltip));
+  if (!status.worker_id.empty()) {
+    line += fmt::format("; held by {} since {}, lease until {}", printable(status.worker_id), format_rfc3339(status.job_started_at),
+                        format_rfc3339(status.lease_expires_at));
+  }
+  return line;
 }
 
 }  // namespace embedjobs::command

@@ -137,15 +137,17 @@ int run_jobs(const Session& session, const JobFlags& flags) {
   if (!jobs.ok()) {
     return fail(jobs.status());
   }
-  Table table({"ID", "SPEC", "KIND", "STATUS", "ATTEMPTS", "OPERATIONS", "UPDATED", "ERROR"});
+  Table table({"ID", "SPEC", "KIND", "STATUS", "ATTEMPTS", "OPERATIONS", "UPDATED", "HELD BY", "LEASE UNTIL", "ERROR"});
   for (const Job& job : *jobs) {
+    const bool held = job.status == JobStatus::kRunning;
     if (session.json) {
       print_line(job_json(job));
       continue;
     }
     table.add({std::to_string(job.id), job.key.catalog_id + "/" + job.key.spec_name, std::string(to_string(job.kind)),
                std::string(to_string(job.status)), std::to_string(job.attempts),
-               fmt::format("{}/{}", job.embedded_so_far, job.operation_count), format_rfc3339(job.updated_at), job.last_error});
+               fmt::format("{}/{}", job.embedded_so_far, job.operation_count), format_rfc3339(job.updated_at), held ? job.worker_id : "",
+               held ? format_rfc3339(job.lease_expires_at) : "", job.last_error});
   }
   if (!session.json) {
     print(table.empty() ? "no jobs\n" : table.str());

@@ -20,7 +20,10 @@ struct SpecStatus {
   std::int64_t job_attempts = 0;
   std::string job_last_error;
   WallTime job_updated_at{};
-  WallTime job_next_run_at{};    ///< While pending.
+  WallTime job_next_run_at{};  ///< While pending.
+  std::string worker_id;       ///< While running: who holds the job, since when, and until when unless the lease is renewed.
+  WallTime job_started_at{};
+  WallTime lease_expires_at{};
   std::string visible_space_id;  ///< Empty: nothing visible.
   std::string provider_pause;    ///< The open job waits: "waiting for provider until 2026-01-31T09:05:00.250Z: why"; empty: it does not.
 };

@@ -128,6 +128,8 @@ class Engine {
   Result<MetricsSnapshot> metrics();
   /// What the store remembers of providers: batch sizes, pauses, tokens.
   Result<std::vector<ProviderState>> providers();
+  /// Who works, with what each holds: workers by id, then those that only a running job names. At most 10,000 running jobs are looked at.
+  Result<std::vector<WorkerStatus>> workers();
 
   /// The parts in use, for what the facade does not offer.
   [[nodiscard]] Store& store();

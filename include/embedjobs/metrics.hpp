@@ -27,6 +27,7 @@ struct MetricsSnapshot {
   WorkerMetrics worker;
   StoreCounts jobs;
   std::vector<ProviderState> providers;
+  std::int64_t workers_live = 0;  ///< Workers that the store has heard of within their lease, of all processes.
 };
 
 /// Prometheus text exposition format 0.0.4: one HELP and TYPE a family, names "embedjobs_...".

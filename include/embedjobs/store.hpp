@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "embedjobs/fleet.hpp"
 #include "embedjobs/provider.hpp"
 #include "embedjobs/space.hpp"
 #include "embedjobs/types.hpp"
@@ -195,6 +196,26 @@ class Store {
   virtual Status note_provider(std::string_view provider, const ProviderNote& note) = 0;
   /// All that something is known of, by name.
   virtual Result<std::vector<ProviderState>> providers() = 0;
+
+  // Who works. A store that keeps no list of workers leaves these four as they are.
+  /// "I am here": makes the worker's entry, or refreshes it; `started_at` stays that of the first call. The times in `worker` do not count.
+  /// kInvalidArgument: an id that is none.
+  virtual Status register_worker(const WorkerInfo& worker) {
+    (void)worker;
+    return {};
+  }
+  /// The worker has ended. One that is not known is fine.
+  virtual Status unregister_worker(std::string_view worker_id) {
+    (void)worker_id;
+    return {};
+  }
+  /// By id, 10,000 at most.
+  virtual Result<std::vector<WorkerInfo>> workers() { return std::vector<WorkerInfo>(); }
+  /// Deletes the entries of workers that were not heard of for longer than `age`. Returns how many.
+  virtual Result<std::size_t> forget_workers(Duration age) {
+    (void)age;
+    return std::size_t{0};
+  }
 
   [[nodiscard]] virtual Duration lease_duration() const = 0;
   /// How often a waiting worker should peek for enqueues of other processes; zero: never, notifications arrive by themselves.

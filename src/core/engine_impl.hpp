@@ -107,6 +107,7 @@ class Engine::Impl {
   // engine_read.cpp
   Result<std::vector<SpecStatus>> status(const std::optional<std::string>& catalog_id);
   Result<std::vector<ProviderState>> providers() { return store_->providers(); }
+  Result<std::vector<WorkerStatus>> workers();
   Result<CatalogHealth> health(const std::optional<std::string>& catalog_id);
   Result<std::vector<VerifyReport>> verify(std::string_view catalog_id, const std::optional<std::string>& spec_name);
   /// Calls `visit` for each spec with its last job, in order of keys; an error ends it.

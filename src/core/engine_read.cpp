@@ -4,11 +4,13 @@
 #include <algorithm>
 
 #include "core/engine_impl.hpp"
+#include "core/fleet.hpp"
 
 namespace embedjobs {
 namespace {
 
 constexpr Duration kLongPause = std::chrono::hours(24);
+constexpr std::size_t kMostRunningJobs = 10'000;
 
 SpecStatus status_row(const SpecInfo& info, const std::optional<Job>& job) {
   SpecStatus row;
@@ -27,6 +29,9 @@ SpecStatus status_row(const SpecInfo& info, const std::optional<Job>& job) {
     row.job_next_run_at = job->next_run_at;
   }
   if (job->status == JobStatus::kRunning) {
+    row.worker_id = job->worker_id;
+    row.job_started_at = job->started_at;
+    row.lease_expires_at = job->lease_expires_at;
     row.embedded_so_far = job->embedded_so_far;
     // The pass may be over a newer document than the one that was counted last.
     row.operation_count = job->operation_count > 0 ? job->operation_count : row.operation_count;
@@ -283,6 +288,22 @@ Result<std::vector<SpecStatus>> Engine::Impl::status(const std::optional<std::st
   return rows;
 }
 
+Result<std::vector<WorkerStatus>> Engine::Impl::workers() {
+  Result<std::vector<WorkerInfo>> known = store_->workers();
+  if (!known.ok()) {
+    return known.status();
+  }
+  Result<std::vector<Job>> running = store_->list({.status = JobStatus::kRunning,
+                                                   .kind = std::nullopt,
+                                                   .catalog_id = std::nullopt,
+                                                   .spec_name = std::nullopt,
+                                                   .limit = kMostRunningJobs});
+  if (!running.ok()) {
+    return running.status();
+  }
+  return core::fleet_of(*std::move(known), *std::move(running));
+}
+
 Result<CatalogHealth> Engine::Impl::health(const std::optional<std::string>& catalog_id) {
   HealthCounter counter(clock_->wall_now());
   const Status status = for_each_status(catalog_id, [&](const SpecStatus& row, const std::optional<Job>& job) { counter.add(row, job); });
@@ -362,6 +383,10 @@ Result<std::vector<SpecStatus>> Engine::status(std::optional<std::string> catalo
 
 Result<std::vector<ProviderState>> Engine::providers() {
   return impl_->call([&] { return impl_->providers(); });
+}
+
+Result<std::vector<WorkerStatus>> Engine::workers() {
+  return impl_->call([&] { return impl_->workers(); });
 }
 
 Result<CatalogHealth> Engine::health(std::optional<std::string> catalog_id) {

@@ -330,6 +330,11 @@ Result<MetricsSnapshot> Engine::Impl::metrics() {
     return known.status();
   }
   snapshot.providers = *std::move(known);
+  const Result<std::vector<WorkerInfo>> workers = store_->workers();
+  if (!workers.ok()) {
+    return workers.status();
+  }
+  snapshot.workers_live = std::count_if(workers->begin(), workers->end(), is_live);
   return snapshot;
 }
 

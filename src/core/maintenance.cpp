@@ -22,6 +22,7 @@ namespace {
 constexpr std::size_t kReapPiece = 100;
 constexpr std::size_t kPurgePiece = 1000;
 constexpr std::size_t kVectorPiece = 1000;
+constexpr Duration kWorkerGrace = std::chrono::hours(24);
 
 /// What a piece came to: an error, or whether the sweep has more to do.
 struct Piece {
@@ -183,9 +184,13 @@ class Maintenance::Impl : public std::enable_shared_from_this<Impl> {
     return {.status = status, .more = status.ok() && !round_->done()};
   }
 
-  /// First jobs, then what they leave behind.
+  /// First workers and jobs, then what these leave behind.
   Piece retain() {
     if (!purged_) {
+      const auto forgotten = core::guarded("the store", [&] { return parts_.store->forget_workers(kWorkerGrace); });
+      if (!forgotten.ok()) {
+        return piece_of(forgotten, false);
+      }
       const auto deleted = core::guarded("the store", [&] { return parts_.store->purge(options_.job_retention, kPurgePiece); });
       purged_ = deleted.ok() && *deleted < kPurgePiece;
       return piece_of(deleted, !purged_ || parts_.catalog != nullptr);

@@ -108,6 +108,8 @@ std::string render_prometheus(const MetricsSnapshot& snapshot) {
   for (const JobGauge& gauge : kJobGauges) {
     fmt::format_to(std::back_inserter(text), "embedjobs_jobs{{status=\"{}\"}} {}\n", to_string(gauge.status), snapshot.jobs.*gauge.value);
   }
+  family("embedjobs_workers_live", "gauge", "Workers of all processes that were heard of within their lease.");
+  fmt::format_to(std::back_inserter(text), "embedjobs_workers_live {}\n", snapshot.workers_live);
   for (const ProviderFamily& each : kProviderFamilies) {
     if (snapshot.providers.empty()) {
       break;

@@ -20,10 +20,14 @@ using namespace core;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-std::string default_worker_id(std::uint64_t random) {
+std::string host_name() {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
-  return fmt::format("{}-{}-{:08x}", host.data(), getpid(), random & 0xffffffffU);
+  return host.data();
+}
+
+std::string default_worker_id(std::uint64_t random) {
+  return fmt::format("{}-{}-{:08x}", host_name(), getpid(), random & 0xffffffffU);
 }
 
 WorkerSettings make_settings(const WorkerParts& parts, WorkerOptions options) {
@@ -228,6 +232,31 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
     submit<Status>(
         Lane::kStore, "note", [store = parts_.store, action] { return store->note_provider(action.provider, action.note); },
         [](Impl&, WorkerMachine& machine, const Status& answer, MonoTime now, WorkerActions& out) { machine.on_noted(answer, now, out); });
+  }
+
+  void run(RegisterAction& action) {
+    WorkerInfo info{.worker_id = settings_.options.worker_id,
+                    .host = host_name(),
+                    .process_id = getpid(),
+                    .version = EMBEDJOBS_VERSION,
+                    .slots = settings_.options.workers,
+                    .provider = std::move(action.provider),
+                    .space_id = std::move(action.space_id),
+                    .lease_duration = settings_.lease_duration,
+                    .started_at = {},
+                    .last_seen_at = {},
+                    .read_at = {}};
+    submit<Status>(
+        Lane::kStore, "register", [store = parts_.store, info = std::move(info)] { return store->register_worker(info); },
+        [](Impl&, WorkerMachine& machine, const Status& answer, MonoTime now, WorkerActions& out) {
+          machine.on_registered(answer, now, out);
+        });
+  }
+
+  void run(const UnregisterAction&) {
+    submit<Status>(
+        Lane::kStore, "unregister", [store = parts_.store, id = settings_.options.worker_id] { return store->unregister_worker(id); },
+        [](Impl&, WorkerMachine& machine, const Status& answer, MonoTime, WorkerActions& out) { machine.on_unregistered(answer, out); });
   }
 
   void run(ClaimAction& action) {

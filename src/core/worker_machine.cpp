@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace embedjobs::core {
 namespace {
@@ -112,7 +113,9 @@ void WorkerMachine::start(MonoTime now, WorkerActions& out) {
   }
   state_ = WorkerState::kOpening;
   look_at_ = now;
+  sign_at_ = now;
   out.push_back(SpaceAction{});
+  sign_on(now, out);
 }
 
 void WorkerMachine::on_space(Result<Space> answer, double jitter, MonoTime now, WorkerActions& out) {
@@ -184,6 +187,7 @@ void WorkerMachine::begin_running(MonoTime now, WorkerActions& out) {
   want_look_ = true;
   peek_at_ = now;
   renew_at_ = now;
+  sign_at_ = now;  // there is more to say now
   advance(now, out);
 }
 
@@ -208,10 +212,48 @@ void WorkerMachine::stop(MonoTime now, WorkerActions& out) {
 }
 
 void WorkerMachine::maybe_stopped(WorkerActions& out) {
-  if (state_ == WorkerState::kStopping && slots_.empty() && !claim_out_ && !unanswered_claim_) {
-    state_ = WorkerState::kStopped;
-    out.push_back(StoppedAction{});
+  if (state_ != WorkerState::kStopping || !slots_.empty() || claim_out_ || unanswered_claim_ || sign_out_) {
+    return;
   }
+  if (std::exchange(signed_on_, false)) {
+    sign_out_ = true;
+    out.push_back(UnregisterAction{});
+    return;
+  }
+  state_ = WorkerState::kStopped;
+  out.push_back(StoppedAction{});
+}
+
+// --- the fleet view
+// -----------------------------------------------------------------------------------------------------------------------
+
+void WorkerMachine::sign_on(MonoTime now, WorkerActions& out) {
+  if ((state_ != WorkerState::kOpening && state_ != WorkerState::kRunning) || sign_out_ || now < sign_at_) {
+    return;
+  }
+  sign_at_ = now + tick();
+  sign_out_ = true;
+  out.push_back(RegisterAction{.provider = provider_, .space_id = space_.model.empty() ? std::string() : space_.id()});
+}
+
+/// A database that refuses this (no right to the table, no room) may still do the work: it is said once, and tried at every tick.
+void WorkerMachine::on_registered(const Status& answer, MonoTime now, WorkerActions& out) {
+  sign_out_ = false;
+  signed_on_ = answer.ok();
+  if (!answer.ok() && told_sign_error_ != answer.message()) {
+    out.push_back(LogAction{LogLevel::kWarning, "this worker is missing in the list of workers, and works: " + answer.message()});
+  }
+  told_sign_error_ = answer.message();
+  advance(now, out);
+}
+
+/// Tried once: an entry that stays is forgotten after a day.
+void WorkerMachine::on_unregistered(const Status& answer, WorkerActions& out) {
+  sign_out_ = false;
+  if (!answer.ok()) {
+    out.push_back(LogAction{LogLevel::kDebug, "this worker stays in the list of workers for a day: " + answer.message()});
+  }
+  maybe_stopped(out);
 }
 
 // --- claims
@@ -676,6 +718,7 @@ void WorkerMachine::advance(MonoTime now, WorkerActions& out) {
     look_at_provider(now, out);
   }
   tell_store(now, out);
+  sign_on(now, out);
   if (state_ == WorkerState::kRunning || state_ == WorkerState::kStopping) {
     renew(now, out);
     look(now, out);
@@ -704,6 +747,9 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
     earlier(*tell);
   }
   const bool running = state_ == WorkerState::kRunning;
+  if ((running || state_ == WorkerState::kOpening) && !sign_out_) {
+    earlier(sign_at_);
+  }
   if (running || state_ == WorkerState::kStopping) {
     for (const auto& [id, slot] : slots_) {
       if (const auto pass_at = slot.pass.wake_at()) {

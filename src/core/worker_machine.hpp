@@ -4,7 +4,7 @@
 //   new        nothing until start
 //   opening    asks the embedder for its space, again and again while the provider is down, and the store for what it knows of the provider
 //   running    claims into free slots, hands provider calls to passes, renews leases
-//   stopping   passes end; a claim without an answer is asked for once more, so that what it leased is handed back
+//   stopping   passes end; a claim without an answer is asked for once more, so that what it leased is handed back; then it signs off
 //   stopped    nothing
 #pragma once
 
@@ -39,6 +39,11 @@ struct NoteAction {
   std::string provider;
   ProviderNote note;
 };
+/// "I am here", for the fleet view.
+struct RegisterAction {
+  std::string provider, space_id;  ///< Empty: not known yet.
+};
+struct UnregisterAction {};
 struct PeekAction {
   std::string space_id;
 };
@@ -60,8 +65,8 @@ struct EventAction {
   Event event;
 };
 struct StoppedAction {};
-using WorkerAction = std::variant<SpaceAction, ProviderAction, NoteAction, ClaimAction, PeekAction, RenewAction, PassStep, LogAction,
-                                  EventAction, StoppedAction>;
+using WorkerAction = std::variant<SpaceAction, ProviderAction, NoteAction, RegisterAction, UnregisterAction, ClaimAction, PeekAction,
+                                  RenewAction, PassStep, LogAction, EventAction, StoppedAction>;
 using WorkerActions = std::vector<WorkerAction>;
 
 struct WorkerSettings {
@@ -100,6 +105,8 @@ class WorkerMachine {
                    WorkerActions& out);
   void on_provider(const Result<ProviderState>& answer, MonoTime now, WorkerActions& out);
   void on_noted(const Status& answer, MonoTime now, WorkerActions& out);
+  void on_registered(const Status& answer, MonoTime now, WorkerActions& out);
+  void on_unregistered(const Status& answer, WorkerActions& out);
   /// Any other answer to a pass; ignored when the pass is over.
   void on_pass(PassId pass, MonoTime now, WorkerActions& out, const std::function<void(Pass&, PassActions&)>& deliver);
 
@@ -140,6 +147,7 @@ class WorkerMachine {
   [[nodiscard]] std::size_t batch_bytes() const;
   [[nodiscard]] std::optional<MonoTime> budget_look_at(MonoTime now) const;
   void renew(MonoTime now, WorkerActions& out);
+  void sign_on(MonoTime now, WorkerActions& out);
   void yield_to_urgent(MonoTime now, WorkerActions& out);
   void drop_ended();
   void maybe_stopped(WorkerActions& out);
@@ -190,6 +198,12 @@ class WorkerMachine {
   // Heartbeat.
   bool renew_out_ = false;
   MonoTime renew_at_{};
+
+  // The fleet view: sign_on at every tick, sign off at the end. Work never waits for it.
+  bool sign_out_ = false;  // a register or unregister without an answer
+  bool signed_on_ = false;
+  MonoTime sign_at_{};
+  std::string told_sign_error_;
 
   WorkerMetrics metrics_;
 };

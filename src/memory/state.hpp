@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/fleet.hpp"
 #include "core/providers.hpp"
 #include "core/reuse.hpp"
 #include "core/transitions.hpp"
@@ -100,6 +101,7 @@ class State {
   std::uint64_t epoch = 0;
   std::uint64_t enqueue_counter = 0;
   std::map<std::string, core::ProviderRow, std::less<>> providers;
+  std::map<std::string, WorkerInfo, std::less<>> workers;
   std::set<VectorKey> unreferenced;
   std::optional<VectorKey> swept_to;  ///< Where the round of sweeps under way goes on.
 

@@ -284,6 +284,46 @@ class MemoryStore final : public Store {
     });
   }
 
+  Status register_worker(const WorkerInfo& worker) override {
+    auto checked = core::checked_worker(worker);
+    if (!checked.ok()) {
+      return checked.status();
+    }
+    return locked(*state_, [&]() -> Status {
+      const WallTime now = state_->clock->wall_now();
+      const auto [at, is_new] = state_->workers.try_emplace(checked->worker_id);
+      checked->started_at = is_new ? now : at->second.started_at;
+      checked->last_seen_at = now;
+      at->second = std::move(*checked);
+      return {};
+    });
+  }
+  Status unregister_worker(std::string_view worker_id) override {
+    return locked(*state_, [&]() -> Status {
+      if (const auto found = state_->workers.find(worker_id); found != state_->workers.end()) {
+        state_->workers.erase(found);
+      }
+      return {};
+    });
+  }
+  Result<std::vector<WorkerInfo>> workers() override {
+    return locked(*state_, [&]() -> Result<std::vector<WorkerInfo>> {
+      std::vector<WorkerInfo> workers;
+      for (const auto& [id, worker] : state_->workers) {
+        if (workers.size() < core::kMostWorkersListed) {
+          workers.emplace_back(worker).read_at = state_->clock->wall_now();
+        }
+      }
+      return workers;
+    });
+  }
+  Result<std::size_t> forget_workers(Duration age) override {
+    return locked(*state_, [&]() -> Result<std::size_t> {
+      const WallTime before = state_->clock->wall_now() - age;
+      return std::erase_if(state_->workers, [&](const auto& entry) { return entry.second.last_seen_at < before; });
+    });
+  }
+
   [[nodiscard]] Duration lease_duration() const override { return state_->rules.lease_duration; }
   void set_wake(std::function<void()> wake) override { state_->wake.set(std::move(wake)); }
 

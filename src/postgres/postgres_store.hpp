@@ -1,5 +1,5 @@
 // Store over a Database. Its parts: store.cpp (a job's life), claim.cpp (leases taken and expired), history.cpp (looking back,
-// purge), providers.cpp (what is remembered of providers).
+// purge), providers.cpp (what is remembered of providers), workers.cpp (who works).
 #pragma once
 
 #include <memory>
@@ -39,6 +39,10 @@ class PostgresStore final : public Store {
   Result<ProviderState> provider_state(std::string_view provider) override;
   Status note_provider(std::string_view provider, const ProviderNote& note) override;
   Result<std::vector<ProviderState>> providers() override;
+  Status register_worker(const WorkerInfo& worker) override;
+  Status unregister_worker(std::string_view worker_id) override;
+  Result<std::vector<WorkerInfo>> workers() override;
+  Result<std::size_t> forget_workers(Duration age) override;
   [[nodiscard]] Duration lease_duration() const override { return rules().lease_duration; }
   [[nodiscard]] Duration poll_interval() const override {
     return database_->options().poll_only ? std::chrono::milliseconds(250) : Duration(0);

@@ -9,7 +9,7 @@
 
 namespace embedjobs::postgres {
 
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 3;
 /// kMigrations[n] leads from version n to n + 1. '@' stands for the schema.
 extern const char* const kMigrations[kSchemaVersion];
 

@@ -33,6 +33,10 @@ class SqliteStore final : public Store {
   Result<ProviderState> provider_state(std::string_view provider) override;
   Status note_provider(std::string_view provider, const ProviderNote& note) override;
   Result<std::vector<ProviderState>> providers() override;
+  Status register_worker(const WorkerInfo& worker) override;
+  Status unregister_worker(std::string_view worker_id) override;
+  Result<std::vector<WorkerInfo>> workers() override;
+  Result<std::size_t> forget_workers(Duration age) override;
   [[nodiscard]] Duration lease_duration() const override { return rules().lease_duration; }
   [[nodiscard]] Duration poll_interval() const override { return std::chrono::milliseconds(250); }
   void set_wake(std::function<void()> wake) override { database_->wake().set(std::move(wake)); }

@@ -6,6 +6,7 @@
 
 #include "conformance/scene.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/postgres_enqueue.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -63,6 +64,16 @@ TEST_CASE("an enqueue by another process wakes") {
   }
   const int before = here.bell.count();
   RawPostgres().ask("SELECT " + here.schema.name() + ".put_spec('catalog', 'spec', 'x'::text)");
+  CHECK(here.bell.wait_beyond(before));
+}
+
+TEST_CASE("the commit of a host that enqueued on its own connection wakes") {
+  Listening here;
+  RawPostgres host;
+  const int before = here.bell.count();
+  host.ask("BEGIN");
+  get(enqueue_on(host.handle(), here.schema.name(), kKey, JobKind::kSpecWrite));
+  host.ask("COMMIT");
   CHECK(here.bell.wait_beyond(before));
 }
 

@@ -149,6 +149,10 @@ class CheckedStore final : public Store {
   Result<ProviderState> provider_state(std::string_view provider) override { return inner_->provider_state(provider); }
   Status note_provider(std::string_view provider, const ProviderNote& note) override { return inner_->note_provider(provider, note); }
   Result<std::vector<ProviderState>> providers() override { return inner_->providers(); }
+  Status register_worker(const WorkerInfo& worker) override { return inner_->register_worker(worker); }
+  Status unregister_worker(std::string_view worker_id) override { return inner_->unregister_worker(worker_id); }
+  Result<std::vector<WorkerInfo>> workers() override { return inner_->workers(); }
+  Result<std::size_t> forget_workers(Duration age) override { return inner_->forget_workers(age); }
   [[nodiscard]] Duration lease_duration() const override { return inner_->lease_duration(); }
   [[nodiscard]] Duration poll_interval() const override {
     return inner_->poll_interval() > Duration(0) ? Duration(std::chrono::seconds(1)) : Duration(0);

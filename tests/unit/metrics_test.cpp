@@ -51,9 +51,9 @@ std::map<std::string, Family> parse(const std::string& text) {
 TEST_CASE("metrics are valid text exposition: one HELP and TYPE a family, counters end in _total") {
   MetricsSnapshot with_providers;
   with_providers.providers = {{.provider = "http://a nomic"}, {.provider = "b"}};
-  CHECK(parse(render_prometheus(with_providers)).size() == 27);
+  CHECK(parse(render_prometheus(with_providers)).size() == 28);
   const auto families = parse(render_prometheus({}));
-  CHECK(families.size() == 23);
+  CHECK(families.size() == 24);
   for (const auto& [name, family] : families) {
     INFO(name);
     CHECK(name.starts_with("embedjobs_"));
@@ -95,6 +95,7 @@ TEST_CASE("every counter and gauge is shown under its own name") {
   set(w.provider_waiting, "embedjobs_provider_waiting");
   set(w.batch_size, "embedjobs_batch_size");
   set(snapshot.jobs.pending, "embedjobs_jobs{status=\"pending\"}");
+  set(snapshot.workers_live, "embedjobs_workers_live");
   set(snapshot.jobs.running, "embedjobs_jobs{status=\"running\"}");
   set(snapshot.jobs.succeeded, "embedjobs_jobs{status=\"succeeded\"}");
   set(snapshot.jobs.failed, "embedjobs_jobs{status=\"failed\"}");

@@ -86,6 +86,19 @@ TEST_CASE("a database of a newer version is refused and says what to do") {
   CHECK(schema.library_version == sqlite::kSchemaVersion);
 }
 
+TEST_CASE("a file of schema 1 is migrated, with what is in it") {
+  const TempFolder folder;
+  const std::string path = folder.file("old.db");
+  REQUIRE(open(path).value().catalog->put(kKey, "document", "").ok());
+  raw_sql(path, "DROP TABLE workers");
+  raw_sql(path, "PRAGMA user_version = 1");
+  const Backend backend = open(path).value();
+  CHECK(inspect_sqlite(path).value().file_version == sqlite::kSchemaVersion);
+  CHECK(backend.catalog->resolve(kKey).value().content == "document");
+  CHECK(backend.store->register_worker({.worker_id = "w"}).ok());
+  check_integrity(path);
+}
+
 TEST_CASE("a damaged database is refused or answers errors, and never crashes") {
   const TempFolder folder;
   const std::string path = folder.file("damaged.db");

@@ -74,6 +74,8 @@ class Driver {
       machine_.on_provider(fails ? Result<ProviderState>(error) : Result<ProviderState>(state), now_, out_);
     } else if (std::holds_alternative<core::NoteAction>(action)) {
       machine_.on_noted(fails ? error : Status(), now_, out_);
+    } else if (std::holds_alternative<core::RegisterAction>(action)) {
+      machine_.on_registered(fails ? error : Status(), now_, out_);
     } else if (auto* claim = std::get_if<core::ClaimAction>(&action)) {
       machine_.claim_sent(++nonce_, now_);
       machine_.on_claimed(fails ? Result<ClaimResult>(error) : Result<ClaimResult>(leases(claim->request.max_jobs)), now_, out_);

@@ -42,6 +42,52 @@ TEST_CASE("jobs run in parallel up to the number of slots") {
   CHECK(scene.backend.store->counts()->succeeded == 5);
 }
 
+TEST_CASE("a worker is in the list of workers from its start to its end, idle or not") {
+  WorkerScene scene(minutes(10));
+  scene.embedder->name = "somebody";
+  scene.start();
+  WorkerInfo seen = scene.backend.store->workers().value().at(0);
+  CHECK(seen.worker_id == "worker");
+  CHECK(seen.slots == 1);
+  CHECK_FALSE(seen.host.empty());
+  CHECK_FALSE(seen.version.empty());
+  CHECK(seen.provider == "somebody");
+  CHECK(seen.space_id == "4/test-model");
+  for (int i = 0; i < 20; ++i) {
+    scene.runtime.run_for(minutes(5));
+    CHECK(is_live(scene.backend.store->workers().value().at(0)));
+  }
+  CHECK(scene.backend.store->workers().value().at(0).started_at == seen.started_at);
+  scene.stop();
+  CHECK(scene.stopped == 1);
+  CHECK(scene.backend.store->workers().value().empty());
+}
+
+TEST_CASE("a worker that waits for its provider is in the list") {
+  WorkerScene scene;
+  scene.embedder->down = Status(Code::kRetry, "no answer");
+  scene.start();
+  REQUIRE(scene.backend.store->workers().value().size() == 1);
+  CHECK(scene.backend.store->workers().value()[0].space_id.empty());
+  scene.stop();
+  CHECK(scene.stopped == 1);
+  CHECK(scene.backend.store->workers().value().empty());
+}
+
+TEST_CASE("a worker that the list refuses says so once, and works") {
+  WorkerScene scene;
+  scene.options.worker_id = std::string(1000, 'x');
+  scene.put(lines(1));
+  scene.start();
+  scene.runtime.run_for(hours(1));
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+  CHECK(scene.backend.store->workers().value().empty());
+  CHECK(std::count_if(scene.log.begin(), scene.log.end(),
+                      [](const std::string& line) { return line.find("missing in the list of workers") != std::string::npos; }) == 1);
+  scene.stop();
+  CHECK(scene.stopped == 1);
+}
+
 TEST_CASE("start twice acts once") {
   WorkerScene scene;
   scene.put(lines(1));

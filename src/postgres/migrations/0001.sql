@@ -343,9 +343,8 @@ $$;
 -- The keys are locked. A new generation of each, and its open job: a pending one becomes due now with fresh budgets, a running one is
 -- pending again when its pass ends.
 CREATE FUNCTION @raise_generations(of_keys bigint[], new_kind integer, at_time bigint)
-RETURNS TABLE (key_id bigint, job_id bigint, created boolean, generation bigint)
+RETURNS TABLE (of_key bigint, open_job bigint, is_new boolean, now_generation bigint)
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
   new_priority CONSTANT integer := CASE WHEN new_kind = 1 THEN 1 ELSE 0 END;
   new_floor CONSTANT bigint := CASE WHEN new_kind = 2 THEN nextval('@epoch') END;
@@ -373,9 +372,9 @@ BEGIN
       SELECT k.id, k.catalog_id, new_kind, 0, new_priority, k.generation, at_time, at_time, at_time
         FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id
         WHERE NOT EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = u.id) ORDER BY u.place
-      RETURNING key_id, id)
+      RETURNING key_id AS key, id)
     SELECT k.id, coalesce(f.id, j.id), f.id IS NOT NULL, k.generation FROM @keys AS k
-      LEFT JOIN fresh AS f ON f.key_id = k.id LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = ANY (of_keys);
+      LEFT JOIN fresh AS f ON f.key = k.id LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = ANY (of_keys);
   PERFORM pg_notify('embedjobs_' || '@schema_name', '');
 END
 $$;
@@ -384,7 +383,6 @@ $$;
 CREATE FUNCTION @enqueue_at(catalog text, specs text[], new_kind integer, at_time bigint)
 RETURNS TABLE (place bigint, job_id bigint, created boolean, generation bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
   ids CONSTANT bigint[] := @make_keys(@make_catalog(catalog), specs);
   wanted bigint[] := ids;
@@ -396,10 +394,10 @@ BEGIN
   END IF;
   RETURN QUERY
     WITH raised AS (SELECT * FROM @raise_generations(wanted, new_kind, at_time))
-    SELECT u.place, r.job_id, r.created, r.generation
+    SELECT u.place, r.open_job, r.is_new, r.now_generation
       FROM (SELECT s.name, min(s.place) AS place FROM unnest(specs) WITH ORDINALITY AS s (name, place) GROUP BY s.name) AS u
       JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
-      JOIN raised AS r ON r.key_id = k.id;
+      JOIN raised AS r ON r.of_key = k.id;
   IF cardinality(wanted) < cardinality(ids) THEN
     RETURN QUERY SELECT u.place, coalesce(j.id, 0), false, k.generation
       FROM (SELECT s.name, min(s.place) AS place FROM unnest(specs) WITH ORDINALITY AS s (name, place) GROUP BY s.name) AS u
@@ -428,7 +426,7 @@ BEGIN
   INSERT INTO @documents AS d (key_id, version, content) VALUES (of_keys[1], encode(sha256(put_at.content), 'hex'), put_at.content)
     ON CONFLICT (key_id) DO UPDATE SET version = EXCLUDED.version, content = EXCLUDED.content WHERE d.version <> EXCLUDED.version;
   UPDATE @keys AS k SET has_spec = true, updated_at = at_time WHERE k.id = of_keys[1];
-  SELECT r.job_id, r.created, r.generation INTO job_id, created, generation FROM @raise_generations(of_keys, 0, at_time) AS r;
+  SELECT r.open_job, r.is_new, r.now_generation INTO job_id, created, generation FROM @raise_generations(of_keys, 0, at_time) AS r;
 END
 $$;
 

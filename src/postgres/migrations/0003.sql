@@ -1,0 +1,217 @@
+-- Schema 3: removal by SQL, and tables of the host's that are watched. The rules of removal are those of src/core/transitions.cpp (cancel)
+-- and src/postgres/spec.cpp (drop_spec).
+
+-- False: there is no such spec. A generation with a tombstone: revokes the lease, cancels the open job, clears document and rows.
+CREATE FUNCTION @remove_spec(catalog text, spec text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  of_catalog bigint;
+  of_key bigint;
+  of_job bigint;
+  there boolean;
+  at_time bigint := @time_now();
+  target_id bigint;
+BEGIN
+  PERFORM @check_name('catalog', catalog);
+  PERFORM @check_name('spec', spec);
+  SELECT k.id, k.catalog_id, k.has_spec INTO of_key, of_catalog, there
+    FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = catalog AND k.spec_name = spec FOR UPDATE OF k;
+  SELECT j.id INTO of_job FROM @jobs AS j WHERE j.key_id = of_key FOR UPDATE;
+  IF of_key IS NULL OR NOT (there OR of_job IS NOT NULL) THEN
+    RETURN false;
+  END IF;
+  IF of_job IS NOT NULL THEN
+    -- history has the columns of jobs, in their order.
+    UPDATE @jobs AS j SET status = 4, updated_at = at_time, completed_at = at_time, worker_id = DEFAULT WHERE j.id = of_job;
+    WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = of_job RETURNING j.*) INSERT INTO @history SELECT * FROM gone;
+    UPDATE @history_counts AS h SET count = h.count + 1 WHERE h.status = 4 AND h.shard = (pg_backend_pid() % 16)::smallint;
+    DELETE FROM @leases AS l WHERE l.job_id = of_job;
+    DELETE FROM @in_flight AS f WHERE f.job_id = of_job;
+  END IF;
+  DELETE FROM @failures AS f WHERE f.key_id = of_key;
+  UPDATE @keys AS k SET generation = k.generation + 1, removed = true, holder_nonce = 0, reuse_floor = 0, last_success_at = 0
+    WHERE k.id = of_key;
+  IF there THEN
+    DELETE FROM @documents AS d WHERE d.key_id = of_key;
+    UPDATE @manifests AS m SET state = 2 WHERE m.key_id = of_key AND m.state < 2;
+    UPDATE @keys AS k SET has_spec = false, visible_manifest_id = 0, visible_space_id = NULL, operation_count = 0,
+      searched_manifest_id = 0, updated_at = at_time WHERE k.id = of_key;
+    -- Searches follow a switch when this was the last spec that held them back.
+    SELECT s.id INTO target_id FROM @catalogs AS c LEFT JOIN @spaces AS s ON s.catalog_id = c.id AND s.name = c.target_space
+      WHERE c.id = of_catalog AND c.target_space <> c.search_space FOR NO KEY UPDATE OF c;
+    IF FOUND AND NOT EXISTS (SELECT 1 FROM @keys AS k JOIN @manifests AS m ON m.id = k.visible_manifest_id
+        WHERE k.catalog_id = of_catalog AND k.visible_space_id <> coalesce(target_id, 0) AND m.row_count > 0) THEN
+      UPDATE @catalogs AS c SET search_space = c.target_space, flips = c.flips + 1 WHERE c.id = of_catalog;
+    END IF;
+  END IF;
+  RETURN true;
+END
+$$;
+
+-- What a watched table's rows are read by: the expressions of name and content over a row `r`. Only columns of types that the server brings
+-- along: a cast of another type would run its owner's code with our rights. Looked at again at each statement: columns change.
+CREATE FUNCTION @watch_columns(of_table oid, names text[], content text, OUT name_sql text, OUT content_sql text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  each text;
+  type_id oid;
+  parts text[] := '{}';
+BEGIN
+  FOREACH each IN ARRAY names || content LOOP
+    SELECT a.atttypid INTO type_id FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+      WHERE a.attrelid = of_table AND a.attname = each AND a.attnum > 0 AND NOT a.attisdropped
+        AND t.typnamespace = 'pg_catalog'::regnamespace;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'the watched table % has no column "%" of a built-in type', of_table::regclass, each
+        USING ERRCODE = 'undefined_column', HINT = 'Call unwatch, and watch with the columns of today.';
+    END IF;
+    parts := parts || format('r.%I::text', each);
+  END LOOP;
+  name_sql := array_to_string(parts[1:cardinality(names)], ' || ''/'' || ');
+  IF type_id = 'bytea'::regtype THEN
+    content_sql := format('r.%I', content);
+  ELSIF type_id IN ('text'::regtype, 'varchar'::regtype, 'json'::regtype, 'jsonb'::regtype) THEN
+    content_sql := format('convert_to(r.%I::text, ''UTF8'')', content);
+  ELSE
+    RAISE EXCEPTION 'the content column "%" is of type %, and must be text, varchar, json, jsonb or bytea', content, type_id::regtype
+      USING ERRCODE = 'datatype_mismatch';
+  END IF;
+END
+$$;
+
+-- One row of a watched table. A name that is none fails the statement that wrote it, or is skipped with a warning.
+CREATE FUNCTION @watch_apply(catalog text, spec text, content bytea, space text, bad_names text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF spec IS NULL OR spec = '' OR octet_length(spec) > 512 OR spec ~ '[\u0001-\u001f\u007f]' THEN
+    IF content IS NULL THEN
+      RETURN;  -- nothing of that name is there to remove
+    END IF;
+    IF bad_names = 'skip' THEN
+      RAISE WARNING 'a row is not watched: its name is NULL, empty, longer than 512 bytes, or has a control character';
+      RETURN;
+    END IF;
+    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, or has a control character'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Name the row otherwise, or watch the table with bad_names => ''skip''.';
+  END IF;
+  IF content IS NULL THEN
+    PERFORM @remove_spec(catalog, spec);
+  ELSE
+    PERFORM @put_spec(catalog, spec, content, space);
+  END IF;
+END
+$$;
+
+-- The trigger of a watched table: what a statement left of each name against what was there before. Names are taken in order, so that two
+-- statements lock keys in the same order. It runs with the owner's rights: who writes the table needs none here.
+-- Arguments: catalog, space, bad_names, content column, name columns.
+CREATE FUNCTION @watch_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  sql record;
+  row_of text := 'SELECT %s AS name, %s AS content FROM %I AS r';
+  none text := 'SELECT NULL::text AS name, NULL::bytea AS content WHERE false';
+  old_sql text := none;
+  new_sql text := none;
+  change record;
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    FOR change IN SELECT k.spec_name AS name FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id
+        WHERE c.name = TG_ARGV[0] AND k.has_spec ORDER BY k.spec_name LOOP
+      PERFORM @remove_spec(TG_ARGV[0], change.name);
+    END LOOP;
+    RETURN NULL;
+  END IF;
+  SELECT * INTO sql FROM @watch_columns(TG_RELID, TG_ARGV[4:], TG_ARGV[3]);
+  IF TG_OP IN ('UPDATE', 'DELETE') THEN
+    old_sql := format(row_of, sql.name_sql, sql.content_sql, 'old_rows');
+  END IF;
+  IF TG_OP IN ('UPDATE', 'INSERT') THEN
+    new_sql := format(row_of, sql.name_sql, sql.content_sql, 'new_rows');
+  END IF;
+  FOR change IN EXECUTE format(
+      'SELECT coalesce(n.name, o.name) AS name, n.content FROM (%s) AS o FULL JOIN (%s) AS n ON n.name = o.name'
+      ' WHERE n.content IS DISTINCT FROM o.content'
+      ' ORDER BY coalesce(n.name, o.name) COLLATE "C"', old_sql, new_sql) LOOP
+    PERFORM @watch_apply(TG_ARGV[0], change.name, change.content, TG_ARGV[1], TG_ARGV[2]);
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+
+-- Takes the triggers from a table. Its documents stay in the catalog. False: it was not watched.
+CREATE FUNCTION @unwatch(watched regclass) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  each name;
+  found_any boolean := false;
+BEGIN
+  FOR each IN SELECT t.tgname FROM pg_trigger AS t
+      WHERE t.tgrelid = watched AND t.tgfoid = '@watch_changed()'::regprocedure LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', each, watched);
+    found_any := true;
+  END LOOP;
+  RETURN found_any;
+END
+$$;
+
+-- Keeps `catalog` in step with the rows of a table, which must be the caller's own. The texts of the name columns, joined by '/', name the
+-- spec; the content column is its document, NULL for none. `existing`: the rows that are there already are put now. Runs with the caller's
+-- rights: these make the triggers. One catalog, one table. Answers how many rows were put.
+CREATE FUNCTION @watch(watched regclass, catalog text, names text[], content text, target_space text DEFAULT '',
+  existing boolean DEFAULT true, bad_names text DEFAULT 'error') RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  sql record;
+  each record;
+  rows_put bigint := 0;
+  arguments text;
+BEGIN
+  PERFORM @check_name('catalog', catalog);
+  IF bad_names IS NULL OR bad_names NOT IN ('error', 'skip') THEN
+    RAISE EXCEPTION 'bad_names is error or skip, not %', bad_names USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF watched IS NULL OR content IS NULL OR cardinality(names) IS DISTINCT FROM array_length(names, 1) OR array_position(names, NULL) IS NOT NULL THEN
+    RAISE EXCEPTION 'watch needs a table, the columns that name a row, and the column of its content' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF NOT EXISTS (SELECT 1 FROM pg_class AS c WHERE c.oid = watched AND c.relkind = 'r' AND NOT c.relispartition AND c.relpersistence <> 't')
+      OR EXISTS (SELECT 1 FROM pg_inherits AS i WHERE watched IN (i.inhrelid, i.inhparent)) THEN
+    RAISE EXCEPTION '% can''t be watched: only an ordinary table can, without partitions or inheritance', watched
+      USING ERRCODE = 'wrong_object_type', HINT = 'Call put_spec and remove_spec from triggers of your own.';
+  END IF;
+  IF NOT (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = watched) THEN
+    RAISE EXCEPTION 'only the owner of % may have it watched', watched USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT * INTO sql FROM @watch_columns(watched, names, content);
+  IF NOT EXISTS (SELECT 1 FROM pg_index AS i WHERE i.indrelid = watched AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+      AND i.indexprs IS NULL AND (SELECT bool_and(a.attname = ANY (names)) FROM pg_attribute AS a
+        WHERE a.attrelid = watched AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))) THEN
+    RAISE EXCEPTION 'nothing keeps the names of the rows of % unique', watched
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Make a unique index on the columns that name a row.';
+  END IF;
+  IF EXISTS (SELECT 1 FROM pg_trigger AS t WHERE t.tgfoid = '@watch_changed()'::regprocedure AND (t.tgrelid = watched
+      OR substr(t.tgargs, 1, octet_length(convert_to(catalog, 'UTF8')) + 1) = convert_to(catalog, 'UTF8') || '\x00'::bytea)) THEN
+    RAISE EXCEPTION 'the table % or the catalog % is watched already', watched, quote_literal(catalog)
+      USING ERRCODE = 'duplicate_object', HINT = 'Call unwatch first, or choose another catalog.';
+  END IF;
+  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', watched);
+  SELECT string_agg(quote_literal(a), ', ' ORDER BY place) INTO arguments
+    FROM unnest(ARRAY[catalog, coalesce(target_space, ''), bad_names, content] || names) WITH ORDINALITY AS u (a, place);
+  FOR each IN SELECT * FROM (VALUES ('insert', 'INSERT', 'REFERENCING NEW TABLE AS new_rows'), ('delete', 'DELETE', 'REFERENCING OLD TABLE AS old_rows'),
+      ('update', 'UPDATE', 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows'), ('truncate', 'TRUNCATE', '')) AS v (suffix, event, tables) LOOP
+    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION @watch_changed(%s)',
+      left('@schema_name', 40) || '_watch_' || each.suffix, each.event, watched, each.tables, arguments);
+  END LOOP;
+  IF existing THEN
+    FOR each IN EXECUTE format('SELECT %s AS name, %s AS content FROM ONLY %s AS r ORDER BY (%1$s) COLLATE "C"',
+        sql.name_sql, sql.content_sql, watched) LOOP
+      CONTINUE WHEN each.content IS NULL;
+      PERFORM @watch_apply(catalog, each.name, each.content, coalesce(target_space, ''), bad_names);
+      rows_put := rows_put + 1;
+    END LOOP;
+  END IF;
+  RETURN rows_put;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA @schema_quoted FROM PUBLIC;

@@ -1,0 +1,67 @@
+// Who works.
+#include "core/fleet.hpp"
+#include "sqlite/sqlite_store.hpp"
+
+namespace embedjobs::sqlite {
+namespace {
+
+constexpr const char* kRegister =
+    "INSERT INTO workers AS w (id, host, process_id, version, slots, provider, space, lease_duration, started_at, last_seen_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) "
+    "ON CONFLICT (id) DO UPDATE SET host = EXCLUDED.host, process_id = EXCLUDED.process_id, version = EXCLUDED.version,"
+    " slots = EXCLUDED.slots, provider = EXCLUDED.provider, space = EXCLUDED.space, lease_duration = EXCLUDED.lease_duration,"
+    " last_seen_at = EXCLUDED.last_seen_at";
+constexpr const char* kUnregister = "DELETE FROM workers WHERE id = ?1";
+constexpr const char* kList =
+    "SELECT id, host, process_id, version, slots, provider, space, lease_duration, started_at, last_seen_at"
+    " FROM workers ORDER BY id LIMIT ?1";
+constexpr const char* kForget = "DELETE FROM workers WHERE last_seen_at < ?1";
+
+}  // namespace
+
+Status SqliteStore::register_worker(const WorkerInfo& worker) {
+  const auto checked = core::checked_worker(worker);
+  if (!checked.ok()) {
+    return checked.status();
+  }
+  return database_->write([&](Connection& connection) -> Status {
+    connection.run(kRegister, checked->worker_id, checked->host, checked->process_id, checked->version, checked->slots, checked->provider,
+                   checked->space_id, checked->lease_duration.count(), now());
+    return {};
+  });
+}
+
+Status SqliteStore::unregister_worker(std::string_view worker_id) {
+  return database_->write([&](Connection& connection) -> Status {
+    connection.run(kUnregister, worker_id);
+    return {};
+  });
+}
+
+Result<std::vector<WorkerInfo>> SqliteStore::workers() {
+  return database_->read([&](Connection& connection) -> Result<std::vector<WorkerInfo>> {
+    std::vector<WorkerInfo> workers;
+    Query row = connection.query(kList, static_cast<std::int64_t>(core::kMostWorkersListed));
+    while (row.next()) {
+      workers.push_back({.worker_id = std::string(row.text(0)),
+                         .host = std::string(row.text(1)),
+                         .process_id = row.integer(2),
+                         .version = std::string(row.text(3)),
+                         .slots = static_cast<int>(row.integer(4)),
+                         .provider = std::string(row.text(5)),
+                         .space_id = std::string(row.text(6)),
+                         .lease_duration = Duration(row.integer(7)),
+                         .started_at = row.time(8),
+                         .last_seen_at = row.time(9),
+                         .read_at = now()});
+    }
+    return workers;
+  });
+}
+
+Result<std::size_t> SqliteStore::forget_workers(Duration age) {
+  return database_->write(
+      [&](Connection& connection) -> Result<std::size_t> { return static_cast<std::size_t>(connection.run(kForget, now() - age)); });
+}
+
+}  // namespace embedjobs::sqlite
