@@ -11,10 +11,11 @@
 #include "embedjobs/engine.hpp"
 #include "embedjobs/postgres.hpp"
 #include "http/provider_server.hpp"
-#include "postgres/worker_process.hpp"
+#include "postgres/command_process.hpp"
 #include "support/raw_postgres.hpp"
 #include "support/results.hpp"
 #include "support/spec.hpp"
+#include "support/wait_until.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
@@ -24,7 +25,6 @@ namespace {
 
 constexpr std::size_t kSpecs = 50;
 constexpr std::size_t kShared = 3;  // operations that all documents but the last have in common
-constexpr auto kPatience = 5min;
 
 struct Load {
   int processes;
@@ -160,7 +160,7 @@ class Fleet {
  private:
   struct Worker {
     std::string name;
-    WorkerProcess process;
+    CommandProcess process;
   };
   struct Life {
     int born = 0;
@@ -170,7 +170,8 @@ class Fleet {
   Worker start() {
     const std::string name = "worker-" + std::to_string(lives_.size() + 1);
     lives_[name] = {.born = moment_};
-    return {name, WorkerProcess(dsn_, embedder_, name, {"--batch-size", "8", "--provider-concurrency", "2", "--workers", "2"})};
+    return {name,
+            CommandProcess(work_words(dsn_, embedder_, {"--batch-size", "8", "--provider-concurrency", "2", "--workers", "2"}), name)};
   }
 
   RawPostgres server_;
@@ -201,15 +202,6 @@ class FenceLog {
   RawPostgres server_;
   std::string schema_;
 };
-
-template <typename Condition>
-void wait_until(const Condition& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    REQUIRE(std::chrono::steady_clock::now() < deadline);
-    std::this_thread::sleep_for(20ms);
-  }
-}
 
 void run(const Load& load) {
   TempSchema schema;
@@ -265,9 +257,9 @@ TEST_CASE("eight processes that are killed at random") {
 }
 
 TEST_CASE("20,000 operations, two processes that are killed at random", "[.full]") {
-  run({.processes = 2, .operations = 400, .delay_per_text = 8ms, .between_kills = 500ms, .embedded_between_kills = 150});
+  run({.processes = 2, .operations = 400, .delay_per_text = 10ms, .between_kills = 500ms, .embedded_between_kills = 150});
 }
 
 TEST_CASE("20,000 operations, eight processes that are killed at random", "[.full]") {
-  run({.processes = 8, .operations = 400, .delay_per_text = 30ms, .between_kills = 300ms, .embedded_between_kills = 150});
+  run({.processes = 8, .operations = 400, .delay_per_text = 40ms, .between_kills = 300ms, .embedded_between_kills = 150});
 }
