@@ -95,6 +95,16 @@ struct Outcome {
   std::optional<Progress> progress;  ///< The pass's last counts, written with the outcome.
 };
 
+/// One call of Store::settle, and one of Store::progress, among many.
+struct Settlement {
+  LeaseRef lease;
+  Outcome outcome;
+};
+struct ProgressReport {
+  LeaseRef lease;
+  Progress progress;
+};
+
 /// Which jobs to list: those that match every member that is set.
 struct JobFilter {
   std::optional<JobStatus> status;
@@ -127,6 +137,9 @@ class Store {
   /// one is pending again when its pass ends. kReconciler never touches an open job or a removed key. A key that is new, or was removed, is
   /// made (again): whether its document exists is the resolver's to say.
   virtual Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) = 0;
+  /// The same for many: answer[i] for keys[i]; a key that is there twice counts once. An error of one leaves the others alone. Here: one
+  /// call each. A backend that can makes it one transaction, and any error then is that of all; the jobs' order is that of the keys.
+  virtual std::vector<Result<EnqueueResult>> enqueue_all(std::span<const SpecKey> keys, JobKind kind);
 
   /// A generation with a tombstone: revokes the lease, cancels the open job. For hosts that keep documents themselves; Catalog::remove does
   /// this and clears the document and its rows in the same transaction. kNotFound when the key is unknown or removed already.
@@ -141,6 +154,8 @@ class Store {
 
   /// Publishes counts and resets the counters in a row when fewer operations are missing than ever before. kLeaseLost for a stale holder.
   virtual Status progress(const LeaseRef& lease, const Progress& progress) = 0;
+  /// The same for many leases, each once: answer[i] for reports[i]. As enqueue_all.
+  virtual std::vector<Status> progress_all(std::span<const ProgressReport> reports);
 
   /// Replaces the record of what the pass has in flight: `sent` is in flight now, `answered` came back since the last call.
   virtual Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) = 0;
@@ -148,6 +163,8 @@ class Store {
   /// Ends the pass. Whatever the outcome, the job is pending again at once with fresh budgets when the key's generation is newer than the
   /// one claimed. Returns the status that the job has then. kLeaseLost for a stale holder.
   virtual Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) = 0;
+  /// The same for many leases, each once: answer[i] for settlements[i]. As enqueue_all.
+  virtual std::vector<Result<JobStatus>> settle_all(std::span<const Settlement> settlements);
 
   /// The backstop: puts back (or fails) up to `limit` jobs whose lease has ended. Re-checks status, fence and expiry. Returns how many.
   virtual Result<std::size_t> reap(std::size_t limit) = 0;
@@ -169,7 +186,8 @@ class Store {
   virtual Status resolve_failure(const SpecKey& key) = 0;
 
   /// Deletes up to `limit` succeeded, cancelled and resolved failed jobs that ended before `now - age`; the newest job of a key that
-  /// failed stays. Returns how many.
+  /// failed stays. Returns how many. A backend that keeps its history by days (PostgreSQL) may drop a whole day at once, more than `limit`
+  /// then, and with an age of a day or more drops whole days (UTC) alone.
   virtual Result<std::size_t> purge(Duration age, std::size_t limit) = 0;
 
   /// What is remembered of a provider; all zero for one that nothing was noted of.

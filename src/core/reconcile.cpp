@@ -132,30 +132,42 @@ Status ReconcileRound::enqueue_gaps(const std::vector<SpecVersion>& page, WallTi
   if (jobs->size() != keys.size() || failures->size() != keys.size()) {
     return wrong_count("the store", std::min(jobs->size(), failures->size()), keys.size());
   }
+  std::vector<SpecKey> gaps;
+  std::vector<std::string> reasons;
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    const auto reason = gap_reason(desired(page[i]), (*states)[i], (*jobs)[i], (*failures)[i], now);
-    if (!reason) {
-      continue;
+    if (auto reason = gap_reason(desired(page[i]), (*states)[i], (*jobs)[i], (*failures)[i], now)) {
+      gaps.push_back(keys[i]);
+      reasons.push_back(*std::move(reason));
     }
-    if (Status status = enqueue_gap(keys[i], *reason); !status.ok()) {
-      return status;
+  }
+  return enqueue_all(gaps, reasons);
+}
+
+Status ReconcileRound::enqueue_all(const std::vector<SpecKey>& gaps, const std::vector<std::string>& reasons) {
+  if (gaps.empty()) {
+    return {};
+  }
+  const auto answers = guarded(
+      "the store", [&]() -> Result<std::vector<Result<EnqueueResult>>> { return parts_.store->enqueue_all(gaps, JobKind::kReconciler); });
+  if (!answers.ok()) {
+    return answers.status();
+  }
+  if (answers->size() != gaps.size()) {
+    return wrong_count("the store", answers->size(), gaps.size());
+  }
+  for (std::size_t i = 0; i < gaps.size(); ++i) {
+    const Result<EnqueueResult>& result = (*answers)[i];
+    const std::string name = one_line(gaps[i].catalog_id + "/" + gaps[i].spec_name);
+    if (result.status().code() == Code::kInvalidArgument) {  // a host's list may hold anything; the rest of it is still served
+      log(LogLevel::kWarning, fmt::format("reconciler: {} is left out: {}", name, result.status().message()));
+    } else if (!result.ok()) {
+      return result.status();
+    } else if (result->created) {
+      ++enqueued_;
+      log(LogLevel::kInfo, fmt::format("reconciler: {} enqueued: {}", name, reasons[i]));
     }
   }
   return {};
-}
-
-Status ReconcileRound::enqueue_gap(const SpecKey& key, const std::string& reason) {
-  const std::string name = one_line(key.catalog_id + "/" + key.spec_name);
-  const Result<EnqueueResult> result = guarded("the store", [&] { return parts_.store->enqueue(key, JobKind::kReconciler); });
-  if (result.status().code() == Code::kInvalidArgument) {  // a host's list may hold anything; the rest of it is still served
-    log(LogLevel::kWarning, fmt::format("reconciler: {} is left out: {}", name, result.status().message()));
-    return {};
-  }
-  if (result.ok() && result->created) {
-    ++enqueued_;
-    log(LogLevel::kInfo, fmt::format("reconciler: {} enqueued: {}", name, reason));
-  }
-  return result.status();
 }
 
 void ReconcileRound::log(LogLevel level, std::string_view message) const {

@@ -44,7 +44,7 @@ class ReconcileRound {
   Result<std::vector<SpecVersion>> list_page();
   Status enqueue_gaps(const std::vector<SpecVersion>& page, WallTime now);
 
-  Status enqueue_gap(const SpecKey& key, const std::string& reason);
+  Status enqueue_all(const std::vector<SpecKey>& gaps, const std::vector<std::string>& reasons);
   void log(LogLevel level, std::string_view message) const;
 
   const MaintenanceParts& parts_;

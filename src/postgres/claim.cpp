@@ -82,25 +82,43 @@ class Picker {
  public:
   Picker(Connection& connection, std::string_view space) : connection_(connection), space_(space) {}
 
-  void by_age(std::size_t count) { take(count, claim_sql::kDueByAge); }
+  /// The oldest of both priorities. What is looked at for that and not picked stays locked until the claim ends: others leave it alone for
+  /// that moment.
+  void by_age(std::size_t count) {
+    std::vector<Due> due = look(claim_sql::kDueUrgent, count);
+    const std::vector<Due> patient = look(claim_sql::kDuePatient, count);
+    due.insert(due.end(), patient.begin(), patient.end());
+    std::sort(due.begin(), due.end());
+    due.resize(std::min(due.size(), count));
+    pick(due);
+  }
   void by_priority(std::size_t count) {
     const std::size_t wanted = picked_.size() + count;
-    take(count, claim_sql::kDueUrgent);
-    take(wanted - picked_.size(), claim_sql::kDuePatient);
+    pick(look(claim_sql::kDueUrgent, count));
+    pick(look(claim_sql::kDuePatient, wanted - picked_.size()));
   }
   [[nodiscard]] const std::vector<std::int64_t>& picked() const { return picked_; }
 
  private:
-  void take(std::size_t count, const char* sql) {
-    const std::size_t wanted = picked_.size() + count;
+  /// When it is due, and its id. What is due too far ahead to be true comes last.
+  using Due = std::pair<std::int64_t, std::int64_t>;
+
+  std::vector<Due> look(const char* sql, std::size_t count) {
+    std::vector<Due> due;
     const std::pair<WallTime, WallTime> ranges[] = {{kAlways, connection_.now()}, {connection_.now() + core::kFarAhead, kNever}};
     for (const auto& [low, high] : ranges) {
-      if (picked_.size() < wanted) {
-        Query row = connection_.query(sql, space_, low, high, wanted - picked_.size(), picked_);
+      if (due.size() < count) {
+        Query row = connection_.query(sql, space_, low, high, count - due.size(), picked_);
         while (row.next()) {
-          picked_.push_back(row.integer(0));
+          due.emplace_back(row.integer(1), row.integer(0));
         }
       }
+    }
+    return due;
+  }
+  void pick(const std::vector<Due>& due) {
+    for (const auto& [when, id] : due) {
+      picked_.push_back(id);
     }
   }
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "postgres/postgres_store.hpp"
 #include "postgres/records.hpp"
@@ -15,6 +16,10 @@ constexpr const char* kListAll = EMBEDJOBS_SELECT_ANY_JOB
     " ORDER BY j.id DESC LIMIT $5";
 constexpr const char* kListByStatus = EMBEDJOBS_SELECT_ANY_JOB
     "WHERE j.status = $2 AND ($1 < 0 OR j.kind = $1) AND ($3 = '' OR c.name = $3) AND ($4 = '' OR k.spec_name = $4)"
+    " ORDER BY j.id DESC LIMIT $5";
+// By an index of its own: the others are most of the history. The status, given once more, lets the planner see that it fits.
+constexpr const char* kListUnsuccessful = EMBEDJOBS_SELECT_ANY_JOB
+    "WHERE j.status = $2 AND j.status <> 2 AND ($1 < 0 OR j.kind = $1) AND ($3 = '' OR c.name = $3) AND ($4 = '' OR k.spec_name = $4)"
     " ORDER BY j.id DESC LIMIT $5";
 constexpr const char* kListByKey =
     EMBEDJOBS_SELECT_ANY_JOB "WHERE j.key_id = $1 AND ($2 < 0 OR j.kind = $2) AND ($3 < 0 OR j.status = $3) ORDER BY j.id DESC LIMIT $4";
@@ -45,15 +50,37 @@ constexpr const char* kResolveFailure =
     "UPDATE @failures SET resolved = true WHERE occurrences > 0 AND key_id ="
     " (SELECT k.id FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2)";
 
-// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key.
+// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key. Unless $3, only
+// in history_rest.
 constexpr const char* kPurge =
-    "WITH gone AS (DELETE FROM @history WHERE id IN ("
-    "SELECT h.id FROM @history AS h WHERE h.completed_at < $1"
+    "WITH gone AS (DELETE FROM @history WHERE (id, completed_at) IN ("
+    "SELECT h.id, h.completed_at FROM @history AS h WHERE h.completed_at < $1 AND ($3 OR h.tableoid = '@history_rest'::regclass)"
     " AND NOT (h.status = 3 AND ("
     "  EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)"
     "  OR NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id)))"
     " ORDER BY h.completed_at LIMIT $2) RETURNING status) "
     "SELECT status::bigint, count(*) FROM gone GROUP BY status ORDER BY status";
+// One process at a time: the others have nothing to do then.
+constexpr const char* kTryPurge = "SELECT pg_try_advisory_xact_lock($1)::int";
+constexpr const char* kMakeDays = "SELECT @make_history_days($1)::text";
+constexpr const char* kDropDay = "SELECT ended_status::bigint, gone FROM @drop_history_day($1)";
+
+/// Takes what went from the counts; how many it was.
+std::size_t uncount(Connection& connection, Query&& row) {
+  std::vector<std::pair<JobStatus, std::int64_t>> counts;
+  while (row.next()) {
+    counts.emplace_back(static_cast<JobStatus>(row.integer(0)), row.integer(1));
+  }
+  std::size_t gone = 0;
+  for (const auto& [status, count] : counts) {
+    count_ended(connection, status, -count);
+    gone += static_cast<std::size_t>(count);
+  }
+  return gone;
+}
+
+/// What a partition of the history holds.
+constexpr Duration kHistoryDay = std::chrono::hours(24);
 
 struct Names {
   std::vector<std::string_view> catalogs;
@@ -99,7 +126,9 @@ Result<std::vector<Job>> PostgresStore::list(const JobFilter& filter) {
       const std::optional<KeyRow> key = find_key(connection, {catalog, spec});
       return key ? read_jobs(connection.query(kListByKey, key->id, kind, status, limit_of(filter.limit))) : std::vector<Job>();
     }
-    return read_jobs(connection.query(filter.status ? kListByStatus : kListAll, kind, status, catalog, spec, limit_of(filter.limit)));
+    const bool successful = filter.status == JobStatus::kSucceeded;
+    const char* sql = !filter.status ? kListAll : successful ? kListByStatus : kListUnsuccessful;
+    return read_jobs(connection.query(sql, kind, status, catalog, spec, limit_of(filter.limit)));
   });
 }
 
@@ -180,32 +209,29 @@ Status PostgresStore::resolve_failure(const SpecKey& name) {
 
 Result<std::size_t> PostgresStore::purge(Duration age, std::size_t limit) {
   std::size_t total = 0;
-  while (total < limit) {
-    const std::size_t piece = std::min(limit - total, kMaxRowsPerTransaction);
-    auto purged = database_->write([&](Connection& connection) -> Result<std::size_t> {
-      std::vector<std::pair<JobStatus, std::int64_t>> counts;
-      {
-        Query row = connection.query(kPurge, connection.now() - std::max(age, Duration(0)), piece);
-        while (row.next()) {
-          counts.emplace_back(static_cast<JobStatus>(row.integer(0)), row.integer(1));
-        }
-      }
-      std::size_t gone = 0;
-      for (const auto& [status, count] : counts) {
-        count_ended(connection, status, -count);
-        gone += static_cast<std::size_t>(count);
-      }
-      return gone;
-    });
-    if (!purged.ok()) {
-      return purged;
-    }
-    total += *purged;
-    if (*purged < piece) {
-      break;
-    }
+  const std::int64_t lock = advisory_key(schema(), "purge");
+  const Duration kept = std::max(age, Duration(0));
+  const auto one_step = [&](std::size_t piece, const auto& step) {
+    auto gone = database_->write(
+        [&](Connection& connection) -> Result<std::size_t> { return connection.value_or(0, kTryPurge, lock) == 0 ? 0 : step(connection); });
+    total += gone.ok() ? *gone : 0;
+    return std::pair(gone.status(), gone.ok() && *gone >= piece && total < limit);
+  };
+  auto [status, more] = one_step(1, [&](Connection& connection) -> std::size_t {
+    (void)connection.query(kMakeDays, connection.now());
+    return 0;
+  });
+  for (more = limit > 0; status.ok() && more;) {
+    std::tie(status, more) =
+        one_step(1, [&](Connection& connection) { return uncount(connection, connection.query(kDropDay, connection.now() - kept)); });
   }
-  return total;
+  for (more = total < limit; status.ok() && more;) {
+    const std::size_t piece = std::min(limit - total, kMaxRowsPerTransaction);
+    std::tie(status, more) = one_step(piece, [&](Connection& connection) {
+      return uncount(connection, connection.query(kPurge, connection.now() - kept, piece, kept < kHistoryDay));
+    });
+  }
+  return status.ok() ? Result<std::size_t>(total) : Result<std::size_t>(status);
 }
 
 }  // namespace embedjobs::postgres

@@ -17,12 +17,15 @@ class PostgresStore final : public Store {
   PostgresStore& operator=(const PostgresStore&) = delete;
 
   Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) override;
+  std::vector<Result<EnqueueResult>> enqueue_all(std::span<const SpecKey> keys, JobKind kind) override;
   Status remove_key(const SpecKey& key) override;
   Result<ClaimResult> claim(const ClaimRequest& request) override;
   Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) override;
   Status progress(const LeaseRef& lease, const Progress& progress) override;
+  std::vector<Status> progress_all(std::span<const ProgressReport> reports) override;
   Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) override;
   Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) override;
+  std::vector<Result<JobStatus>> settle_all(std::span<const Settlement> settlements) override;
   Result<std::size_t> reap(std::size_t limit) override;
   Result<Peek> peek(std::string_view space_id) override;
   Result<Job> get(JobId id) override;

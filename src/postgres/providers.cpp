@@ -67,6 +67,12 @@ void add_tokens(Connection& connection, std::string_view provider, std::uint64_t
   save_provider(connection, row);
 }
 
+void add_tokens(Connection& connection, const ProviderTokens& tokens) {
+  for (const auto& [provider, count] : tokens) {
+    add_tokens(connection, provider, count);
+  }
+}
+
 void count_tokens(Connection& connection, const PassContext& context) {
   if (context.prompt_tokens == 0) {
     return;

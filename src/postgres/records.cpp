@@ -34,30 +34,40 @@ constexpr const char* kSaveSpec =
 
 constexpr const char* kLoadJob = EMBEDJOBS_SELECT_ANY_JOB "WHERE j.id = $1";
 // The clauses lock in the order in which they stand: the key first.
-constexpr const char* kLockJob = EMBEDJOBS_SELECT_HELD "WHERE j.id = $1 FOR UPDATE OF k FOR UPDATE OF j";
-constexpr const char* kLockJobOnly = EMBEDJOBS_SELECT_HELD "WHERE j.id = $1 FOR KEY SHARE OF k FOR NO KEY UPDATE OF j";
+// Keys in the order of ids: two who lock many never wait for each other crosswise.
+constexpr const char* kLockJobs = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR UPDATE OF k FOR UPDATE OF j";
+constexpr const char* kLockJobsOnly = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR KEY SHARE OF k FOR NO KEY UPDATE OF j";
 constexpr const char* kLockOpenJob =
     "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") " FROM @jobs AS j JOIN @keys AS k ON k.id = j.key_id"
     " JOIN @catalogs AS c ON c.id = k.catalog_id WHERE j.key_id = $1 FOR UPDATE OF j";
 constexpr const char* kInsertJob =
-    "INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, next_run_at, created_at, updated_at, generation, fewest_missing) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
+    "INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, next_run_at, created_at, updated_at, generation) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
 
-// One array a column. Not all columns of a job: the others never change.
-#define EMBEDJOBS_SAVED_ROWS                                                                             \
-  "unnest("                                                                                              \
-  "$1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], "   \
-  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "             \
-  "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], "           \
-  "$20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], "           \
-  "$26::boolean[], $27::boolean[], $28::boolean[], $29::text[], $30::text[], $31::text[]"                \
-  ") AS u ("                                                                                             \
-  "id, kind, status, priority, attempts, next_run_at, updated_at, started_at, completed_at, "            \
-  "embedded_so_far, reused_count, embedded_count, operation_count, generation, fence_counter, "          \
-  "fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, "      \
-  "paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, records_in_flight, worker_id, " \
-  "last_error, provider"                                                                                 \
-  ")"
+// One array a column. Not all columns of a job: the others never change. What says nothing becomes NULL.
+#define EMBEDJOBS_SAVED_ROWS                                                                                                  \
+  "(SELECT id, kind, status, priority, next_run_at, updated_at, generation, nullif(started_at, 0) AS started_at,"             \
+  " nullif(completed_at, 0) AS completed_at, nullif(attempts, 0) AS attempts, nullif(embedded_so_far, 0) AS embedded_so_far," \
+  " nullif(reused_count, 0) AS reused_count, nullif(embedded_count, 0) AS embedded_count,"                                    \
+  " nullif(operation_count, 0) AS operation_count, nullif(fence_counter, 0) AS fence_counter,"                                \
+  " nullif(fence_nonce, 0) AS fence_nonce, nullif(epoch, 0) AS epoch, nullif(errors_in_row, 0) AS errors_in_row,"             \
+  " nullif(crashes_in_row, 0) AS crashes_in_row, nullif(hand_backs_in_row, 0) AS hand_backs_in_row,"                          \
+  " nullif(crashes, 0) AS crashes, nullif(fewest_missing, -1) AS fewest_missing, nullif(paused_since, 0) AS paused_since,"    \
+  " nullif(prompt_tokens, 0) AS prompt_tokens, nullif(pass_prompt_tokens, 0) AS pass_prompt_tokens,"                          \
+  " nullif(settled, false) AS settled, nullif(progressed, false) AS progressed,"                                              \
+  " nullif(records_in_flight, false) AS records_in_flight, nullif(worker_id, '') AS worker_id,"                               \
+  " nullif(last_error, '') AS last_error, nullif(provider, '') AS provider FROM unnest("                                      \
+  "$1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], "                        \
+  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "                                  \
+  "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], "                                \
+  "$20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], "                                \
+  "$26::boolean[], $27::boolean[], $28::boolean[], $29::text[], $30::text[], $31::text[]"                                     \
+  ") AS u ("                                                                                                                  \
+  "id, kind, status, priority, attempts, next_run_at, updated_at, started_at, completed_at, "                                 \
+  "embedded_so_far, reused_count, embedded_count, operation_count, generation, fence_counter, "                               \
+  "fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, "                           \
+  "paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, records_in_flight, worker_id, "                      \
+  "last_error, provider)) AS u"
 constexpr const char* kSaveJobs =
     "UPDATE @jobs AS j SET "
     "kind = u.kind, status = u.status, priority = u.priority, attempts = u.attempts, "
@@ -86,10 +96,18 @@ constexpr const char* kCountEnded =
     "UPDATE @history_counts SET count = count + $2 WHERE status = $1::bigint AND shard = (pg_backend_pid() % 16)::smallint";
 
 constexpr const char* kSaveProgress =
-    "UPDATE @jobs SET updated_at = $2, embedded_so_far = $3, reused_count = $4, embedded_count = $5, operation_count = $6,"
-    " errors_in_row = $7, crashes_in_row = $8, hand_backs_in_row = $9, fewest_missing = $10, progressed = $11, paused_since = $12,"
-    " records_in_flight = $13, prompt_tokens = $14, pass_prompt_tokens = $15 "
-    "WHERE id = $1";
+    "UPDATE @jobs AS j SET updated_at = u.updated_at, embedded_so_far = nullif(u.embedded_so_far, 0),"
+    " reused_count = nullif(u.reused_count, 0), embedded_count = nullif(u.embedded_count, 0),"
+    " operation_count = nullif(u.operation_count, 0), errors_in_row = nullif(u.errors_in_row, 0),"
+    " crashes_in_row = nullif(u.crashes_in_row, 0), hand_backs_in_row = nullif(u.hand_backs_in_row, 0),"
+    " fewest_missing = nullif(u.fewest_missing, -1), paused_since = nullif(u.paused_since, 0), prompt_tokens = nullif(u.prompt_tokens, 0),"
+    " pass_prompt_tokens = nullif(u.pass_prompt_tokens, 0), progressed = nullif(u.progressed, false),"
+    " records_in_flight = nullif(u.records_in_flight, false) "
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],"
+    " $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::boolean[], $15::boolean[])"
+    " AS u (id, updated_at, embedded_so_far, reused_count, embedded_count, operation_count, errors_in_row, crashes_in_row,"
+    " hand_backs_in_row, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, progressed, records_in_flight) "
+    "WHERE j.id = u.id";
 
 constexpr const char* kLoadInFlight =
     "SELECT text_hash, sent, suspect, alone, strikes, set_aside FROM @in_flight WHERE job_id = $1 ORDER BY text_hash";
@@ -108,8 +126,16 @@ std::optional<KeyRow> first_key(Query&& row) {
   return row.next() ? std::optional(read_key(row)) : std::nullopt;
 }
 
-std::optional<Held> first_held(Query&& row) {
-  return row.next() ? std::optional(read_held(row)) : std::nullopt;
+std::vector<Held> all_held(Query&& row) {
+  std::vector<Held> held;
+  while (row.next()) {
+    held.push_back(read_held(row));
+  }
+  return held;
+}
+
+std::int64_t nanoseconds(WallTime time) {
+  return time.time_since_epoch().count();
 }
 
 /// The arrays of EMBEDJOBS_SAVED_ROWS.
@@ -161,7 +187,6 @@ class SavedRows {
 
  private:
   static constexpr std::size_t kNumbers = 25;
-  static std::int64_t nanoseconds(WallTime time) { return time.time_since_epoch().count(); }
 
   std::array<std::vector<std::int64_t>, kNumbers> numbers_;
   std::vector<std::uint8_t> settled_, progressed_, records_in_flight_;
@@ -322,12 +347,17 @@ Held read_held(const Query& row) {
   return held;
 }
 
-std::optional<Held> lock_job(Connection& connection, JobId id) {
-  return first_held(connection.query(kLockJob, id));
+std::vector<Held> lock_jobs(Connection& connection, const std::vector<JobId>& ids) {
+  return all_held(connection.query(kLockJobs, ids));
+}
+
+std::vector<Held> lock_jobs_only(Connection& connection, const std::vector<JobId>& ids) {
+  return all_held(connection.query(kLockJobsOnly, ids));
 }
 
 std::optional<Held> lock_job_only(Connection& connection, JobId id) {
-  return first_held(connection.query(kLockJobOnly, id));
+  std::vector<Held> held = lock_jobs_only(connection, {id});
+  return held.empty() ? std::nullopt : std::optional(std::move(held.front()));
 }
 
 std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key) {
@@ -338,7 +368,7 @@ std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key) {
 void insert_job(Connection& connection, JobRow& row) {
   Job& job = row.job;
   job.id = connection.value_or(0, kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority, job.next_run_at,
-                               job.created_at, job.updated_at, job.generation, job.fewest_missing);
+                               job.created_at, job.updated_at, job.generation);
 }
 
 void save_jobs(Connection& connection, std::span<const JobRow> rows) {
@@ -374,10 +404,39 @@ void count_ended(Connection& connection, JobStatus status, std::int64_t count) {
   }
 }
 
+void save_progress(Connection& connection, std::span<const Job* const> jobs) {
+  constexpr std::size_t kColumns = 13;
+  std::array<std::vector<std::int64_t>, kColumns> n;
+  std::vector<std::uint8_t> progressed, records_in_flight;
+  for (const Job* job : jobs) {
+    const std::array<std::int64_t, kColumns> numbers{job->id,
+                                                     nanoseconds(job->updated_at),
+                                                     job->embedded_so_far,
+                                                     job->reused_count,
+                                                     job->embedded_count,
+                                                     job->operation_count,
+                                                     job->errors_in_row,
+                                                     job->crashes_in_row,
+                                                     job->hand_backs_in_row,
+                                                     job->fewest_missing,
+                                                     nanoseconds(job->paused_since),
+                                                     static_cast<std::int64_t>(job->prompt_tokens),
+                                                     static_cast<std::int64_t>(job->pass_prompt_tokens)};
+    for (std::size_t i = 0; i < kColumns; ++i) {
+      n[i].push_back(numbers[i]);
+    }
+    progressed.push_back(job->progressed ? 1 : 0);
+    records_in_flight.push_back(job->records_in_flight ? 1 : 0);
+  }
+  if (!jobs.empty()) {
+    connection.run_later(kSaveProgress, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], progressed,
+                         records_in_flight);
+  }
+}
+
 void save_progress(Connection& connection, const Job& job) {
-  connection.run_later(kSaveProgress, job.id, job.updated_at, job.embedded_so_far, job.reused_count, job.embedded_count,
-                       job.operation_count, job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.fewest_missing,
-                       job.progressed, job.paused_since, job.records_in_flight, job.prompt_tokens, job.pass_prompt_tokens);
+  const Job* one = &job;
+  save_progress(connection, {&one, 1});
 }
 
 std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id) {

@@ -65,7 +65,7 @@ struct JobRow {
       ", j.id, j.key_id, j.catalog_id, j.kind, j.status, j.priority, j.attempts, j.last_error, j.next_run_at, j.worker_id," \
       " j.created_at, j.updated_at, j.started_at, j.completed_at, j.embedded_so_far, j.reused_count, j.embedded_count,"     \
       " j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.settled, j.epoch, j.errors_in_row,"              \
-      " j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.progressed, j.paused_since,"                  \
+      " j.crashes_in_row, j.hand_backs_in_row, j.crashes, coalesce(j.fewest_missing, -1), j.progressed, j.paused_since,"    \
       " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"
 inline constexpr int kJobColumns = 37;
 #define EMBEDJOBS_SELECT_ANY_JOB   \
@@ -93,9 +93,10 @@ struct Held {
                                                "FROM @keys AS k JOIN @jobs AS j ON j.key_id = k.id JOIN @catalogs AS c ON c.id = " \
                                                "k.catalog_id LEFT JOIN @failures AS f ON f.key_id = k.id "
 Held read_held(const Query& row);
-/// Job and key of an open job, both locked.
-std::optional<Held> lock_job(Connection& connection, JobId id);
-/// The same with the key locked only against those who end a pass: for progress.
+/// Job and key of open jobs, both locked, in any order.
+std::vector<Held> lock_jobs(Connection& connection, const std::vector<JobId>& ids);
+/// The same with the keys locked only against those who end a pass: for progress.
+std::vector<Held> lock_jobs_only(Connection& connection, const std::vector<JobId>& ids);
 std::optional<Held> lock_job_only(Connection& connection, JobId id);
 /// The open job of a key that is locked; locked then.
 std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key);
@@ -104,6 +105,7 @@ void insert_job(Connection& connection, JobRow& row);
 /// What a transition left of jobs that were locked. Those that ended leave for the history; those that do not run have no lease.
 void save_jobs(Connection& connection, std::span<const JobRow> rows);
 /// What changes while a pass runs.
+void save_progress(Connection& connection, std::span<const Job* const> jobs);
 void save_progress(Connection& connection, const Job& job);
 /// Adds to the counts of ended jobs.
 void count_ended(Connection& connection, JobStatus status, std::int64_t count);

@@ -1,6 +1,9 @@
 // A job's life between its claim and its end.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+
 #include "core/checks.hpp"
 #include "postgres/backend.hpp"
 #include "postgres/enqueue.hpp"
@@ -11,7 +14,7 @@
 namespace embedjobs::postgres {
 namespace {
 
-constexpr const char* kEnqueue = "SELECT job_id, created, generation FROM @enqueue_at($1, $2, $3::int, $4)";
+constexpr const char* kEnqueue = "SELECT place, job_id, created, generation FROM @enqueue_at($1, $2, $3::int, $4)";
 
 // A lease's row is there as long as its job runs under that fence: whatever voids the fence (removal, expiry, a switch) deletes it. Locked
 // in the order of ids, and before they are written, so that two processes never wait for each other.
@@ -31,9 +34,41 @@ Status lease_lost(const LeaseRef& lease) {
   return {Code::kLeaseLost, fmt::format("job {} ({}/{}): the lease is lost", lease.job_id, lease.key.catalog_id, lease.key.spec_name)};
 }
 
-bool is_current(const std::optional<Held>& held, const LeaseRef& lease) {
-  return held && held->row.job.key == lease.key && core::holds(held->row.job, held->key.state, lease.fence);
+bool is_current(const Held& held, const LeaseRef& lease) {
+  return held.row.job.key == lease.key && core::holds(held.row.job, held.key.state, lease.fence);
 }
+
+using HeldJobs = std::map<JobId, Held>;
+
+HeldJobs held_jobs(std::vector<Held> locked) {
+  HeldJobs held;
+  for (Held& one : locked) {
+    const JobId id = one.row.job.id;
+    held.emplace(id, std::move(one));
+  }
+  return held;
+}
+
+/// Null: the lease is lost.
+Held* current(HeldJobs& held, const LeaseRef& lease) {
+  const auto found = held.find(lease.job_id);
+  return found != held.end() && is_current(found->second, lease) ? &found->second : nullptr;
+}
+
+template <typename Item>
+std::vector<JobId> ids_of(std::span<const Item> items) {
+  std::vector<JobId> ids;
+  for (const Item& item : items) {
+    ids.push_back(item.lease.job_id);
+  }
+  return ids;
+}
+
+/// The specs of one catalog, and where each stands in a call.
+struct Specs {
+  std::vector<std::string_view> names;
+  std::map<std::string_view, std::vector<std::size_t>> places;
+};
 
 /// The same call sent again, after its answer was lost: the status that the job has now.
 Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) {
@@ -44,6 +79,40 @@ Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) 
   return lease_lost(lease);
 }
 
+/// Each in turn, on what was locked for all.
+std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<const Settlement> settlements, const StoreOptions& rules) {
+  std::vector<Result<JobStatus>> answers;
+  HeldJobs held = held_jobs(lock_jobs(connection, ids_of(settlements)));
+  std::vector<KeyRow> keys;
+  std::vector<JobRow> jobs;
+  ProviderTokens tokens;
+  for (const auto& [lease, outcome] : settlements) {
+    Held* one = current(held, lease);
+    if (one == nullptr) {
+      answers.push_back(settled_before(connection, lease));
+      continue;
+    }
+    Job& job = one->row.job;
+    const bool flew = may_fly(job);
+    std::vector<core::InFlight> in_flight = flew ? load_in_flight(connection, job.id) : std::vector<core::InFlight>();
+    const core::Settled settled = core::settle(job, one->key.state, outcome, rules, connection.now());
+    core::land_in_flight(in_flight);
+    note_settled(connection, *one, settled, in_flight, flew);
+    tokens[job.provider] += settled.tokens;
+    keys.push_back(one->key);
+    jobs.push_back(one->row);
+    answers.emplace_back(job.status);
+  }
+  save_keys(connection, keys);
+  save_jobs(connection, jobs);
+  add_tokens(connection, tokens);
+  return answers;
+}
+
+bool any_pending(const std::vector<Result<JobStatus>>& answers) {
+  return std::any_of(answers.begin(), answers.end(), [](const auto& answer) { return answer.ok() && *answer == JobStatus::kPending; });
+}
+
 }  // namespace
 
 std::shared_ptr<Store> make_store(std::shared_ptr<Database> database) {
@@ -51,20 +120,47 @@ std::shared_ptr<Store> make_store(std::shared_ptr<Database> database) {
 }
 
 Result<EnqueueResult> PostgresStore::enqueue(const SpecKey& key, JobKind kind) {
-  if (Status status = core::check_enqueue(key, kind); !status.ok()) {
-    return status;
-  }
-  auto answer = database_->write([&](Connection& connection) -> Result<EnqueueResult> {
-    Query row = connection.query(kEnqueue, key.catalog_id, key.spec_name, kind, connection.now());
-    if (!row.next()) {
-      return Status(Code::kInternal, "enqueue gave no row");
+  return enqueue_all({&key, 1}, kind).front();
+}
+
+std::vector<Result<EnqueueResult>> PostgresStore::enqueue_all(std::span<const SpecKey> keys, JobKind kind) {
+  std::vector<Result<EnqueueResult>> answers;
+  std::map<std::string_view, Specs> catalogs;  // ordered, so that two calls never wait for each other crosswise
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    answers.emplace_back(core::check_enqueue(keys[i], kind));
+    if (answers[i].status().ok()) {
+      Specs& specs = catalogs[keys[i].catalog_id];
+      specs.names.push_back(keys[i].spec_name);
+      specs.places[keys[i].spec_name].push_back(i);
     }
-    return EnqueueResult{.job_id = row.integer(0), .created = row.boolean(1), .generation = row.number(2)};
-  });
-  if (answer.ok()) {
-    database_->wake().fire();
   }
-  return answer;
+  if (catalogs.empty()) {
+    return answers;
+  }
+  const Status done = database_->write([&](Connection& connection) -> Status {
+    for (const auto& [catalog, specs] : catalogs) {
+      Query row = connection.query(kEnqueue, catalog, specs.names, kind, connection.now());
+      while (row.next()) {
+        const EnqueueResult result{.job_id = row.integer(1), .created = row.boolean(2), .generation = row.number(3)};
+        for (const std::size_t place : specs.places.at(specs.names[static_cast<std::size_t>(row.integer(0)) - 1])) {
+          answers[place] = result;
+        }
+      }
+    }
+    return {};
+  });
+  if (done.ok()) {
+    database_->wake().fire();
+    return answers;
+  }
+  for (const auto& [catalog, specs] : catalogs) {
+    for (const auto& [name, places] : specs.places) {
+      for (const std::size_t place : places) {
+        answers[place] = done;
+      }
+    }
+  }
+  return answers;
 }
 
 Status PostgresStore::remove_key(const SpecKey& key) {
@@ -108,23 +204,36 @@ Result<std::vector<bool>> PostgresStore::renew(std::span<const LeaseRef> leases,
 }
 
 Status PostgresStore::progress(const LeaseRef& lease, const Progress& progress) {
-  return database_->write([&](Connection& connection) -> Status {
-    std::optional<Held> held = lock_job_only(connection, lease.job_id);
-    if (!is_current(held, lease)) {
-      return lease_lost(lease);
+  const ProgressReport report{lease, progress};
+  return progress_all({&report, 1}).front();
+}
+
+std::vector<Status> PostgresStore::progress_all(std::span<const ProgressReport> reports) {
+  std::vector<Status> answers(reports.size());
+  const Status done = database_->write([&](Connection& connection) -> Status {
+    HeldJobs held = held_jobs(lock_jobs_only(connection, ids_of(reports)));
+    std::vector<const Job*> changed;
+    ProviderTokens tokens;
+    for (std::size_t i = 0; i < reports.size(); ++i) {
+      Held* one = current(held, reports[i].lease);
+      answers[i] = one == nullptr ? lease_lost(reports[i].lease) : Status();
+      if (one != nullptr) {
+        Job& job = one->row.job;
+        tokens[job.provider] += core::apply_progress(job, reports[i].progress, connection.now());
+        changed.push_back(&job);
+      }
     }
-    Job& job = held->row.job;
-    const std::uint64_t tokens = core::apply_progress(job, progress, connection.now());
-    save_progress(connection, job);
-    add_tokens(connection, job.provider, tokens);
+    save_progress(connection, changed);
+    add_tokens(connection, tokens);
     return {};
   });
+  return done.ok() ? answers : std::vector<Status>(reports.size(), done);
 }
 
 Status PostgresStore::record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) {
   return database_->write([&](Connection& connection) -> Status {
     std::optional<Held> held = lock_job_only(connection, lease.job_id);
-    if (!is_current(held, lease)) {
+    if (!held || !is_current(*held, lease)) {
       return lease_lost(lease);
     }
     Job& job = held->row.job;
@@ -137,29 +246,26 @@ Status PostgresStore::record_in_flight(const LeaseRef& lease, std::span<const Te
 }
 
 Result<JobStatus> PostgresStore::settle(const LeaseRef& lease, const Outcome& outcome) {
-  auto answer = database_->write([&](Connection& connection) -> Result<JobStatus> {
-    std::optional<Held> held = lock_job(connection, lease.job_id);
-    if (!is_current(held, lease)) {
-      return settled_before(connection, lease);
-    }
-    Job& job = held->row.job;
-    const bool flew = may_fly(job);
-    std::vector<core::InFlight> in_flight = flew ? load_in_flight(connection, job.id) : std::vector<core::InFlight>();
-    const core::Settled settled = core::settle(job, held->key.state, outcome, rules(), connection.now());
-    core::land_in_flight(in_flight);
-    note_settled(connection, *held, settled, in_flight, flew);
-    save_keys(connection, {&held->key, 1});
-    save_jobs(connection, {&held->row, 1});
-    add_tokens(connection, job.provider, settled.tokens);
-    if (job.status == JobStatus::kPending) {
+  const Settlement settlement{lease, outcome};
+  return settle_all({&settlement, 1}).front();
+}
+
+std::vector<Result<JobStatus>> PostgresStore::settle_all(std::span<const Settlement> settlements) {
+  std::vector<Result<JobStatus>> answers;
+  const Status done = database_->write([&](Connection& connection) -> Status {
+    answers = settle_held(connection, settlements, rules());
+    if (any_pending(answers)) {
       notify(connection, schema());
     }
-    return job.status;
+    return {};
   });
-  if (answer.ok() && *answer == JobStatus::kPending) {
+  if (!done.ok()) {
+    return {settlements.size(), Result<JobStatus>(done)};
+  }
+  if (any_pending(answers)) {
     database_->wake().fire();
   }
-  return answer;
+  return answers;
 }
 
 }  // namespace embedjobs::postgres

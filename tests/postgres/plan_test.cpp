@@ -21,8 +21,7 @@ TEST_CASE("due jobs come from their index in its order, however many there are")
     server.ask("ANALYZE " + jobs);  // without it the planner guesses: that must do too
   }
   const std::pair<const char*, std::string> statements[] = {{postgres::claim_sql::kDueUrgent, "jobs_urgent"},
-                                                            {postgres::claim_sql::kDuePatient, "jobs_patient"},
-                                                            {postgres::claim_sql::kDueByAge, "jobs_by_age"}};
+                                                            {postgres::claim_sql::kDuePatient, "jobs_patient"}};
   for (const auto& [sql, index] : statements) {
     const std::string json = due_plan(server, schema.name(), sql, "");
     INFO(json);

@@ -62,47 +62,47 @@ CREATE TABLE @documents (
   content bytea NOT NULL
 );
 
--- Open jobs alone: those that end leave for the history, so that the claim's table stays small.
+-- Open jobs alone: those that end leave for the history, so that the claim's table stays small. NULL stands for 0, '' and false (in
+-- fewest_missing for -1): most jobs have nothing to say there, and a row that is not there is not written to the log either.
 CREATE TABLE @jobs (
-  id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  key_id            bigint NOT NULL UNIQUE,  -- at most one open job a key
-  catalog_id        bigint NOT NULL,         -- of the key
-  next_run_at       bigint NOT NULL,
-  created_at        bigint NOT NULL,
-  updated_at        bigint NOT NULL,
-  started_at        bigint NOT NULL DEFAULT 0,
-  completed_at      bigint NOT NULL DEFAULT 0,
-  attempts          bigint NOT NULL DEFAULT 0,
-  embedded_so_far   bigint NOT NULL DEFAULT 0,
-  reused_count      bigint NOT NULL DEFAULT 0,
-  embedded_count    bigint NOT NULL DEFAULT 0,
-  operation_count   bigint NOT NULL DEFAULT 0,
-  generation        bigint NOT NULL,
-  fence_counter     bigint NOT NULL DEFAULT 0,
-  fence_nonce       bigint NOT NULL DEFAULT 0,
-  epoch             bigint NOT NULL DEFAULT 0,
-  errors_in_row     bigint NOT NULL DEFAULT 0,
-  crashes_in_row    bigint NOT NULL DEFAULT 0,
-  hand_backs_in_row bigint NOT NULL DEFAULT 0,
-  crashes           bigint NOT NULL DEFAULT 0,
-  fewest_missing    bigint NOT NULL DEFAULT -1,
-  paused_since      bigint NOT NULL DEFAULT 0,
-  prompt_tokens     bigint NOT NULL DEFAULT 0,  -- of all passes
-  pass_prompt_tokens bigint NOT NULL DEFAULT 0,  -- of the last one
-  kind              smallint NOT NULL,
-  status            smallint NOT NULL,  -- 0 pending, 1 running, 2 succeeded, 3 failed, 4 cancelled
-  priority          smallint NOT NULL,
-  settled           boolean NOT NULL DEFAULT false,
-  progressed        boolean NOT NULL DEFAULT false,
-  records_in_flight boolean NOT NULL DEFAULT false,
-  worker_id         text NOT NULL DEFAULT '',
-  provider          text NOT NULL DEFAULT '',  -- of the last claim
-  last_error        text NOT NULL DEFAULT ''
+  id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key_id             bigint NOT NULL UNIQUE,  -- at most one open job a key
+  catalog_id         bigint NOT NULL,         -- of the key
+  next_run_at        bigint NOT NULL,
+  created_at         bigint NOT NULL,
+  updated_at         bigint NOT NULL,
+  generation         bigint NOT NULL,
+  kind               smallint NOT NULL,
+  status             smallint NOT NULL,  -- 0 pending, 1 running, 2 succeeded, 3 failed, 4 cancelled
+  priority           smallint NOT NULL,  -- 0 urgent, 1 patient
+  settled            boolean,
+  progressed         boolean,
+  records_in_flight  boolean,
+  started_at         bigint,
+  completed_at       bigint,
+  attempts           bigint,
+  embedded_so_far    bigint,
+  reused_count       bigint,
+  embedded_count     bigint,
+  operation_count    bigint,
+  fence_counter      bigint,
+  fence_nonce        bigint,
+  epoch              bigint,
+  errors_in_row      bigint,
+  crashes_in_row     bigint,
+  hand_backs_in_row  bigint,
+  crashes            bigint,
+  fewest_missing     bigint,
+  paused_since       bigint,
+  prompt_tokens      bigint,  -- of all passes
+  pass_prompt_tokens bigint,  -- of the last one
+  worker_id          text,
+  provider           text,  -- of the last claim
+  last_error         text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
--- The expression of jobs_by_age keeps the planner from taking it for jobs of one priority, and passing over all those of the other one.
+-- Each index costs every enqueue and every claim: these two are all, and who wants the oldest of both looks into both.
 CREATE INDEX jobs_urgent ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 0;
 CREATE INDEX jobs_patient ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 1;
-CREATE INDEX jobs_by_age ON @jobs ((next_run_at + 0), id) WHERE status = 0;
 
 -- One row a running job. Apart from the job, so that a heartbeat waits for nobody who writes the job, and touches no index.
 CREATE TABLE @leases (
@@ -113,11 +113,14 @@ CREATE TABLE @leases (
   expires_at    bigint NOT NULL   -- for people
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
 
-CREATE TABLE @history (LIKE @jobs);
-ALTER TABLE @history ADD PRIMARY KEY (id);
+-- Ended jobs, in a partition a day, so that retention drops a day and deletes no rows. What has no day of its own yet, and the few that
+-- retention keeps, are in history_rest.
+CREATE TABLE @history (LIKE @jobs, PRIMARY KEY (id, completed_at)) PARTITION BY RANGE (completed_at);
 CREATE INDEX history_by_key ON @history (key_id, id);
-CREATE INDEX history_by_status ON @history (status, id);
-CREATE INDEX history_ended ON @history (completed_at);
+CREATE INDEX history_unsuccessful ON @history (status, id) WHERE status <> 2;
+-- Jobs are added in the order in which they end: a summary of each few pages finds the old ones, and costs an insert nothing.
+CREATE INDEX history_ended ON @history USING brin (completed_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE TABLE @history_rest PARTITION OF @history DEFAULT;
 
 -- Counting a million rows at each look would be a scan, so the counts are kept. In shards, so that jobs that end at the same time do not
 -- wait for each other; a count is the sum.
@@ -277,6 +280,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
   found_id bigint;
 BEGIN
+  PERFORM @check_name('catalog', catalog);
   LOOP
     SELECT c.id INTO found_id FROM @catalogs AS c WHERE c.name = catalog;
     EXIT WHEN found_id IS NOT NULL;
@@ -287,82 +291,95 @@ BEGIN
 END
 $$;
 
--- Finds or makes the key. It is locked then, but not against the writes of the pass that holds it.
-CREATE FUNCTION @make_key(of_catalog bigint, spec text) RETURNS bigint
+-- Finds or makes the keys, each once, in the order of `specs`. They are locked then, but not against the writes of the passes that hold
+-- them; in the order of their ids, so that two callers never wait for each other crosswise.
+CREATE FUNCTION @make_keys(of_catalog bigint, specs text[]) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 DECLARE
-  found_id bigint;
+  wanted CONSTANT text[] := ARRAY(SELECT u.name FROM unnest(specs) WITH ORDINALITY AS u (name, place) GROUP BY u.name ORDER BY min(u.place));
+  ids bigint[];
 BEGIN
+  PERFORM @check_name('spec', u.name) FROM unnest(wanted) AS u (name);
   LOOP
-    SELECT k.id INTO found_id FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = spec FOR NO KEY UPDATE;
-    EXIT WHEN found_id IS NOT NULL;
-    INSERT INTO @keys (catalog_id, spec_name) VALUES (of_catalog, spec) ON CONFLICT (catalog_id, spec_name) DO NOTHING
-      RETURNING id INTO found_id;
-    EXIT WHEN found_id IS NOT NULL;
+    PERFORM 1 FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = ANY (wanted) ORDER BY k.id FOR NO KEY UPDATE;
+    ids := ARRAY(SELECT k.id FROM unnest(wanted) WITH ORDINALITY AS u (name, place)
+      JOIN @keys AS k ON k.catalog_id = of_catalog AND k.spec_name = u.name ORDER BY u.place);
+    EXIT WHEN cardinality(ids) = cardinality(wanted);
+    -- By name: two who make the same keys wait for each other in one order.
+    INSERT INTO @keys (catalog_id, spec_name) SELECT of_catalog, u.name FROM unnest(wanted) AS u (name)
+      WHERE NOT EXISTS (SELECT 1 FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = u.name)
+      ORDER BY u.name ON CONFLICT (catalog_id, spec_name) DO NOTHING;
   END LOOP;
-  RETURN found_id;
+  RETURN ids;
 END
 $$;
 
--- The key is locked. A new generation, and its open job: a pending one becomes due now with fresh budgets, a running one is pending again
--- when its pass ends.
-CREATE FUNCTION @raise_generation(of_key bigint, of_catalog bigint, new_kind integer, at_time bigint,
-  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+-- The keys are locked. A new generation of each, and its open job: a pending one becomes due now with fresh budgets, a running one is
+-- pending again when its pass ends.
+CREATE FUNCTION @raise_generations(of_keys bigint[], new_kind integer, at_time bigint)
+RETURNS TABLE (key_id bigint, job_id bigint, created boolean, generation bigint)
 LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
-  new_priority integer := CASE WHEN new_kind = 1 THEN 1 ELSE 0 END;
-  had_in_flight boolean;
-  now_generation bigint;
+  new_priority CONSTANT integer := CASE WHEN new_kind = 1 THEN 1 ELSE 0 END;
+  new_floor CONSTANT bigint := CASE WHEN new_kind = 2 THEN nextval('@epoch') END;
 BEGIN
-  PERFORM nextval('@enqueue_counter');
-  UPDATE @keys AS k SET generation = k.generation + 1, removed = false,
-    reuse_floor = CASE WHEN new_kind = 2 THEN nextval('@epoch') ELSE k.reuse_floor END
-    WHERE k.id = of_key RETURNING k.generation INTO now_generation;
-  generation := now_generation;
-  created := false;
-  SELECT j.id, j.status = 0 AND (j.crashes > 0 OR j.records_in_flight) INTO job_id, had_in_flight
-    FROM @jobs AS j WHERE j.key_id = of_key FOR NO KEY UPDATE;
-  IF job_id IS NULL THEN
-    INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, generation, next_run_at, created_at, updated_at)
-      VALUES (of_key, of_catalog, new_kind, 0, new_priority, now_generation, at_time, at_time, at_time) RETURNING id INTO job_id;
-    created := true;
-  ELSE
-    UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time
-      WHERE j.id = job_id AND j.status <> 0;
-    UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time, generation = now_generation,
-      next_run_at = at_time, attempts = 0, errors_in_row = 0, crashes_in_row = 0, hand_backs_in_row = 0, crashes = 0, fewest_missing = -1,
-      progressed = false, paused_since = 0
-      WHERE j.id = job_id AND j.status = 0;
-    IF had_in_flight THEN
-      DELETE FROM @in_flight AS f WHERE f.job_id = raise_generation.job_id;
-    END IF;
+  IF cardinality(of_keys) = 0 THEN
+    RETURN;
   END IF;
+  PERFORM nextval('@enqueue_counter');
+  UPDATE @keys AS k SET generation = k.generation + 1, removed = false, reuse_floor = coalesce(new_floor, k.reuse_floor)
+    WHERE k.id = ANY (of_keys);
+  PERFORM 1 FROM @jobs AS j WHERE j.key_id = ANY (of_keys) ORDER BY j.key_id FOR NO KEY UPDATE;
+  IF FOUND THEN
+    DELETE FROM @in_flight AS f USING @jobs AS j WHERE j.key_id = ANY (of_keys) AND j.status = 0
+      AND (j.crashes > 0 OR j.records_in_flight) AND f.job_id = j.id;
+    UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time
+      WHERE j.key_id = ANY (of_keys) AND j.status <> 0;
+    UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time, generation = k.generation,
+      next_run_at = at_time, attempts = NULL, errors_in_row = NULL, crashes_in_row = NULL, hand_backs_in_row = NULL, crashes = NULL,
+      fewest_missing = NULL, progressed = NULL, paused_since = NULL
+      FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = j.key_id;
+  END IF;
+  RETURN QUERY
+    WITH fresh AS (
+      INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, generation, next_run_at, created_at, updated_at)
+      SELECT k.id, k.catalog_id, new_kind, 0, new_priority, k.generation, at_time, at_time, at_time
+        FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id
+        WHERE NOT EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = u.id) ORDER BY u.place
+      RETURNING key_id, id)
+    SELECT k.id, coalesce(f.id, j.id), f.id IS NOT NULL, k.generation FROM @keys AS k
+      LEFT JOIN fresh AS f ON f.key_id = k.id LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = ANY (of_keys);
   PERFORM pg_notify('embedjobs_' || '@schema_name', '');
 END
 $$;
 
-CREATE FUNCTION @enqueue_at(catalog text, spec text, new_kind integer, at_time bigint,
-  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+-- For many specs at once; a name that is there twice counts once. `place`: the first place in `specs`.
+CREATE FUNCTION @enqueue_at(catalog text, specs text[], new_kind integer, at_time bigint)
+RETURNS TABLE (place bigint, job_id bigint, created boolean, generation bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
 DECLARE
-  of_catalog bigint;
-  of_key bigint;
+  ids CONSTANT bigint[] := @make_keys(@make_catalog(catalog), specs);
+  wanted bigint[] := ids;
 BEGIN
-  PERFORM @check_name('catalog', catalog);
-  PERFORM @check_name('spec', spec);
-  of_catalog := @make_catalog(catalog);
-  of_key := @make_key(of_catalog, spec);
   IF new_kind = 1 THEN
     -- The reconciler touches no open job and no removed key.
-    SELECT coalesce(j.id, 0), k.generation INTO job_id, generation
-      FROM @keys AS k LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = of_key AND (k.removed OR j.id IS NOT NULL);
-    IF FOUND THEN
-      created := false;
-      RETURN;
-    END IF;
+    wanted := ARRAY(SELECT u.id FROM unnest(ids) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id
+      WHERE NOT k.removed AND NOT EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = u.id) ORDER BY u.place);
   END IF;
-  SELECT r.job_id, r.created, r.generation INTO job_id, created, generation
-    FROM @raise_generation(of_key, of_catalog, new_kind, at_time) AS r;
+  RETURN QUERY
+    WITH raised AS (SELECT * FROM @raise_generations(wanted, new_kind, at_time))
+    SELECT u.place, r.job_id, r.created, r.generation
+      FROM (SELECT s.name, min(s.place) AS place FROM unnest(specs) WITH ORDINALITY AS s (name, place) GROUP BY s.name) AS u
+      JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
+      JOIN raised AS r ON r.key_id = k.id;
+  IF cardinality(wanted) < cardinality(ids) THEN
+    RETURN QUERY SELECT u.place, coalesce(j.id, 0), false, k.generation
+      FROM (SELECT s.name, min(s.place) AS place FROM unnest(specs) WITH ORDINALITY AS s (name, place) GROUP BY s.name) AS u
+      JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
+      LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE NOT k.id = ANY (wanted);
+  END IF;
 END
 $$;
 
@@ -371,10 +388,8 @@ CREATE FUNCTION @put_at(catalog text, spec text, content bytea, target_space tex
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   of_catalog bigint;
-  of_key bigint;
+  of_keys bigint[];
 BEGIN
-  PERFORM @check_name('catalog', catalog);
-  PERFORM @check_name('spec', spec);
   IF content IS NULL OR octet_length(content) > 67108864 THEN
     RAISE EXCEPTION 'the document is NULL or longer than 64 MiB' USING ERRCODE = 'invalid_parameter_value';
   END IF;
@@ -383,12 +398,11 @@ BEGIN
     UPDATE @catalogs AS c SET target_space = put_at.target_space, search_space = put_at.target_space
       WHERE c.id = of_catalog AND c.target_space = '';
   END IF;
-  of_key := @make_key(of_catalog, spec);
-  INSERT INTO @documents AS d (key_id, version, content) VALUES (of_key, encode(sha256(put_at.content), 'hex'), put_at.content)
+  of_keys := @make_keys(of_catalog, ARRAY[spec]);
+  INSERT INTO @documents AS d (key_id, version, content) VALUES (of_keys[1], encode(sha256(put_at.content), 'hex'), put_at.content)
     ON CONFLICT (key_id) DO UPDATE SET version = EXCLUDED.version, content = EXCLUDED.content WHERE d.version <> EXCLUDED.version;
-  UPDATE @keys AS k SET has_spec = true, updated_at = at_time WHERE k.id = of_key;
-  SELECT r.job_id, r.created, r.generation INTO job_id, created, generation
-    FROM @raise_generation(of_key, of_catalog, 0, at_time) AS r;
+  UPDATE @keys AS k SET has_spec = true, updated_at = at_time WHERE k.id = of_keys[1];
+  SELECT r.job_id, r.created, r.generation INTO job_id, created, generation FROM @raise_generations(of_keys, 0, at_time) AS r;
 END
 $$;
 
@@ -403,7 +417,7 @@ BEGIN
     RAISE EXCEPTION 'the kind is spec_write, reconciler or manual_retry, not %', kind USING ERRCODE = 'invalid_parameter_value';
   END IF;
   SELECT e.job_id, e.created, e.generation INTO job_id, created, generation
-    FROM @enqueue_at(catalog, spec, number, @time_now()) AS e;
+    FROM @enqueue_at(catalog, ARRAY[spec], number, @time_now()) AS e;
 END
 $$;
 
@@ -418,5 +432,66 @@ CREATE FUNCTION @put_spec(catalog text, spec text, content text, target_space te
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT p.job_id, p.created, p.generation FROM @put_at(catalog, spec, convert_to(content, 'UTF8'), target_space, @time_now()) AS p
 $$;
+
+-- The partitions of the history. Workers may not change the schema, so these run with the owner's rights. Each waits only a moment for
+-- those who read the history at the time, and leaves the rest to the next call.
+
+-- Of today and the days that follow.
+CREATE FUNCTION @make_history_days(at_time bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  day_length CONSTANT bigint := 86400000000000;
+  partition text;
+BEGIN
+  FOR day IN at_time / day_length .. at_time / day_length + 2 LOOP
+    partition := 'history_' || to_char(date '1970-01-01' + day::integer, 'YYYYMMDD');
+    CONTINUE WHEN EXISTS (SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE n.nspname = '@schema_name' AND c.relname = partition);
+    PERFORM set_config('lock_timeout', '200ms', true);
+    BEGIN
+      EXECUTE format('CREATE TABLE @%I PARTITION OF @history FOR VALUES FROM (%s) TO (%s)', partition, day * day_length,
+        (day + 1) * day_length);
+    EXCEPTION
+      WHEN lock_not_available OR duplicate_table THEN
+        RETURN;
+      WHEN check_violation THEN  -- jobs of this day are in history_rest already: there they stay
+        NULL;
+    END;
+  END LOOP;
+END
+$$;
+
+-- The oldest day that has ended before a time goes, with its jobs but those that must stay: see kPurge in src/postgres/history.cpp. How
+-- many of each status went; no row: there is no such day, or it is in use.
+CREATE FUNCTION @drop_history_day(before bigint) RETURNS TABLE (ended_status smallint, gone bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  partition text;
+BEGIN
+  SELECT min(c.relname) INTO partition FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = '@history'::regclass AND c.relname ~ '^history_[0-9]{8,}$'
+      AND extract(epoch FROM to_date(substr(c.relname, 9), 'YYYYMMDD') + 1)::bigint * 1000000000 <= before;
+  IF partition IS NULL THEN
+    RETURN;
+  END IF;
+  PERFORM set_config('lock_timeout', '200ms', true);
+  BEGIN
+    EXECUTE format('ALTER TABLE @history DETACH PARTITION @%I', partition);
+  EXCEPTION WHEN lock_not_available THEN
+    RETURN;
+  END;
+  EXECUTE format('CREATE TEMPORARY TABLE staying ON COMMIT DROP AS SELECT h.* FROM @%I AS h WHERE h.status = 3 AND ('
+    ' EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)'
+    ' OR NOT EXISTS (SELECT 1 FROM @%I AS n WHERE n.key_id = h.key_id AND n.id > h.id)'
+    ' AND NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id))', partition, partition);
+  RETURN QUERY EXECUTE format('SELECT h.status, count(*) FROM @%I AS h'
+    ' WHERE NOT EXISTS (SELECT 1 FROM pg_temp.staying AS s WHERE s.id = h.id) GROUP BY h.status', partition);
+  INSERT INTO @history SELECT * FROM pg_temp.staying;
+  EXECUTE format('DROP TABLE @%I', partition);
+  DROP TABLE pg_temp.staying;
+END
+$$;
+
+SELECT @make_history_days(@time_now());
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA @schema_quoted FROM PUBLIC;
