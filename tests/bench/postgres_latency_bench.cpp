@@ -138,8 +138,8 @@ void fill_history(RawPostgres& server, const std::string& schema, long long rows
              ".history (id, key_id, catalog_id, next_run_at, created_at, updated_at, started_at, completed_at, attempts, generation,"
              " fence_counter, fence_nonce, kind, status, priority, settled, worker_id) "
              "SELECT -i, 1000000 + i % 100000, 1, t, t, t, t, t, 1, 1, i, i, 0, CASE WHEN i % 100 = 0 THEN 3 ELSE 2 END, 0, true, 'w' "
-             "FROM (SELECT i, (extract(epoch FROM clock_timestamp()) * 1e9)::bigint - 604800000000000 * (" +
-             std::to_string(rows) + " - i) / " + std::to_string(rows) + " AS t FROM generate_series(1::bigint, " + std::to_string(rows) +
+             "FROM (SELECT i, (extract(epoch FROM clock_timestamp()) * 1e9)::bigint - (6048e11 * (" +
+             std::to_string(rows) + " - i) / " + std::to_string(rows) + ")::bigint AS t FROM generate_series(1::bigint, " + std::to_string(rows) +
              ") AS i) AS s");
   server.ask("UPDATE " + schema + ".history_counts SET count = count + " + std::to_string(rows) + " WHERE status = 2 AND shard = 0");
   server.ask("VACUUM ANALYZE " + schema + ".history");
