@@ -2,11 +2,6 @@
 
 namespace embedjobs::test {
 
-void ok(const Status& status) {
-  INFO(status.to_string());
-  REQUIRE(status.ok());
-}
-
 void lost(const Status& status) {
   INFO(status.to_string());
   REQUIRE(status.code() == Code::kLeaseLost);

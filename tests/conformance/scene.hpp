@@ -11,6 +11,7 @@
 
 #include "conformance/database.hpp"
 #include "support/manual_clock.hpp"
+#include "support/results.hpp"
 
 namespace embedjobs::test {
 
@@ -21,15 +22,6 @@ inline const SpecKey kOtherKey{"catalog", "another spec"};
 inline const Space kSpace{"test", 4, "v1"};
 inline const Space kNewSpace{"newer", 3, ""};
 inline constexpr Duration kLease = 10min;
-
-/// The value of a call that must succeed.
-template <typename T>
-T get(Result<T> result) {
-  INFO(result.status().to_string());
-  REQUIRE(result.ok());
-  return std::move(result).value();
-}
-void ok(const Status& status);
 
 /// An operation as a document has it.
 struct Op {

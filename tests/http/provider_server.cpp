@@ -339,8 +339,10 @@ void ProviderServer::Impl::note(const httplib::Request& request, const Asked& as
   ++seen.calls;
   seen.texts_of_calls.push_back(asked.texts.size());
   seen.texts += asked.texts.size();
+  std::vector<std::string>& of_caller = seen.texts_of_callers[request.get_header_value("Authorization")];
   for (const std::string& text : asked.texts) {
     ++seen.times[text];
+    of_caller.push_back(text);
   }
   seen.last_body = request.body;
   seen.last_path = request.path;

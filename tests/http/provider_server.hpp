@@ -79,6 +79,8 @@ struct Seen {
   std::vector<std::size_t> texts_of_calls;   ///< In order.
   std::chrono::nanoseconds own_time{0};      ///< Between request and answer, summed over calls.
   std::map<std::string, std::size_t> times;  ///< How often each text was sent, without what came before the model saw it.
+  /// The texts by who sent them, as the header Authorization tells.
+  std::map<std::string, std::vector<std::string>> texts_of_callers;
   std::string last_body, last_path, last_authorization, last_api_key;
 };
 

@@ -3,32 +3,11 @@
 
 #include "conformance/scene.hpp"
 #include "embedjobs/postgres.hpp"
-#include "postgres/claim_sql.hpp"
+#include "postgres/claim_plan.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
-
-namespace {
-
-std::string with_schema(std::string sql, const std::string& schema) {
-  for (std::size_t at = sql.find('@'); at != std::string::npos; at = sql.find('@', at)) {
-    sql.replace(at, 1, schema + ".");
-  }
-  return sql;
-}
-
-/// The generic plan, as a prepared statement gets it.
-std::string plan(RawPostgres& server, const std::string& schema, const char* sql) {
-  server.ask(postgres::session_settings({}, ""));
-  server.ask("SET plan_cache_mode = force_generic_plan");
-  server.ask("PREPARE claim (text, bigint, bigint, bigint, bigint[]) AS " + with_schema(sql, schema));
-  const std::string json = server.ask("EXPLAIN (FORMAT JSON) EXECUTE claim ('s', 0, 1000000, 10, '{}')");
-  server.ask("DEALLOCATE claim");
-  return json;
-}
-
-}  // namespace
 
 TEST_CASE("due jobs come from their index in its order, however many there are") {
   TempSchema schema;
@@ -44,7 +23,7 @@ TEST_CASE("due jobs come from their index in its order, however many there are")
   const std::pair<const char*, std::string> statements[] = {{postgres::claim_sql::kDueUrgent, "jobs_urgent"},
                                                             {postgres::claim_sql::kDuePatient, "jobs_patient"}};
   for (const auto& [sql, index] : statements) {
-    const std::string json = plan(server, schema.name(), sql);
+    const std::string json = due_plan(server, schema.name(), sql, "");
     INFO(json);
     CHECK(json.find("\"Index Name\": \"" + index + "\"") != std::string::npos);
     CHECK(json.find("\"Sort\"") == std::string::npos);

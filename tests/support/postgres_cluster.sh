@@ -6,8 +6,8 @@
 #   postgres_cluster.sh start                       }
 #
 # Ends with 77 (skipped) and a line that says why where there is no server. EMBEDJOBS_POSTGRES_BIN: where initdb and pg_ctl are, if not in
-# Debian's place. EMBEDJOBS_CLUSTER_SETTINGS: more lines for postgresql.conf. A server refuses to run as root, so root runs it as
-# "postgres".
+# Debian's place. EMBEDJOBS_CLUSTER_SETTINGS: more lines for postgresql.conf. EMBEDJOBS_CLUSTER_FOLDER: where to make its folder, on a disk
+# for what memory does not hold. A server refuses to run as root, so root runs it as "postgres".
 set -euo pipefail
 
 bin=${EMBEDJOBS_POSTGRES_BIN:-}
@@ -64,7 +64,7 @@ parent=/tmp
 if [ -d /dev/shm ] && [ -w /dev/shm ]; then
   parent=/dev/shm
 fi
-folder=$(mktemp -d "$parent/embedjobs-pg-XXXXXX")
+folder=$(mktemp -d "${EMBEDJOBS_CLUSTER_FOLDER:-$parent}/embedjobs-pg-XXXXXX")
 # Invoked by the trap.
 # shellcheck disable=SC2317
 clean_up() {

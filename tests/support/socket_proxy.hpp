@@ -50,6 +50,8 @@ class SocketProxy {
   [[nodiscard]] int port() const { return port_; }
   /// The next connection that fits meets it: one fault for each call.
   void inject(Fault fault) { fault_ = fault; }
+  /// While it is dark nothing arrives, from or to anybody, and nobody is told. What was sent then never arrives.
+  void set_dark(bool dark) { dark_ = dark; }
   /// True: the last injected fault has happened.
   [[nodiscard]] bool happened() const { return fault_ == Fault::kNone; }
 
@@ -114,6 +116,7 @@ class SocketProxy {
     if (size <= 0) {
       return false;
     }
+    pair.black_hole = pair.black_hole || dark_;
     if (pair.black_hole) {
       return true;
     }
@@ -147,6 +150,7 @@ class SocketProxy {
   int port_ = 0;
   std::atomic<Fault> fault_ = Fault::kNone;
   std::atomic<bool> stopped_ = false;
+  std::atomic<bool> dark_ = false;
   std::vector<Pair> pairs_;
   std::thread thread_;
 };
