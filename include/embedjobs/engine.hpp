@@ -66,6 +66,13 @@ struct IdleReport {
   std::optional<ProviderPause> provider;
 };
 
+/// When Engine::run returns.
+struct RunOptions {
+  bool until_idle = false;             ///< False: when the engine was stopped. True: also when wait_idle(max_wait) would return.
+  Duration max_wait{0};                ///< As wait_idle's.
+  std::optional<Duration> time_limit;  ///< kTimeout after this; none: no limit.
+};
+
 /// Rows of a spec against its document.
 struct VerifyReport {
   SpecKey key;
@@ -111,14 +118,21 @@ class Engine {
 
   // Work
   /// Starts worker and sweeps. Acts once. kRefused: the embedder's space is not the target space of any catalog, or no embedder fits.
+  /// kRefused also where run() was used before.
   Status start();
+  /// Runs the worker on the calling thread, in place of start(): embedder and computer are called on it, and resolver, persister and store
+  /// too if the host brought its own resolver or persister. Heartbeats, events and log stay with threads of the library. One thread at a
+  /// time (another is kRefused); between two calls work waits, but leases are kept. Success: as the options say, with how the queue stands
+  /// (empty after a stop). Errors as start() and wait_idle().
+  Result<IdleReport> run(const RunOptions& options, std::stop_token stop = {});
   /// True: everything has ended, no call of a part is under way, and every lease is handed back. False: the deadline passed first (a
   /// provider call does not return, or this is an event callback); leases are handed back all the same. Idempotent: ask again.
+  /// Where run() was used and nobody is in it, the calling thread does what is left to do.
   bool stop(Duration deadline);
   /// Waits until the queue is idle, or this engine's worker could not reach its provider for `max_wait`; a database that is busy for a
   /// while only makes it wait longer. kCancelled when `stop` is requested, kRefused from an event callback: the work would wait for the
-  /// callback. kUnusable when the worker can't claim or can't record outcomes.
-  Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {});
+  /// callback. kUnusable when the worker can't claim or can't record outcomes. kTimeout after `time_limit`, if there is one.
+  Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {}, std::optional<Duration> time_limit = {});
 
   // Reading
   Result<std::vector<SpecStatus>> status(std::optional<std::string> catalog_id);

@@ -1,0 +1,109 @@
+#include "core/hosted_runtime.hpp"
+
+#include <utility>
+
+namespace embedjobs::core {
+
+void HostedRuntime::submit(Task task) {
+  if (!lanes_[static_cast<std::size_t>(task.lane)]) {
+    inner_->submit(std::move(task));
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (closed_) {
+    return;
+  }
+  tasks_.push_back(std::move(task));
+  ++changes_;
+  changed_.notify_all();
+}
+
+void HostedRuntime::wake() {
+  const std::lock_guard lock(mutex_);
+  ++changes_;
+  changed_.notify_all();
+}
+
+void HostedRuntime::close() {
+  std::deque<Task> dropped;  // ends after the lock
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  dropped.swap(tasks_);
+}
+
+void HostedRuntime::wait(std::unique_lock<std::mutex>& lock, std::optional<MonoTime> end, std::uint64_t seen) {
+  if (!end) {
+    changed_.wait(lock, [&] { return changes_ != seen; });
+  } else if (const Duration left = *end - inner_->now(); left > Duration(0)) {
+    changed_.wait_for(lock, left, [&] { return changes_ != seen; });
+  }
+}
+
+bool HostedRuntime::take_turn(std::optional<MonoTime> end, const std::function<bool()>& done) {
+  for (;;) {
+    std::uint64_t seen = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!serving_) {
+        serving_ = true;
+        return true;
+      }
+      seen = changes_;
+    }
+    if (done() || (end && inner_->now() >= *end)) {
+      return false;
+    }
+    std::unique_lock lock(mutex_);
+    wait(lock, end, seen);
+  }
+}
+
+bool HostedRuntime::run_one() {
+  Task task;
+  {
+    const std::lock_guard lock(mutex_);
+    if (tasks_.empty()) {
+      return false;
+    }
+    task = std::move(tasks_.front());
+    tasks_.pop_front();
+  }
+  task.run();
+  task.run = nullptr;  // what it holds ends here, not on the logical thread
+  inner_->post([finish = std::move(task.finish)] { finish(Status()); });
+  return true;
+}
+
+bool HostedRuntime::serve(std::optional<MonoTime> end, const std::function<bool()>& done) {
+  if (!take_turn(end, done)) {
+    return done();
+  }
+  struct Turn {
+    HostedRuntime& self;
+    ~Turn() {
+      const std::lock_guard lock(self.mutex_);
+      self.serving_ = false;
+      ++self.changes_;
+      self.changed_.notify_all();
+    }
+  } const turn_ends{*this};
+  for (;;) {
+    std::uint64_t seen = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      seen = changes_;
+    }
+    if (done()) {
+      return true;
+    }
+    if (end && inner_->now() >= *end) {
+      return false;
+    }
+    if (!run_one()) {
+      std::unique_lock lock(mutex_);
+      wait(lock, end, seen);
+    }
+  }
+}
+
+}  // namespace embedjobs::core
