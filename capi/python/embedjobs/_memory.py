@@ -38,14 +38,14 @@ def hashes(address: Optional[int], count: int) -> List[bytes]:
     return [data[i : i + HASH_SIZE] for i in range(0, count * HASH_SIZE, HASH_SIZE)]
 
 
-def view(address: Optional[int], count: int, dimension: int, writable: bool) -> Any:
-    """count x dimension floats at `address`, without a copy."""
+def view(address: Optional[int], count: int, dimension: int, writable: bool, owner: Any = None) -> Any:
+    """count x dimension floats at `address`, without a copy. It keeps `owner`, whose memory it is, alive; None: that of the library."""
     if not address or count == 0:
-        floats = memoryview(b"").cast("f")
         numpy = numpy_if_loaded()
-        return numpy.empty((0, dimension), numpy.float32) if numpy else floats
+        return numpy.empty((0, dimension), numpy.float32) if numpy else memoryview(b"").cast("f")
     numpy = numpy_if_loaded()
-    buffer = (c_float * (count * dimension)).from_address(address)
+    floats = c_float * (count * dimension)
+    buffer = floats.from_address(address) if owner is None else floats.from_buffer(owner)
     if numpy:
         matrix = numpy.frombuffer(buffer, numpy.float32).reshape(count, dimension)
         if not writable:
@@ -93,6 +93,17 @@ def rows(given: Any, writable: bool = False) -> Rows:
         numbers(given.embedded_bytes, given.count),
         numbers(given.input_caps, given.count),
     )
+
+
+def stored_rows(given: Any) -> Rows:
+    """Of embedjobs_stored_rows, whose memory ends: a copy."""
+    count, dimension = given.count, given.dimension
+    vectors = None
+    if given.vectors or count == 0:
+        copied = ctypes.create_string_buffer(bytes_at(given.vectors, count * dimension * 4), max(count * dimension * 4, 1))
+        vectors = view(ctypes.addressof(copied), count, dimension, True, copied)
+    return Rows(texts(given.ids, given.id_offsets, count), hashes(given.hashes, count), vectors,
+                numbers(given.embedded_bytes, count), [0] * count, text(given.space_id))
 
 
 def fence(given: Any) -> Fence:
@@ -151,5 +162,3 @@ def set_done(address: int, count: int) -> None:
 
 def bytes_at(address: Optional[int], size: int) -> bytes:
     return ctypes.string_at(address, size) if address and size else b""
-
-
