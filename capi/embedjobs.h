@@ -120,7 +120,7 @@ EMBEDJOBS_API const char *embedjobs_version(void);
 /* ================================================================ Values =============================================================== */
 
 /* What *done is before a callback has set it. */
-#define EMBEDJOBS_NOT_DONE ((size_t)-1)
+#define EMBEDJOBS_NOT_DONE SIZE_MAX
 
 /* Bytes of a text's hash. */
 #define EMBEDJOBS_HASH_SIZE 32

@@ -129,6 +129,8 @@ class Engine {
   /// provider call does not return, or this is an event callback); leases are handed back all the same. Idempotent: ask again.
   /// Where run() was used and nobody is in it, the calling thread does what is left to do.
   bool stop(Duration deadline);
+  /// Only asks for an end. Allowed everywhere, callbacks included. kRefused in a forked child.
+  Status request_stop();
   /// Waits until the queue is idle, or this engine's worker could not reach its provider for `max_wait`; a database that is busy for a
   /// while only makes it wait longer. kCancelled when `stop` is requested, kRefused from an event callback: the work would wait for the
   /// callback. kUnusable when the worker can't claim or can't record outcomes. kTimeout after `time_limit`, if there is one.

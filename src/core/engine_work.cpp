@@ -319,6 +319,13 @@ bool Engine::stop(Duration deadline) {
   return stopped.ok() && *stopped;
 }
 
+Status Engine::request_stop() {
+  return impl_->call([&]() -> Status {
+    (void)impl_->stop(Duration(0));
+    return {};
+  });
+}
+
 Result<MetricsSnapshot> Engine::metrics() {
   return impl_->call([&] { return impl_->metrics(); });
 }
