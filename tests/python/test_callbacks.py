@@ -272,14 +272,19 @@ class CallbackTest(unittest.TestCase):
         self.assertEqual(computed, ["one", "two", "three", "four"])
 
     def test_a_computer_that_names_no_manifest_is_told(self):
+        calls = []
+
         def compute(request):
-            if engine.jobs()[0].attempts > 1:
-                raise embedjobs.Failed("seen")
+            calls.append(request)
+            if len(calls) > 1:
+                raise embedjobs.Failed("seen: " + engine.jobs()[0].last_error)
 
         engine = self.engine(computer=embedjobs.Computer(compute, "v", "words", 8))
         engine.put(*KEY, "x")
         engine.start()
-        self.log.wait_for("without set_manifest()")
+        engine.wait_idle()
+        self.assertIn("seen: ", engine.jobs()[0].last_error)
+        self.assertIn("without set_manifest()", engine.jobs()[0].last_error)
 
 
 if __name__ == "__main__":
