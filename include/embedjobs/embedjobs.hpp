@@ -8,6 +8,7 @@
 #include "embedjobs/events.hpp"
 #include "embedjobs/hashing.hpp"
 #include "embedjobs/http.hpp"
+#include "embedjobs/items.hpp"
 #include "embedjobs/maintenance.hpp"
 #include "embedjobs/manifest.hpp"
 #include "embedjobs/memory.hpp"

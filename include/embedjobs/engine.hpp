@@ -45,7 +45,8 @@ struct EngineOptions {
 };
 
 /// The same from parts; each that is null is made from `options`. A part that is given wins over the option that would make it.
-/// `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter` to OpenAPI, `runtime` to real threads.
+/// `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter` to make_document_splitter(), `runtime` to real
+/// threads.
 struct EngineParts {
   std::shared_ptr<Store> store;
   std::shared_ptr<SpecResolver> resolver;
@@ -95,6 +96,10 @@ class Engine {
   // Documents. kRefused where the engine was opened with the host's own resolver.
   /// Checks that the document can be split (kInvalidDocument, and what was stored before stays), then stores it with its job.
   Result<EnqueueResult> put(const SpecKey& key, std::string_view content);
+  /// The same for a document that the host cut itself: `items` are JSON Lines, one object {"id": ..., "text": ...} a line
+  /// (docs/items.md). They are the whole document: an item that is not among them is gone. kInvalidDocument names the line; kRefused
+  /// also where the engine was opened with the host's own splitter or computer.
+  Result<EnqueueResult> put_items(const SpecKey& key, std::string_view items);
   /// kNotFound when there is none.
   Status remove(const SpecKey& key);
   Status remove_catalog(std::string_view catalog_id);

@@ -79,6 +79,9 @@ class Engine::Impl {
 
   // engine.cpp
   Result<EnqueueResult> put(const SpecKey& key, std::string_view content);
+  Result<EnqueueResult> put_items(const SpecKey& key, std::string_view items);
+  /// Success when `splitter` can cut `content`.
+  static Status check_content(const Splitter& splitter, std::string_view content);
   Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target);
   Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind);
   Result<EnqueueResult> retry(const SpecKey& key);
@@ -132,6 +135,7 @@ class Engine::Impl {
   std::shared_ptr<Catalog> catalog_;  ///< Null with a host's own resolver.
   bool own_vectors_ = false;          ///< The persister is the catalog.
   std::shared_ptr<const Splitter> splitter_;
+  bool own_splitter_ = false;  ///< splitter_ is the library's, which knows items.
   std::shared_ptr<EmbeddingComputer> computer_;
   EmbedderPtr given_embedder_;
   std::shared_ptr<Clock> clock_;
