@@ -267,15 +267,16 @@ struct HostResolver {
     *done = 1;
     return embedjobs_document_set(document, found->second.data(), found->second.size(), version.c_str());
   }
-  static std::int32_t list(void* self, embedjobs_call*, const char*, const char* after_spec, std::size_t limit, embedjobs_document_list* list,
-                           std::size_t* done) {
+  static std::int32_t list(void* self, embedjobs_call*, const char*, const char* after_spec, std::size_t limit,
+                           embedjobs_document_list* list, std::size_t* done) {
     auto& host = *static_cast<HostResolver*>(self);
     const std::lock_guard lock(host.mutex);
     std::size_t added = 0;
     for (auto it = after_spec == nullptr ? host.documents.begin() : host.documents.upper_bound(after_spec);
          it != host.documents.end() && added < limit; ++it, ++added) {
       const std::string version = std::to_string(std::hash<std::string>()(it->second));
-      if (const std::int32_t code = embedjobs_document_list_add(list, "catalog", it->first.c_str(), version.c_str()); code != EMBEDJOBS_OK) {
+      if (const std::int32_t code = embedjobs_document_list_add(list, "catalog", it->first.c_str(), version.c_str());
+          code != EMBEDJOBS_OK) {
         return code;
       }
     }
