@@ -31,16 +31,6 @@ std::int32_t enqueue_call(embedjobs_engine* engine, const char* function, const 
   });
 }
 
-/// Until every build of the core has plain items.
-template <typename Core>
-Result<EnqueueResult> put_items(Core& core, const SpecKey& key, std::string_view items) {
-  if constexpr (requires { core.put_items(key, items); }) {
-    return core.put_items(key, items);
-  } else {
-    return {Code::kRefused, "this build does not know plain items"};
-  }
-}
-
 /// A call that answers how many.
 template <typename F>
 std::int32_t counting_call(embedjobs_engine* engine, const char* function, std::size_t* count, embedjobs_error** error, F&& f) {
@@ -74,7 +64,7 @@ std::int32_t embedjobs_engine_put_items(embedjobs_engine* engine, const char* ca
   return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error,
                             [&](Engine& core, const SpecKey& key) -> Result<EnqueueResult> {
                               const Result<std::string_view> block = capi::read_block(items, size, "items");
-                              return block.ok() ? capi::put_items(core, key, *block) : block.status();
+                              return block.ok() ? core.put_items(key, *block) : block.status();
                             });
 }
 
