@@ -209,3 +209,28 @@ TEST_CASE("open jobs of another space are told apart by a wait") {
   CHECK(report.idle == 1);
   CHECK(report.other_space == 1);
 }
+
+TEST_CASE("the key of a provider over HTTP is asked of the host, and never shown") {
+  HostObserver observer;
+  const auto watching = observer.table();
+  Gate asked;
+  auto secret = sized<embedjobs_secret_source>();
+  secret.user_data = &asked;
+  secret.get = [](void* self, embedjobs_call*, embedjobs_secret* answer, std::size_t* done) {
+    static_cast<Gate*>(self)->open();
+    *done = 1;
+    return embedjobs_secret_set(answer, "sk-of-the-host", 14);
+  };
+  Scene scene;
+  scene.options.embedder = "openai:some-model@http://127.0.0.1:1";  // nobody listens there
+  scene.options.secret_source = &secret;
+  scene.options.observer = &watching;
+  scene.open();
+  scene.put(spec_with(1, "users"));
+  scene.start();
+  asked.wait();
+  scene.close();
+  for (const std::string& line : observer.lines) {
+    CHECK(line.find("sk-of-the-host") == std::string::npos);
+  }
+}
