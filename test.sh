@@ -19,6 +19,7 @@ esac
 . .ci/install.sh
 keep_clusters_away
 ensure_packages "${build_packages[@]}" "${test_packages[@]}"
+ensure_go
 
 jobs=${EMBEDJOBS_JOBS:-$(nproc)}
 # The words are separate arguments.

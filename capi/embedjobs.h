@@ -646,7 +646,8 @@ typedef enum embedjobs_run_until { EMBEDJOBS_RUN_UNTIL_STOPPED = 0, EMBEDJOBS_RU
 ** from any thread, and work waits in between.
 ** Returns EMBEDJOBS_OK when embedjobs_engine_stop() or _request_stop() was called (`until` STOPPED), or when nothing is left to do as for
 ** embedjobs_engine_wait_idle() (`until` IDLE). Other parameters and errors as there; besides, errors as embedjobs_engine_start().
-** After a stop request it ends its calls under way, then returns; embedjobs_engine_stop() from the same thread hands back what is left.
+** After a stop request it ends what is under way, hands the jobs back, then returns. Where nobody is in this call, embedjobs_engine_stop() and
+** _destroy() do that on the thread that calls them.
 */
 EMBEDJOBS_API int32_t embedjobs_engine_worker_run(embedjobs_engine *engine, int32_t until, int64_t max_wait_ms, int64_t time_limit_ms,
                                                   embedjobs_cancel *cancel, embedjobs_idle_report *report, embedjobs_error **error);

@@ -171,8 +171,8 @@ int main(int argc, char **argv) {
 
   code = embedjobs_engine_open(&options, &engine, &error);
   if (code == EMBEDJOBS_OK) code = embedjobs_engine_put(engine, "examples", "document", content, size, NULL, &error);
-  if (code == EMBEDJOBS_OK) code = embedjobs_engine_start(engine, &error);
-  if (code == EMBEDJOBS_OK) code = embedjobs_engine_wait_idle(engine, 60000, -1, NULL, NULL, &error);
+  /* On this thread, so that the callbacks need no lock; embedjobs_engine_start() would use threads of the library. */
+  if (code == EMBEDJOBS_OK) code = embedjobs_engine_worker_run(engine, EMBEDJOBS_RUN_UNTIL_IDLE, 60000, -1, NULL, NULL, &error);
   if (code != EMBEDJOBS_OK) fprintf(stderr, "host: %s: %s\n", embedjobs_code_name(code), embedjobs_error_message(error));
   embedjobs_error_destroy(error);
   embedjobs_engine_destroy(engine);

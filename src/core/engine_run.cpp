@@ -147,11 +147,13 @@ Result<IdleReport> Engine::Impl::run(const RunOptions& options, std::stop_token 
   if (Status status = refuse_in_event("run"); !status.ok()) {
     return status;
   }
+  bool begun = false;
   {
     const std::lock_guard lock(work_mutex_);
     if (std::exchange(in_run_, true)) {
       return {Code::kRefused, "another thread runs this engine's worker"};
     }
+    begun = hosted_ != nullptr;  // only run() makes it
   }
   struct Leave {
     Impl& self;
@@ -160,8 +162,9 @@ Result<IdleReport> Engine::Impl::run(const RunOptions& options, std::stop_token 
       self.in_run_ = false;
     }
   } const leave_at_end{*this};
-  if (Status status = start(Threads::kHost); !status.ok()) {
-    return status;
+  const Status started = begun ? Status() : start(Threads::kHost);
+  if (!started.ok()) {
+    return started;
   }
   return serve_until(options, stop);
 }

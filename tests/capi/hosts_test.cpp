@@ -197,9 +197,9 @@ TEST_CASE("gone is an answer: the vectors are cleared and the job ends") {
 
 TEST_CASE("a persister that fails is tried again, and its words are read") {
   HostScene scene;
-  std::atomic<int> failures = 1;
+  std::atomic<bool> down = true;
   scene.persister.first_persist = [&](embedjobs_call* call) -> std::int32_t {
-    if (failures-- > 0) {
+    if (down) {
       const std::string words = "disk\nfull \xff";
       embedjobs_call_set_error(call, words.data(), words.size());
       return EMBEDJOBS_RETRY;
@@ -211,6 +211,7 @@ TEST_CASE("a persister that fails is tried again, and its words are read") {
   scene.start();
   scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
   CHECK(scene.job().last_error.find("the host's persister: disk full ?") != std::string::npos);
+  down = false;
   scene.again_now();
   CHECK(scene.persister.rows_of("spec") == 3);
   CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
@@ -218,9 +219,9 @@ TEST_CASE("a persister that fails is tried again, and its words are read") {
 
 TEST_CASE("a persister that throws is tried again, and nothing is lost") {
   HostScene scene;
-  std::atomic<int> failures = 1;
+  std::atomic<bool> down = true;
   scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t {
-    if (failures-- > 0) {
+    if (down) {
       throw std::runtime_error("the host's database is away");
     }
     return -1;
@@ -230,7 +231,21 @@ TEST_CASE("a persister that throws is tried again, and nothing is lost") {
   scene.start();
   scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
   CHECK(scene.job().last_error.find("the host's persister threw: the host's database is away") != std::string::npos);
+  down = false;
   scene.again_now();
+  CHECK(scene.persister.rows_of("spec") == 3);
+}
+
+TEST_CASE("one failed write is repeated in the same pass") {
+  HostScene scene;
+  std::atomic<int> failures = 1;
+  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t { return failures-- > 0 ? EMBEDJOBS_RETRY : -1; };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.wait();
+  CHECK(scene.job().attempts == 1);
+  CHECK(scene.embedder.texts == 3);
   CHECK(scene.persister.rows_of("spec") == 3);
 }
 
@@ -254,7 +269,7 @@ TEST_CASE("a persister that stalls is waited for; stop says that it is not stopp
   CHECK(scene.persister.rows_of("spec") == 3);  // what came back was kept
 }
 
-TEST_CASE("a stale holder is refused by the fence, and the other one takes over") {
+TEST_CASE("a persister's refusal of a stale fence ends the pass") {
   HostScene scene;
   // What a paused process would do: an old fence arrives after a newer one was accepted.
   std::atomic<bool> overtaken = false;
@@ -272,6 +287,34 @@ TEST_CASE("a stale holder is refused by the fence, and the other one takes over"
   scene.observer.wait_for(EMBEDJOBS_EVENT_LEASE_LOST);
   CHECK(scene.persister.stale == 1);
   CHECK(scene.persister.rows_of("spec") == 0);
+}
+
+TEST_CASE("a holder that was overtaken while it wrote is refused; the other one's rows stand") {
+  HostScene scene;
+  Gate entered;
+  Gate leave;
+  std::atomic<int> calls = 0;
+  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t {
+    if (calls++ == 0) {
+      entered.open();
+      leave.wait();
+    }
+    return -1;
+  };
+  scene.options.workers = 2;
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  entered.wait();
+  scene.ok(embedjobs_engine_remove(scene.engine, "catalog", "spec", scene.error.out()));  // revokes the lease
+  scene.put(spec_with(4, "orders"));
+  scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_SUCCEEDED);
+  CHECK(scene.persister.rows_of("spec") == 4);
+  CHECK(scene.job().fence == 2);
+  leave.open();
+  scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
+  CHECK(scene.persister.stale == 1);
+  CHECK(scene.persister.rows_of("spec") == 4);
 }
 
 TEST_CASE("an incomplete finalize makes the pass compute what is missing") {

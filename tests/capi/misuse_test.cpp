@@ -319,7 +319,7 @@ TEST_CASE("vectors that are not finite or all zero are never stored") {
   scene.open();
   scene.put(spec_with(2, "users"));
   scene.start();
-  scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+  scene.ok(embedjobs_engine_wait_idle(scene.engine, 0, -1, nullptr, nullptr, scene.error.out()));
   embedjobs_stored_rows* rows = nullptr;
   scene.ok(embedjobs_engine_rows(scene.engine, "catalog", "spec", 0, &rows, scene.error.out()));
   CHECK(rows->count == 0);
