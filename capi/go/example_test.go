@@ -43,7 +43,7 @@ func Example() {
 	if _, err = engine.WaitIdle(context.Background(), time.Minute); err != nil {
 		return
 	}
-	hits, err := engine.Search("shop", "money back please", 1)
+	hits, err := engine.Search("shop", "get money back", 1)
 	fmt.Println(hits[0].OperationID, err)
 	// Output: refund <nil>
 }

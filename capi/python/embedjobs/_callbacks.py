@@ -111,9 +111,10 @@ def embedder_table(host: Host, embedder: Embedder) -> Any:
             if with_call:
                 embed_call = EmbedCall(call, given, vectors)
                 result = function(texts, embed_call)
+                if not embed_call.filled(result):
+                    fill(vectors.values, count, vectors.dimension, result)
             else:
-                result = function(texts)
-            fill(vectors.values, count, vectors.dimension, result)
+                fill(vectors.values, count, vectors.dimension, function(texts))
             set_done(done, count)
             return _OK
         except BaseException as error:  # pylint: disable=broad-except

@@ -64,6 +64,8 @@ def fill(address: int, count: int, dimension: int, vectors: Any) -> None:
             raise ValueError(f"the embedder returned an array of shape {matrix.shape}, expected ({count}, {dimension})")
         numpy.frombuffer((c_float * (count * dimension)).from_address(address), numpy.float32).reshape(count, dimension)[...] = matrix
         return
+    if isinstance(vectors, memoryview):  # its rows are no objects of their own
+        vectors = vectors.tolist()
     flat = flatten(vectors, count, dimension, "the embedder returned")
     ctypes.memmove(address, flat.buffer_info()[0], count * dimension * 4)
 

@@ -32,12 +32,13 @@ class Call:
 class EmbedCall(Call):
     """For an embedder that wants more than the texts."""
 
-    __slots__ = ("_texts", "_vectors")
+    __slots__ = ("_out", "_texts", "_vectors")
 
     def __init__(self, address: int, given: Any, vectors: Any) -> None:
         super().__init__(address)
         self._texts = given
         self._vectors = vectors
+        self._out: Any = None
 
     @property
     def purpose(self) -> Purpose:
@@ -48,7 +49,13 @@ class EmbedCall(Call):
     def out(self) -> Any:
         """The library's own n x dimension float32 buffer, to be filled without a copy: numpy where the program has imported it, else a
         memoryview. An embedder that filled it returns it. Not to be kept: it ends with the call."""
-        return _memory.view(self._vectors.values, self._texts.count, self._vectors.dimension, True)
+        if self._out is None:
+            self._out = _memory.view(self._vectors.values, self._texts.count, self._vectors.dimension, True)
+        return self._out
+
+    def filled(self, result: Any) -> bool:
+        """The embedder returned the buffer itself: nothing is to be copied."""
+        return result is not None and result is self._out
 
     def set_prompt_tokens(self, tokens: int) -> None:
         """What the provider counted for this call."""
