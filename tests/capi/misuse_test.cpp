@@ -1,4 +1,5 @@
 // What must not be done, and what happens then: an error that says so, and no harm.
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -464,6 +465,40 @@ TEST_CASE("a forked child is refused, and its destroy does nothing") {
   CHECK(WEXITSTATUS(status) == 0);
   scene.put(spec_with(2, "users"));
   scene.wait();
+}
+
+TEST_CASE("a thread that is ended inside a callback is no success, and another one goes on") {
+  const bool on_own_thread = GENERATE(false, true);
+  OpenScene scene;
+  std::atomic<int> calls = 0;
+  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
+    if (calls++ == 0) {
+      pthread_exit(nullptr);
+    }
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  const auto run = [&](std::int32_t until) {
+    return std::thread([&, until] { (void)embedjobs_engine_worker_run(scene.engine, until, 0, -1, nullptr, nullptr, nullptr); });
+  };
+  if (on_own_thread) {
+    run(EMBEDJOBS_RUN_UNTIL_STOPPED).join();  // ended by the callback
+    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_CLAIMED);
+    std::thread second = run(EMBEDJOBS_RUN_UNTIL_STOPPED);
+    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+    scene.enqueue();
+    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_SUCCEEDED);
+    scene.ok(embedjobs_engine_request_stop(scene.engine, scene.error.out()));
+    second.join();
+  } else {
+    scene.start();
+    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+    CHECK(scene.job().last_error.find("the thread was ended inside the call") != std::string::npos);
+    scene.enqueue();
+    scene.wait();
+  }
+  CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
 }
 
 TEST_CASE("only one thread may run the worker") {
