@@ -8,7 +8,7 @@ test_packages=(abigail-tools catch2 libcpp-httplib-dev openssl pkg-config sqlite
   python3 python3-venv python3-numpy python3-mypy)
 other_systems="a C++20 compiler (GCC 12 or Clang 14, or newer), CMake 3.25, Ninja, and the development files of SQLite 3.37, simdjson 3.0,
 yaml-cpp 0.7, fmt 9, OpenSSL 3 (libcrypto), libcurl 7.85, libpq 13 and CLI11 2.1; for the tests also Catch2 2.13, cpp-httplib 0.11, pkg-config, openssl
-and the sqlite3 shell, PostgreSQL 15 and pgbouncer"
+and the sqlite3 shell, PostgreSQL 15 and pgbouncer, and for those of the packages Python 3.8 with venv, numpy and mypy, and Go 1.22"
 
 # The package of PostgreSQL would make a cluster and start it: tests make their own.
 keep_clusters_away() {
