@@ -129,6 +129,49 @@ class EngineTest(unittest.TestCase):
         with self.assertRaises(embedjobs.Cancelled):
             engine.wait_idle(cancel=cancel)
 
+    def test_close_ends_the_waits_of_other_threads(self):
+        entered, release, ended = threading.Event(), threading.Event(), []
+
+        def hold(texts):
+            entered.set()
+            release.wait()
+            return [vector_of(text) for text in texts]
+
+        def wait():
+            try:
+                engine.wait_idle()
+            except (embedjobs.Cancelled, embedjobs.Refused) as error:  # Refused: it came after the close
+                ended.append(error)
+            release.set()
+
+        engine = self.engine(embedder=embedjobs.Embedder(hold, "slow", 8))
+        engine.put_items("c", "s", [("a", "one")])
+        engine.start()
+        entered.wait()
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        engine.close()
+        waiter.join()
+        self.assertEqual(len(ended), 1)
+        with self.assertRaises(embedjobs.Refused):
+            engine.wait_idle()
+
+    def test_a_callback_on_the_hosts_own_thread_can_ask_for_an_end_and_not_close(self):
+        refused = []
+
+        def embed(texts):
+            try:
+                engine.close()
+            except embedjobs.Refused as error:
+                refused.append(str(error))
+            engine.request_stop()
+            return [vector_of(text) for text in texts]
+
+        engine = self.engine(embedder=embedjobs.Embedder(embed, "words", 8))
+        engine.put_items("c", "s", [("a", "one")])
+        engine.worker_run()
+        self.assertIn("request_stop", refused[0])
+
     def test_what_the_host_brings_is_let_go(self):
         before = _callbacks.alive()
         for _ in range(50):

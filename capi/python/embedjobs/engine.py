@@ -4,6 +4,7 @@ import ctypes
 import json
 import logging
 import os
+import threading
 import weakref
 from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar, Union
@@ -76,6 +77,8 @@ class Engine:
     ) -> None:
         self._handle: Optional[int] = None
         self._pid = os.getpid()
+        self._calls: Dict[int, int] = {}  # Under way, by thread: close() waits for them.
+        self._calls_changed = threading.Condition()
         self._host = _callbacks.Host(log)
         tables: Dict[str, Any] = {}
         try:
@@ -120,10 +123,20 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Stops, waits for callbacks that are under way, and frees the engine. No other call may be under way. Twice is fine."""
-        handle, self._handle = getattr(self, "_handle", None), None
-        if handle is not None:
-            _abi.function("engine_destroy")(handle)
+        """Stops, waits for callbacks that are under way, and frees the engine. Waits of other threads end with Cancelled. Twice is
+        fine. Refused inside a callback of worker_run() on this thread: request_stop() is what it wants."""
+        if getattr(self, "_handle", None) is None or os.getpid() != self._pid:  # a forked child leaves everything as it is
+            return
+        with self._calls_changed:
+            if threading.get_ident() in self._calls:
+                raise Refused("an engine can't be closed by a callback inside of worker_run(): use request_stop()")
+            handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        _abi.function("engine_request_stop")(handle, None)
+        with self._calls_changed:
+            self._calls_changed.wait_for(lambda: not self._calls)
+        _abi.function("engine_destroy")(handle)
 
     def start(self) -> None:
         """Starts to work on threads of the library. Acts once."""
@@ -279,9 +292,22 @@ class Engine:
             _abi.function(name + "_destroy")(out)
 
     def _call(self, name: str, *arguments: Any) -> None:
-        if self._handle is None:
-            raise Refused("the engine is closed")
-        _memory.call(name, self._handle, *arguments)
+        if os.getpid() != self._pid:
+            raise Refused("this engine was opened by another process: open one after fork")
+        thread = threading.get_ident()
+        with self._calls_changed:
+            handle = self._handle
+            if handle is None:
+                raise Refused("the engine is closed")
+            self._calls[thread] = self._calls.get(thread, 0) + 1
+        try:
+            _memory.call(name, handle, *arguments)
+        finally:
+            with self._calls_changed:
+                self._calls[thread] -= 1
+                if self._calls[thread] == 0:
+                    del self._calls[thread]
+                    self._calls_changed.notify_all()
 
 
 class Cancel:
