@@ -61,8 +61,8 @@ Engine::Impl::~Impl() {
   (void)stop(std::nullopt);
   maintenance_.reset();
   worker_.reset();
+  hosted_.reset();  // the tracked runtime keeps it, and goes when its threads have ended
   runtime_.reset();
-  hosted_.reset();
 }
 
 Status Engine::Impl::check_targets(const std::string& space_id) {
@@ -133,27 +133,27 @@ LaneSizes Engine::Impl::lane_sizes(const EmbedderLimits& limits) const {
 }
 
 EventSink Engine::Impl::event_sink() const {
-  return
-      [signal = signal_, hosted = std::weak_ptr(hosted_), host = options_.events, log = log_, thread = event_thread_](const Event& event) {
-        if (host) {
-          thread->store(std::this_thread::get_id());
-          const Status status = core::guarded("the event sink", [&] { host(event); });
-          thread->store({});
-          if (!status.ok() && log) {
-            log(LogLevel::kError, status.to_string());
-          }
-        }
-        if (event.kind == EventKind::kStoreUnusable) {
-          signal->set_fault({Code::kUnusable, event.message});
-        } else if (ends_a_pass(event.kind)) {
-          signal->set_fault({});
-        } else {
-          return;
-        }
-        if (const auto served = hosted.lock()) {
-          served->wake();
-        }
-      };
+  return [signal = signal_, waker = hosted_ ? hosted_->waker() : nullptr, host = options_.events, log = log_,
+          thread = event_thread_](const Event& event) {
+    if (host) {
+      thread->store(std::this_thread::get_id());
+      const Status status = core::guarded("the event sink", [&] { host(event); });
+      thread->store({});
+      if (!status.ok() && log) {
+        log(LogLevel::kError, status.to_string());
+      }
+    }
+    if (event.kind == EventKind::kStoreUnusable) {
+      signal->set_fault({Code::kUnusable, event.message});
+    } else if (ends_a_pass(event.kind)) {
+      signal->set_fault({});
+    } else {
+      return;
+    }
+    if (waker) {
+      waker->wake();
+    }
+  };
 }
 
 void Engine::Impl::make_machines(const Work& work, Threads threads) {

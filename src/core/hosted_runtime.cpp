@@ -9,33 +9,33 @@ void HostedRuntime::submit(Task task) {
     inner_->submit(std::move(task));
     return;
   }
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(waker_->mutex);
   if (closed_) {
     return;
   }
   tasks_.push_back(std::move(task));
-  ++changes_;
-  changed_.notify_all();
+  ++waker_->changes;
+  waker_->changed.notify_all();
 }
 
-void HostedRuntime::wake() {
-  const std::lock_guard lock(mutex_);
-  ++changes_;
-  changed_.notify_all();
+void HostedWaker::wake() {
+  const std::lock_guard lock(mutex);
+  ++changes;
+  changed.notify_all();
 }
 
 void HostedRuntime::close() {
   std::deque<Task> dropped;  // ends after the lock
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(waker_->mutex);
   closed_ = true;
   dropped.swap(tasks_);
 }
 
 void HostedRuntime::wait(std::unique_lock<std::mutex>& lock, std::optional<MonoTime> end, std::uint64_t seen) {
   if (!end) {
-    changed_.wait(lock, [&] { return changes_ != seen; });
+    waker_->changed.wait(lock, [&] { return waker_->changes != seen; });
   } else if (const Duration left = *end - inner_->now(); left > Duration(0)) {
-    changed_.wait_for(lock, left, [&] { return changes_ != seen; });
+    waker_->changed.wait_for(lock, left, [&] { return waker_->changes != seen; });
   }
 }
 
@@ -43,17 +43,17 @@ bool HostedRuntime::take_turn(std::optional<MonoTime> end, const std::function<b
   for (;;) {
     std::uint64_t seen = 0;
     {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard lock(waker_->mutex);
       if (!serving_) {
         serving_ = true;
         return true;
       }
-      seen = changes_;
+      seen = waker_->changes;
     }
     if (done() || (end && inner_->now() >= *end)) {
       return false;
     }
-    std::unique_lock lock(mutex_);
+    std::unique_lock lock(waker_->mutex);
     wait(lock, end, seen);
   }
 }
@@ -61,7 +61,7 @@ bool HostedRuntime::take_turn(std::optional<MonoTime> end, const std::function<b
 bool HostedRuntime::run_one() {
   Task task;
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(waker_->mutex);
     if (tasks_.empty()) {
       return false;
     }
@@ -90,17 +90,17 @@ bool HostedRuntime::serve(std::optional<MonoTime> end, const std::function<bool(
   struct Turn {
     HostedRuntime& self;
     ~Turn() {
-      const std::lock_guard lock(self.mutex_);
+      const std::lock_guard lock(self.waker_->mutex);
       self.serving_ = false;
-      ++self.changes_;
-      self.changed_.notify_all();
+      ++self.waker_->changes;
+      self.waker_->changed.notify_all();
     }
   } const turn_ends{*this};
   for (;;) {
     std::uint64_t seen = 0;
     {
-      const std::lock_guard lock(mutex_);
-      seen = changes_;
+      const std::lock_guard lock(waker_->mutex);
+      seen = waker_->changes;
     }
     if (done()) {
       return true;
@@ -109,7 +109,7 @@ bool HostedRuntime::serve(std::optional<MonoTime> end, const std::function<bool(
       return false;
     }
     if (!run_one()) {
-      std::unique_lock lock(mutex_);
+      std::unique_lock lock(waker_->mutex);
       wait(lock, end, seen);
     }
   }

@@ -16,6 +16,14 @@ namespace embedjobs::core {
 /// Which lanes wait for the host's thread.
 using HostedLanes = std::array<bool, kLaneCount>;
 
+/// Wakes whoever serves. Callbacks of the runtime hold this and not the runtime: the last to hold that joins its threads.
+struct HostedWaker {
+  void wake();
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::uint64_t changes = 0;
+};
+
 /// Passes everything on, but for tasks of the hosted lanes: they wait until somebody is in serve(), and are run there, in order. What is
 /// left when this ends is dropped.
 class HostedRuntime final : public Runtime {
@@ -36,7 +44,8 @@ class HostedRuntime final : public Runtime {
   /// waits for its turn. `done` is asked before each task and after each wake(), with no lock held.
   bool serve(std::optional<MonoTime> end, const std::function<bool()>& done);
   /// Whoever is in serve() asks `done` again.
-  void wake();
+  void wake() { waker_->wake(); }
+  [[nodiscard]] std::shared_ptr<HostedWaker> waker() const { return waker_; }
   /// Drops the hosted tasks that wait, and those that come.
   void close();
 
@@ -49,9 +58,7 @@ class HostedRuntime final : public Runtime {
 
   const std::shared_ptr<Runtime> inner_;
   const HostedLanes lanes_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::uint64_t changes_ = 0;
+  const std::shared_ptr<HostedWaker> waker_ = std::make_shared<HostedWaker>();  ///< Its mutex guards what follows.
   std::deque<Task> tasks_;
   bool serving_ = false;
   bool closed_ = false;
