@@ -21,6 +21,7 @@ keep_clusters_away
 ensure_packages "${build_packages[@]}" "${test_packages[@]}"
 # Tests that want it say that they are skipped where it can't be had.
 tests/support/pgvector_server.sh build/pgvector || true
+ensure_go
 
 jobs=${EMBEDJOBS_JOBS:-$(nproc)}
 # The words are separate arguments.

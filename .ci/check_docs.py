@@ -65,6 +65,12 @@ def check_readme_example():
             problems.append("README.md: the C++ example is not examples/readme_example.cpp")
 
 
+def check_go_example():
+    example = (ROOT / "capi/go/example_test.go").read_text(encoding="utf-8")
+    if example not in re.findall(r"```go\n(.*?)```", (ROOT / "docs/go.md").read_text(encoding="utf-8"), flags=re.S):
+        problems.append("docs/go.md: the example is not capi/go/example_test.go")
+
+
 def check_command_options():
     page = (ROOT / "docs/command.md").read_text(encoding="utf-8")
     for source in tracked("examples/command/*.cpp"):
@@ -80,6 +86,7 @@ def check_command_options():
 check_links()
 check_headers()
 check_readme_example()
+check_go_example()
 check_command_options()
 for problem in problems:
     print(problem)

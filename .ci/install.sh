@@ -4,10 +4,12 @@
 # What building the library and the command takes, as Debian calls it, and for other systems.
 build_packages=(g++ cmake ninja-build libsqlite3-dev libsimdjson-dev libyaml-cpp-dev libfmt-dev libssl-dev libcurl4-openssl-dev libcli11-dev libpq-dev)
 # And what the tests take besides.
-test_packages=(catch2 libcpp-httplib-dev openssl pkg-config sqlite3 postgresql-15 pgbouncer faketime python3-pip)
+test_packages=(abigail-tools catch2 libcpp-httplib-dev openssl pkg-config sqlite3 postgresql-15 pgbouncer faketime
+  python3 python3-pip python3-venv python3-numpy python3-mypy)
 other_systems="a C++20 compiler (GCC 12 or Clang 14, or newer), CMake 3.25, Ninja, and the development files of SQLite 3.37, simdjson 3.0,
 yaml-cpp 0.7, fmt 9, OpenSSL 3 (libcrypto), libcurl 7.85, libpq 13 and CLI11 2.1; for the tests also Catch2 2.13, cpp-httplib 0.11, pkg-config, openssl
-and the sqlite3 shell, PostgreSQL 15, pgbouncer, faketime and pip"
+and the sqlite3 shell, PostgreSQL 15, pgbouncer, faketime and libabigail's abidiff, and for those of the packages Python 3.8 with pip, venv, numpy
+and mypy, and Go 1.22"
 
 # The package of PostgreSQL would make a cluster and start it: tests make their own.
 keep_clusters_away() {
@@ -57,4 +59,18 @@ ensure_packages() {
     exit 1
   fi
   rm -f "$log"
+}
+
+# Go 1.22 or later for the tests of the Go package, where a package of the system has one; else they are skipped, visibly.
+ensure_go() {
+  local version
+  version=$(PATH=$PATH:/usr/local/go/bin go env GOVERSION 2> /dev/null || true)
+  if [ -n "$version" ] && [ "$(printf 'go1.22\n%s\n' "$version" | sort -V | head -1)" = go1.22 ]; then
+    return 0
+  fi
+  if apt-cache show golang-1.22-go > /dev/null 2>&1; then
+    ensure_packages golang-1.22-go
+  else
+    echo "no Go 1.22 or later here, nor a package of it: the tests of the Go package will be skipped" >&2
+  fi
 }

@@ -7,6 +7,9 @@
 
 namespace embedjobs::command {
 
+/// Of the flag --items, wherever it stands.
+inline constexpr const char* kItemsHelp = R"(Plain items: JSON Lines, {"id": ..., "text": ...} a line)";
+
 void add_index(CLI::App& app, Session& session);           // index.cpp
 void add_documents(CLI::App& app, Session& session);       // documents.cpp: put, remove, ops
 void add_work(CLI::App& app, Session& session);            // work.cpp

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
-#include "embedjobs/openapi.hpp"
 #include "files.hpp"
 #include "json.hpp"
 #include "text.hpp"
@@ -13,10 +12,12 @@ namespace {
 
 struct DocumentFlags {
   std::string catalog, spec, file;
+  bool items = false;
+  [[nodiscard]] Format format() const { return items ? Format::kItems : Format::kDocument; }
 };
 
 int run_put(const Session& session, const DocumentFlags& flags) {
-  const Result<std::string> content = read_document(flags.file);
+  const Result<std::string> content = read_document(flags.file, flags.format());
   if (!content.ok()) {
     return fail(content.status());
   }
@@ -32,7 +33,7 @@ int run_put(const Session& session, const DocumentFlags& flags) {
   if (!engine.ok()) {
     return fail(engine.status());
   }
-  const Result<EnqueueResult> put = (*engine)->put(key, *content);
+  const Result<EnqueueResult> put = flags.items ? (*engine)->put_items(key, *content) : (*engine)->put(key, *content);
   if (!put.ok()) {
     return fail(put.status().code() == Code::kInvalidDocument ? put.status().with_context(flags.file) : put.status());
   }
@@ -73,14 +74,14 @@ int run_remove(const Session& session, const DocumentFlags& flags) {
   return kSuccess;
 }
 
-int run_ops(const Session& session, const std::string& file) {
-  const Result<std::string> content = read_document(file);
+int run_ops(const Session& session, const DocumentFlags& flags) {
+  const Result<std::string> content = read_document(flags.file, flags.format());
   if (!content.ok()) {
     return fail(content.status());
   }
-  const Result<OperationList> operations = make_openapi_splitter()->split(*content);
+  const Result<OperationList> operations = splitter_of(flags.format())->split(*content);
   if (!operations.ok()) {
-    return fail(operations.status().with_context(file));
+    return fail(operations.status().with_context(flags.file));
   }
   for (std::size_t i = 0; i < operations->size(); ++i) {
     const std::string hash = to_hex(operations->text_hash(i));
@@ -94,6 +95,13 @@ int run_ops(const Session& session, const std::string& file) {
   return kSuccess;
 }
 
+void add_file(CLI::App& command, DocumentFlags& flags) {
+  command.add_option("file", flags.file, "An OpenAPI document, JSON or YAML, or items; - reads standard input")
+      ->required()
+      ->type_name("FILE");
+  command.add_flag("--items", flags.items, kItemsHelp);
+}
+
 }  // namespace
 
 void add_documents(CLI::App& app, Session& session) {
@@ -101,10 +109,10 @@ void add_documents(CLI::App& app, Session& session) {
   CLI::App* put = app.add_subcommand("put", "Store a document and make its job; a worker embeds it");
   put->add_option("catalog", flags->catalog, "The catalog; it is made when it does not exist")->required()->type_name("CATALOG");
   put->add_option("spec", flags->spec, "The name of the document in it")->required()->type_name("SPEC");
-  put->add_option("file", flags->file, "An OpenAPI document, JSON or YAML; - reads standard input")->required()->type_name("FILE");
+  add_file(*put, *flags);
   put->footer(
       "A document that can't be split is refused, and what was stored before stays.\nExample:\n  curl -s "
-      "https://api.example.com/openapi.json | embedjobs put web shop -");
+      "https://api.example.com/openapi.json | embedjobs put web shop -\n  embedjobs put support answers answers.jsonl --items");
   put->callback([&session, flags] { session.action = [&session, flags] { return run_put(session, *flags); }; });
 
   CLI::App* remove = app.add_subcommand("remove", "Remove a spec, or a whole catalog: document, rows and open job");
@@ -114,11 +122,11 @@ void add_documents(CLI::App& app, Session& session) {
   remove->callback([&session, flags] { session.action = [&session, flags] { return run_remove(session, *flags); }; });
 
   CLI::App* ops = app.add_subcommand("ops", "Show the operations of a document: what would be embedded. Needs no database");
-  ops->add_option("file", flags->file, "An OpenAPI document, JSON or YAML; - reads standard input")->required()->type_name("FILE");
+  add_file(*ops, *flags);
   ops->footer(
       "A line an operation: hash (SHA-256 of the text; its first 12 digits without --json), id, text.\nExample:\n  embedjobs ops api.yaml "
       "--json | jq -r .operation_id");
-  ops->callback([&session, flags] { session.action = [&session, flags] { return run_ops(session, flags->file); }; });
+  ops->callback([&session, flags] { session.action = [&session, flags] { return run_ops(session, *flags); }; });
 }
 
 }  // namespace embedjobs::command

@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "embedjobs/items.hpp"
+
 namespace embedjobs::command {
 namespace {
 
@@ -39,7 +41,7 @@ Status unreadable(const std::string& path, std::string_view why) {
 
 }  // namespace
 
-Result<std::string> read_document(const std::string& path) {
+Result<std::string> read_document(const std::string& path, Format format) {
   const Descriptor file(path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) {
     return unreadable(path, fmt::format("can't be read: {}", std::generic_category().message(errno)));
@@ -65,10 +67,14 @@ Result<std::string> read_document(const std::string& path) {
       return unreadable(path, fmt::format("is larger than {} MiB, the limit for a document", kMaxBytes >> 20));
     }
   }
-  if (content.find('\0') != std::string::npos) {
+  if (format == Format::kDocument && content.find('\0') != std::string::npos) {
     return unreadable(path, "is a binary file (or UTF-16), not an OpenAPI document in UTF-8");
   }
   return content;
+}
+
+std::shared_ptr<const Splitter> splitter_of(Format format) {
+  return format == Format::kItems ? make_items_splitter() : make_document_splitter();
 }
 
 std::string spec_name_of(const std::string& path) {

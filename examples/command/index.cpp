@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
-#include "embedjobs/openapi.hpp"
 #include "files.hpp"
 #include "text.hpp"
 #include "work.hpp"
@@ -19,7 +18,9 @@ using namespace std::chrono_literals;
 struct IndexFlags {
   std::vector<std::string> files;
   std::string catalog = "default";
+  bool items = false;
   WorkFlags work;
+  [[nodiscard]] Format format() const { return items ? Format::kItems : Format::kDocument; }
 };
 
 struct Input {
@@ -41,12 +42,12 @@ WorkerOptions options_of(const WorkFlags& flags) {
   return filled.options();
 }
 
-Result<Input> read_input(const std::string& path, const std::string& catalog, const Splitter& splitter) {
-  Input input{.key = {catalog, spec_name_of(path)}, .path = path, .content = {}};
+Result<Input> read_input(const std::string& path, const IndexFlags& flags, const Splitter& splitter) {
+  Input input{.key = {flags.catalog, spec_name_of(path)}, .path = path, .content = {}};
   if (Status status = validate(input.key); !status.ok()) {
     return status.with_context(path);
   }
-  Result<std::string> content = read_document(path);
+  Result<std::string> content = read_document(path, flags.format());
   if (!content.ok()) {
     return content.status();
   }
@@ -61,7 +62,7 @@ Result<Input> read_input(const std::string& path, const std::string& catalog, co
 
 // All files are read and split before the first one is stored: one that is bad is named, and nothing is changed.
 int read_inputs(const IndexFlags& flags, std::vector<Input>& inputs) {
-  const std::shared_ptr<const Splitter> splitter = make_openapi_splitter();
+  const std::shared_ptr<const Splitter> splitter = splitter_of(flags.format());
   std::set<std::string> names;
   int exit = kSuccess;
   for (const std::string& path : flags.files) {
@@ -74,7 +75,7 @@ int read_inputs(const IndexFlags& flags, std::vector<Input>& inputs) {
                                      "embedjobs put CATALOG SPEC FILE",
                                      spec_name_of(path))));
     }
-    Result<Input> input = read_input(path, flags.catalog, *splitter);
+    Result<Input> input = read_input(path, flags, *splitter);
     if (!input.ok()) {
       exit = std::max(exit, fail(input.status()));
       continue;
@@ -167,7 +168,8 @@ int run_index(const Session& session, const IndexFlags& flags) {
     return fail(engine.status());
   }
   for (Input& input : inputs) {
-    const Result<EnqueueResult> put = (*engine)->put(input.key, input.content);
+    const Result<EnqueueResult> put =
+        flags.items ? (*engine)->put_items(input.key, input.content) : (*engine)->put(input.key, input.content);
     if (!put.ok()) {
       return fail(put.status().with_context(input.path));
     }
@@ -187,10 +189,12 @@ void add_index(CLI::App& app, Session& session) {
   auto flags = std::make_shared<IndexFlags>();
   CLI::App* command = app.add_subcommand("index", "Store documents and embed what is new in them, until everything is searchable");
   command
-      ->add_option("files", flags->files, "OpenAPI documents, JSON or YAML. A spec is named after its file, without folder and extension")
+      ->add_option("files", flags->files,
+                   "OpenAPI documents, JSON or YAML, or items. A spec is named after its file, without folder and extension")
       ->required()
       ->type_name("FILE");
   command->add_option("--catalog", flags->catalog, "The catalog that the specs belong to [default]")->capture_default_str();
+  command->add_flag("--items", flags->items, kItemsHelp);
   add_work_flags(*command, flags->work);
   command->footer(
       "Stopped or killed in the middle, run it again: it goes on where it was. A document that can't be read changes nothing.\n"

@@ -9,6 +9,7 @@
 #include "embedjobs/fleet.hpp"
 #include "embedjobs/hashing.hpp"
 #include "embedjobs/http.hpp"
+#include "embedjobs/items.hpp"
 #include "embedjobs/maintenance.hpp"
 #include "embedjobs/manifest.hpp"
 #include "embedjobs/memory.hpp"

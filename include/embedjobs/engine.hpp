@@ -45,7 +45,8 @@ struct EngineOptions {
 };
 
 /// The same from parts; each that is null is made from `options`. A part that is given wins over the option that would make it.
-/// `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter` to OpenAPI, `runtime` to real threads.
+/// `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter` to make_document_splitter(), `runtime` to real
+/// threads.
 struct EngineParts {
   std::shared_ptr<Store> store;
   std::shared_ptr<SpecResolver> resolver;
@@ -63,6 +64,13 @@ struct IdleReport {
   bool other_space = false;          ///< Open jobs are left that belong to catalogs of another target space.
   /// Jobs are left that wait for the provider, which has not answered for max_wait, or is not to be asked within it.
   std::optional<ProviderPause> provider;
+};
+
+/// When Engine::run returns.
+struct RunOptions {
+  bool until_idle = false;             ///< False: when the engine was stopped. True: also when wait_idle(max_wait) would return.
+  Duration max_wait{0};                ///< As wait_idle's.
+  std::optional<Duration> time_limit;  ///< kTimeout after this; none: no limit.
 };
 
 /// Rows of a spec against its document.
@@ -88,6 +96,10 @@ class Engine {
   // Documents. kRefused where the engine was opened with the host's own resolver.
   /// Checks that the document can be split (kInvalidDocument, and what was stored before stays), then stores it with its job.
   Result<EnqueueResult> put(const SpecKey& key, std::string_view content);
+  /// The same for a document that the host cut itself: `items` are JSON Lines, one object {"id": ..., "text": ...} a line
+  /// (docs/items.md). They are the whole document: an item that is not among them is gone. kInvalidDocument names the line; kRefused
+  /// also where the engine was opened with the host's own splitter or computer.
+  Result<EnqueueResult> put_items(const SpecKey& key, std::string_view items);
   /// kNotFound when there is none.
   Status remove(const SpecKey& key);
   Status remove_catalog(std::string_view catalog_id);
@@ -106,14 +118,23 @@ class Engine {
 
   // Work
   /// Starts worker and sweeps. Acts once. kRefused: the embedder's space is not the target space of any catalog, or no embedder fits.
+  /// kRefused also where run() was used before.
   Status start();
+  /// Runs the worker on the calling thread, in place of start(): embedder and computer are called on it, and resolver, persister and store
+  /// too if the host brought its own resolver or persister. Heartbeats, events and log stay with threads of the library. One thread at a
+  /// time (another is kRefused); between two calls work waits, but leases are kept. Success: as the options say, with how the queue stands
+  /// (empty after a stop). Errors as start() and wait_idle().
+  Result<IdleReport> run(const RunOptions& options, std::stop_token stop = {});
   /// True: everything has ended, no call of a part is under way, and every lease is handed back. False: the deadline passed first (a
   /// provider call does not return, or this is an event callback); leases are handed back all the same. Idempotent: ask again.
+  /// Where run() was used and nobody is in it, the calling thread does what is left to do.
   bool stop(Duration deadline);
+  /// Only asks for an end. Allowed everywhere, callbacks included. kRefused in a forked child.
+  Status request_stop();
   /// Waits until the queue is idle, or this engine's worker could not reach its provider for `max_wait`; a database that is busy for a
   /// while only makes it wait longer. kCancelled when `stop` is requested, kRefused from an event callback: the work would wait for the
-  /// callback. kUnusable when the worker can't claim or can't record outcomes.
-  Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {});
+  /// callback. kUnusable when the worker can't claim or can't record outcomes. kTimeout after `time_limit`, if there is one.
+  Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {}, std::optional<Duration> time_limit = {});
 
   // Reading
   Result<std::vector<SpecStatus>> status(std::optional<std::string> catalog_id);

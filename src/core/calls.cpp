@@ -133,7 +133,9 @@ Status persist(Persister& persister, const PassContext& context, const Plan& pla
 }
 
 Result<Manifest> HostCompute::run() const {
-  ComputeRequest request{.content = document->content, .key = context.key, .space = context.space, .batch_size = batch_size, .stop = stop};
+  ComputeRequest request{.content = document->content, .key = context.key, .space = context.space, .fence = context.fence};
+  request.batch_size = batch_size;
+  request.stop = stop;
   request.list_existing = [this](const Manifest& wanted) { return persister->list_existing(context, wanted); };
   request.progress = [this, most = std::size_t{0}](std::size_t done, std::size_t total) mutable {
     most = std::max(most, std::min(done, total));

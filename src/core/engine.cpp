@@ -8,6 +8,7 @@
 
 #include "core/checks.hpp"
 #include "core/engine_impl.hpp"
+#include "embedjobs/items.hpp"
 
 namespace embedjobs {
 namespace {
@@ -25,19 +26,44 @@ Result<EnqueueResult> Engine::Impl::put(const SpecKey& key, std::string_view con
     return status;
   }
   if (splitter_) {
-    const Status readable = core::guarded("the splitter", [&]() -> Status {
-      const Result<OperationList> operations = splitter_->split(content);
-      if (!operations.ok()) {
-        return operations.status();
-      }
-      const Status unique = core::check_manifest(operations->manifest());
-      return unique.ok() ? unique : Status(Code::kInvalidDocument, unique.message());
-    });
-    if (!readable.ok()) {
-      return readable;
+    if (Status status = check_content(*splitter_, content); !status.ok()) {
+      return status;
     }
   }
   return catalog_->put(key, content, target_for_new_catalog());
+}
+
+Status Engine::Impl::check_content(const Splitter& splitter, std::string_view content) {
+  return core::guarded("the splitter", [&]() -> Status {
+    const Result<OperationList> operations = splitter.split(content);
+    if (!operations.ok()) {
+      return operations.status();
+    }
+    const Status unique = core::check_manifest(operations->manifest());
+    return unique.ok() ? unique : Status(Code::kInvalidDocument, unique.message());
+  });
+}
+
+Result<EnqueueResult> Engine::Impl::put_items(const SpecKey& key, std::string_view items) {
+  if (Status status = validate(key); !status.ok()) {
+    return status;
+  }
+  if (Status status = require_documents("put_items"); !status.ok()) {
+    return status;
+  }
+  if (!own_splitter_) {
+    return {Code::kRefused, "put_items: this engine was given a splitter or computer, which knows how its documents are cut: use put"};
+  }
+#ifdef EMBEDJOBS_HAS_OPENAPI
+  // As the host wrote them, so that an error names the host's own line.
+  if (Status status = check_content(*make_items_splitter(), items); !status.ok()) {
+    return status;
+  }
+  return catalog_->put(key, make_items_document(items), target_for_new_catalog());
+#else
+  (void)items;
+  return {Code::kInvalidArgument, "this build has no splitter for items"};
+#endif
 }
 
 Result<std::size_t> Engine::Impl::switch_space(std::string_view catalog_id, const Space& target) {
@@ -136,6 +162,10 @@ Result<std::size_t> Engine::Impl::reconcile() {
 
 Result<EnqueueResult> Engine::put(const SpecKey& key, std::string_view content) {
   return impl_->call([&] { return impl_->put(key, content); });
+}
+
+Result<EnqueueResult> Engine::put_items(const SpecKey& key, std::string_view items) {
+  return impl_->call([&] { return impl_->put_items(key, items); });
 }
 
 Status Engine::remove(const SpecKey& key) {

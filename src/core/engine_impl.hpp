@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/guard.hpp"
+#include "core/hosted_runtime.hpp"
 #include "core/shared_embedder.hpp"
 #include "core/tracked_runtime.hpp"
 #include "embedjobs/engine.hpp"
@@ -24,6 +25,7 @@ namespace embedjobs {
 namespace core {
 
 inline constexpr std::size_t kPage = 500;
+inline constexpr Duration kLongestWait = std::chrono::hours(24 * 365);  ///< Keeps sums of times in range.
 /// What a provider call may take that no job waits for.
 inline constexpr Duration kForegroundTimeout = std::chrono::seconds(30);
 /// What put() spends, once, on asking the embedder for its space.
@@ -77,6 +79,9 @@ class Engine::Impl {
 
   // engine.cpp
   Result<EnqueueResult> put(const SpecKey& key, std::string_view content);
+  Result<EnqueueResult> put_items(const SpecKey& key, std::string_view items);
+  /// Success when `splitter` can cut `content`.
+  static Status check_content(const Splitter& splitter, std::string_view content);
   Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target);
   Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind);
   Result<EnqueueResult> retry(const SpecKey& key);
@@ -99,10 +104,15 @@ class Engine::Impl {
   Result<std::vector<CatalogInfo>> catalogs();
 
   // engine_work.cpp
-  Status start();
+  /// Whose threads do the work.
+  enum class Threads { kLibrary, kHost };
+  Status start(Threads threads);
   bool stop(std::optional<Duration> deadline);
-  Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop);
+  Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop, std::optional<Duration> time_limit);
   Result<MetricsSnapshot> metrics();
+
+  // engine_run.cpp
+  Result<IdleReport> run(const RunOptions& options, std::stop_token stop);
 
   // engine_read.cpp
   Result<std::vector<SpecStatus>> status(const std::optional<std::string>& catalog_id);
@@ -126,6 +136,7 @@ class Engine::Impl {
   std::shared_ptr<Catalog> catalog_;  ///< Null with a host's own resolver.
   bool own_vectors_ = false;          ///< The persister is the catalog.
   std::shared_ptr<const Splitter> splitter_;
+  bool own_splitter_ = false;  ///< splitter_ is the library's, which knows items.
   std::shared_ptr<EmbeddingComputer> computer_;
   EmbedderPtr given_embedder_;
   std::shared_ptr<Clock> clock_;
@@ -143,10 +154,15 @@ class Engine::Impl {
   };
   Result<Work> prepare_work();
   Status check_targets(const std::string& space_id);
-  void make_machines(const Work& work);
+  void make_machines(const Work& work, Threads threads);
+  /// Which lanes call what the host brought.
+  [[nodiscard]] core::HostedLanes hosted_lanes() const;
   [[nodiscard]] LaneSizes lane_sizes(const EmbedderLimits& limits) const;
   EventSink event_sink() const;
   bool wait_for_phase(std::unique_lock<std::mutex>& lock, std::optional<MonoTime> end, const std::function<bool()>& reached);
+  /// The same for kStopped; does what waits for the host's thread meanwhile, unless another thread does.
+  bool wait_until_stopped(std::unique_lock<std::mutex>& lock, std::optional<MonoTime> end);
+  [[nodiscard]] bool is_stopped();
   void machine_stopped();
   /// The one space that the catalogs record, the try-out one where there is none; kRefused when they differ.
   Result<std::string> recorded_space_id();
@@ -161,6 +177,11 @@ class Engine::Impl {
   [[nodiscard]] std::optional<ProviderPause> kept_waiting(const Peek& peek, Duration max_wait);
   /// None: the wait goes on.
   [[nodiscard]] std::optional<IdleReport> end_of_wait(const Peek& peek, Duration max_wait);
+  /// One look of those who wait for the queue to be idle: a report or an error ends the wait.
+  class IdleWatch;
+  /// kRefused on the thread of an event callback: the work would wait for it.
+  [[nodiscard]] Status refuse_in_event(std::string_view what) const;
+  Result<IdleReport> serve_until(const RunOptions& options, const std::stop_token& stop);
   /// The first difference between a spec's document and its rows; empty when there is none.
   Result<std::string> difference_of(const SpecKey& key);
   Status require_catalog(const std::string& catalog_id);
@@ -175,9 +196,11 @@ class Engine::Impl {
   std::condition_variable phase_changed_;
   Phase phase_ = Phase::kOpen;
   bool stop_requested_ = false;
+  bool in_run_ = false;  ///< A thread is in run().
   int machines_running_ = 0;
   std::stop_source start_stop_;
   // Made by start(), in this order; read by others once phase_ is kStarted.
+  std::shared_ptr<core::HostedRuntime> hosted_;  ///< Null where the library's threads do all the work.
   std::shared_ptr<core::TrackedRuntime> runtime_;
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<Maintenance> maintenance_;

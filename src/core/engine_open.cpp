@@ -3,8 +3,8 @@
 
 #include "core/engine_impl.hpp"
 #include "core/log_queue.hpp"
+#include "embedjobs/items.hpp"
 #include "embedjobs/memory.hpp"
-#include "embedjobs/openapi.hpp"
 #include "embedjobs/postgres.hpp"
 #include "embedjobs/sqlite.hpp"
 
@@ -47,7 +47,7 @@ Result<Backend> open_postgres_dsn(std::string_view dsn, const StoreOptions& opti
 
 std::shared_ptr<const Splitter> default_splitter() {
 #ifdef EMBEDJOBS_HAS_OPENAPI
-  return make_openapi_splitter();
+  return make_document_splitter();
 #else
   return nullptr;
 #endif
@@ -121,9 +121,10 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(EngineOptions options, 
   impl->computer_ = std::move(parts.computer);
   impl->given_runtime_ = std::move(parts.runtime);
   impl->clock_ = impl->given_runtime_ ? std::shared_ptr<Clock>(impl->given_runtime_) : system_clock();
+  impl->own_splitter_ = !impl->computer_ && !parts.splitter;
   impl->splitter_ = impl->computer_ ? nullptr : parts.splitter ? std::move(parts.splitter) : default_splitter();
   if (!impl->splitter_ && !impl->computer_) {
-    return {Code::kInvalidArgument, "this build has no OpenAPI splitter: give a splitter or a computer"};
+    return {Code::kInvalidArgument, "this build has no splitter: give a splitter or a computer"};
   }
   impl->store_ = std::move(parts.store);
   impl->resolver_ = std::move(parts.resolver);

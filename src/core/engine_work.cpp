@@ -1,4 +1,4 @@
-// start, stop, wait_idle: the life of the worker and the sweeps.
+// start and stop: the life of the worker and the sweeps.
 //
 //   open --start--> starting --> started --stop--> stopping --both ended--> stopped
 //   starting --refused--> open;  open or starting --stop--> stopped
@@ -43,8 +43,6 @@ void Signal::wait(std::uint64_t seen, Duration longest, std::stop_token stop) {
 
 namespace {
 
-constexpr Duration kIdlePoll = std::chrono::milliseconds(100);
-constexpr Duration kLongestWait = std::chrono::hours(24 * 365);  // keeps sums of times in range
 constexpr std::size_t kTargetsToName = 5;
 
 /// An error of a provider that may be gone by itself: the worker goes on asking.
@@ -63,6 +61,7 @@ Engine::Impl::~Impl() {
   (void)stop(std::nullopt);
   maintenance_.reset();
   worker_.reset();
+  hosted_.reset();  // the tracked runtime keeps it, and goes when its threads have ended
   runtime_.reset();
 }
 
@@ -134,7 +133,8 @@ LaneSizes Engine::Impl::lane_sizes(const EmbedderLimits& limits) const {
 }
 
 EventSink Engine::Impl::event_sink() const {
-  return [signal = signal_, host = options_.events, log = log_, thread = event_thread_](const Event& event) {
+  return [signal = signal_, waker = hosted_ ? hosted_->waker() : nullptr, host = options_.events, log = log_,
+          thread = event_thread_](const Event& event) {
     if (host) {
       thread->store(std::this_thread::get_id());
       const Status status = core::guarded("the event sink", [&] { host(event); });
@@ -147,14 +147,23 @@ EventSink Engine::Impl::event_sink() const {
       signal->set_fault({Code::kUnusable, event.message});
     } else if (ends_a_pass(event.kind)) {
       signal->set_fault({});
+    } else {
+      return;
+    }
+    if (waker) {
+      waker->wake();
     }
   };
 }
 
-void Engine::Impl::make_machines(const Work& work) {
+void Engine::Impl::make_machines(const Work& work, Threads threads) {
   std::shared_ptr<Runtime> runtime = given_runtime_;
   if (!runtime) {
     runtime = make_system_runtime(lane_sizes(work.embedder ? work.embedder->limits() : EmbedderLimits{}));
+  }
+  if (threads == Threads::kHost) {
+    hosted_ = std::make_shared<core::HostedRuntime>(std::move(runtime), hosted_lanes());
+    runtime = hosted_;
   }
   runtime_ = std::make_shared<core::TrackedRuntime>(std::move(runtime));
   WorkerParts parts;
@@ -172,13 +181,17 @@ void Engine::Impl::make_machines(const Work& work) {
   maintenance_ = std::make_unique<Maintenance>(*runtime_, std::move(sweeps), options_.maintenance);
 }
 
-Status Engine::Impl::start() {
+Status Engine::Impl::start(Threads threads) {
   const Status stopped(Code::kRefused, "the engine was stopped: open another one");
   {
     std::unique_lock lock(work_mutex_);
     phase_changed_.wait(lock, [&] { return phase_ != Phase::kStarting; });
-    if (phase_ == Phase::kStarted) {
+    if (phase_ == Phase::kStarted && (hosted_ != nullptr) == (threads == Threads::kHost)) {
       return {};
+    }
+    if (phase_ == Phase::kStarted) {
+      return {Code::kRefused,
+              hosted_ ? "the worker runs on the host's own thread: call run" : "the worker runs on threads of its own already"};
     }
     if (phase_ != Phase::kOpen) {
       return stopped;
@@ -188,7 +201,7 @@ Status Engine::Impl::start() {
   const Status prepared = core::guarded("start", [&]() -> Status {
     const Result<Work> work = prepare_work();
     if (work.ok() && !start_stop_.stop_requested()) {
-      make_machines(*work);
+      make_machines(*work, threads);
     }
     return work.status();
   });
@@ -226,13 +239,30 @@ void Engine::Impl::machine_stopped() {
     phase_ = Phase::kStopped;
     phase_changed_.notify_all();
     signal_->notify();
+    if (hosted_) {
+      hosted_->wake();
+    }
   }
+}
+
+bool Engine::Impl::wait_until_stopped(std::unique_lock<std::mutex>& lock, std::optional<MonoTime> end) {
+  const std::shared_ptr<core::HostedRuntime> hosted = hosted_;
+  if (!hosted) {
+    return wait_for_phase(lock, end, [&] { return phase_ == Phase::kStopped; });
+  }
+  lock.unlock();
+  const bool stopped = hosted->serve(end, [&] { return is_stopped(); });
+  if (stopped) {
+    hosted->close();  // the machines want no answer any more
+  }
+  lock.lock();
+  return stopped;
 }
 
 bool Engine::Impl::stop(std::optional<Duration> deadline) {
   std::optional<MonoTime> end;
   if (deadline) {
-    end = clock_->now() + std::clamp(*deadline, Duration(0), kLongestWait);
+    end = clock_->now() + std::clamp(*deadline, Duration(0), core::kLongestWait);
   }
   start_stop_.request_stop();
   std::unique_lock lock(work_mutex_);
@@ -251,65 +281,12 @@ bool Engine::Impl::stop(std::optional<Duration> deadline) {
     maintenance_->request_stop([this] { machine_stopped(); });
     lock.lock();
   }
-  if (!wait_for_phase(lock, end, [&] { return phase_ == Phase::kStopped; })) {
+  if (!wait_until_stopped(lock, end)) {
     return false;
   }
   const std::shared_ptr<core::TrackedRuntime> runtime = runtime_;
   lock.unlock();
   return runtime == nullptr || runtime->wait_for_tasks(*clock_, end);
-}
-
-std::optional<ProviderPause> Engine::Impl::kept_waiting(const Peek& peek, Duration max_wait) {
-  const std::lock_guard lock(work_mutex_);
-  if (!worker_ || phase_ != Phase::kStarted) {
-    return std::nullopt;
-  }
-  std::optional<ProviderPause> pause = worker_->provider_pause();
-  const bool too_long = pause && (pause->lasted >= max_wait || pause->left > max_wait);
-  return too_long && (peek.next_pending_due || worker_->metrics().running > 0) ? pause : std::nullopt;
-}
-
-std::optional<IdleReport> Engine::Impl::end_of_wait(const Peek& peek, Duration max_wait) {
-  std::optional<ProviderPause> pause = kept_waiting(peek, max_wait);
-  const std::optional<Duration>& due = peek.next_pending_due;
-  if (!peek.running && (!due || *due > max_wait)) {
-    return IdleReport{.idle = true, .next_due = due, .other_space = peek.other_space, .provider = std::move(pause)};
-  }
-  return pause ? std::optional(IdleReport{.provider = std::move(pause)}) : std::nullopt;
-}
-
-Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token stop) {
-  if (event_thread_->load() == std::this_thread::get_id()) {
-    return {Code::kRefused, "wait_idle was called from an event callback: the work that it waits for goes on when the callback returns"};
-  }
-  std::string space_id = known_space_id();
-  for (;;) {
-    const std::uint64_t seen = signal_->count();
-    if (space_id.empty()) {
-      space_id = known_space_id();
-    }
-    const Result<Peek> peek = store_->peek(space_id);
-    if (peek.ok()) {
-      if (std::optional<IdleReport> report = end_of_wait(*peek, max_wait)) {
-        return *std::move(report);
-      }
-    } else if (peek.status().code() != Code::kRetry) {
-      return peek.status();
-    }
-    if (Status fault = signal_->fault(); !fault.ok()) {
-      return fault;
-    }
-    if (stop.stop_requested()) {
-      return {Code::kCancelled, "cancelled while jobs are open"};
-    }
-    {
-      const std::lock_guard lock(work_mutex_);
-      if (phase_ == Phase::kStopped) {
-        return {Code::kCancelled, "the engine was stopped while jobs are open"};
-      }
-    }
-    signal_->wait(seen, kIdlePoll, stop);
-  }
 }
 
 Result<MetricsSnapshot> Engine::Impl::metrics() {
@@ -339,7 +316,7 @@ Result<MetricsSnapshot> Engine::Impl::metrics() {
 }
 
 Status Engine::start() {
-  return impl_->call([&] { return impl_->start(); });
+  return impl_->call([&] { return impl_->start(Impl::Threads::kLibrary); });
 }
 
 bool Engine::stop(Duration deadline) {
@@ -347,8 +324,11 @@ bool Engine::stop(Duration deadline) {
   return stopped.ok() && *stopped;
 }
 
-Result<IdleReport> Engine::wait_idle(Duration max_wait, std::stop_token stop) {
-  return impl_->call([&] { return impl_->wait_idle(max_wait, std::move(stop)); });
+Status Engine::request_stop() {
+  return impl_->call([&]() -> Status {
+    (void)impl_->stop(Duration(0));
+    return {};
+  });
 }
 
 Result<MetricsSnapshot> Engine::metrics() {

@@ -79,6 +79,10 @@ class SystemClock final : public Clock {
   const std::string boot_id_ = read_boot_id();
 };
 
+Status thread_ended() {
+  return {Code::kInternal, "the thread was ended inside the call"};
+}
+
 /// The threads of one lane. They take tasks in order and give each task's finish to `deliver`.
 class LanePool {
  public:
@@ -92,7 +96,7 @@ class LanePool {
       return;
     }
     tasks_.push_back(std::move(task));
-    if (idle_ < tasks_.size() && threads_.size() < size_) {
+    if (idle_ < tasks_.size() && threads_.size() < size_ + ended_) {
       threads_.push_back(make_thread([this] { serve(); }));
     }
     ready_.notify_one();
@@ -124,11 +128,29 @@ class LanePool {
       Task task = std::move(tasks_.front());
       tasks_.pop_front();
       lock.unlock();
-      task.run();
-      task.run = nullptr;  // what it holds ends here, not on the logical thread
-      deliver_([finish = std::move(task.finish)] { finish(Status()); });
+      run(std::move(task));
       lock.lock();
     }
+  }
+
+  /// A thread that a plug-in ends inside its call leaves an answer, and room for another thread.
+  void run(Task task) {
+    struct Ended {
+      LanePool& self;
+      Task& task;
+      bool returned = false;
+      ~Ended() {
+        if (!returned) {
+          self.deliver_([finish = std::move(task.finish)] { finish(thread_ended()); });
+          const std::lock_guard lock(self.mutex_);
+          ++self.ended_;
+        }
+      }
+    } ended{*this, task};
+    task.run();
+    ended.returned = true;
+    task.run = nullptr;  // what it holds ends here, not on the logical thread
+    deliver_([finish = std::move(task.finish)] { finish(Status()); });
   }
 
   const std::size_t size_;
@@ -137,6 +159,7 @@ class LanePool {
   std::condition_variable ready_;
   std::deque<Task> tasks_;
   std::size_t idle_ = 0;
+  std::size_t ended_ = 0;  ///< Of threads_: they serve no more.
   bool closing_ = false;
   std::vector<std::thread> threads_;  // grows under mutex_ until closing_
 };

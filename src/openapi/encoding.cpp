@@ -29,9 +29,7 @@ Result<Text> recognise(std::string_view content) {
   if (looks_like_utf16(content)) {
     return {Code::kInvalidDocument, "the document is binary, UTF-16 or UTF-32; only UTF-8 is supported"};
   }
-  if (content.starts_with(kUtf8Mark)) {
-    content.remove_prefix(kUtf8Mark.size());
-  }
+  content = without_mark(content);
   const std::size_t first = content.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) {
     return {Code::kInvalidDocument, "the document is blank"};
@@ -39,11 +37,15 @@ Result<Text> recognise(std::string_view content) {
   return Text{.body = content, .format = content[first] == '{' ? Format::kJson : Format::kYaml};
 }
 
-Status check_utf8(std::string_view text) {
+std::string_view without_mark(std::string_view content) noexcept {
+  return content.starts_with(kUtf8Mark) ? content.substr(kUtf8Mark.size()) : content;
+}
+
+Status check_utf8(std::string_view text, std::size_t first_line) {
   if (core::is_valid_utf8(text)) {
     return {};
   }
-  std::size_t line = 1;  // no sequence spans lines, so each line can be checked alone
+  std::size_t line = first_line;  // no sequence spans lines, so each line can be checked alone
   while (core::is_valid_utf8(text.substr(0, text.find('\n')))) {
     text.remove_prefix(text.find('\n') + 1);
     ++line;

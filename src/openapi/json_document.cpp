@@ -55,7 +55,7 @@ simdjson::error_code parse_padded(const char* text, std::size_t size, std::size_
 
 }  // namespace
 
-Result<JsonDocument> JsonDocument::parse(std::string_view text, std::size_t depth) {
+Result<JsonDocument> JsonDocument::parse(std::string_view text, std::size_t depth, std::size_t first_line) {
   JsonDocument result;
   std::unique_ptr<char[]> copy = padded_copy(text);
   simdjson::error_code error = parse_padded(copy.get(), text.size(), depth, *result.document_);
@@ -65,11 +65,11 @@ Result<JsonDocument> JsonDocument::parse(std::string_view text, std::size_t dept
   if (error == simdjson::MEMALLOC) {
     return {Code::kRetry, "not enough memory to parse the document"};
   }
-  if (Status status = check_utf8(text); !status.ok()) {
+  if (Status status = check_utf8(text, first_line); !status.ok()) {
     return status;
   }
   if (const auto found = find_json_error(text, depth)) {
-    return error_at_offset(text, found->offset, fmt::format("not valid JSON: {}", found->message));
+    return error_at_offset(text, found->offset, fmt::format("not valid JSON: {}", found->message), first_line);
   }
   make_parsable(std::span(copy.get(), text.size()));
   error = parse_padded(copy.get(), text.size(), depth, *result.document_);

@@ -61,8 +61,8 @@ class JsonNode {
 
 class JsonDocument {
  public:
-  /// `text` is without a byte order mark. Errors name line and column.
-  static Result<JsonDocument> parse(std::string_view text, std::size_t depth);
+  /// `text` is without a byte order mark. Errors name line and column; `text` begins in line `first_line`.
+  static Result<JsonDocument> parse(std::string_view text, std::size_t depth, std::size_t first_line = 1);
   [[nodiscard]] JsonNode root() const { return JsonNode(document_->root()); }
 
  private:

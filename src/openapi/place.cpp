@@ -104,9 +104,9 @@ Status error_at(std::size_t line, std::string_view pointer, std::string_view mes
   return {Code::kInvalidDocument, fmt::format("line {}, {}: {}", line, place, message)};
 }
 
-Status error_at_offset(std::string_view text, std::size_t offset, std::string_view message) {
+Status error_at_offset(std::string_view text, std::size_t offset, std::string_view message, std::size_t first_line) {
   const std::string_view before = text.substr(0, offset);
-  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const std::size_t line = first_line + static_cast<std::size_t>(std::count(before.begin(), before.end(), '\n'));
   const std::size_t newline = before.rfind('\n');
   const std::size_t column = newline == std::string_view::npos ? before.size() + 1 : before.size() - newline;
   return {Code::kInvalidDocument, fmt::format("line {}, column {}: {}", line, column, message)};

@@ -70,6 +70,6 @@ TEST_CASE("a spec is named after its file") {
 }
 
 TEST_CASE("a document that can't be read is told by name") {
-  CHECK(read_document("/nosuch/file").status().message().find("/nosuch/file") == 0);
-  CHECK(read_document("/").status().message() == "/: is a directory; name the document in it");
+  CHECK(read_document("/nosuch/file", Format::kDocument).status().message().find("/nosuch/file") == 0);
+  CHECK(read_document("/", Format::kItems).status().message() == "/: is a directory; name the document in it");
 }

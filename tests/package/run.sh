@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds and runs a consumer in one of three ways: find_package, pkg-config, add_subdirectory.
+# Builds and runs a consumer in one of four ways: find_package, pkg-config, pkg-config-c, add_subdirectory.
 # run.sh WAY SOURCE_DIR BUILD_DIR CXX: BUILD_DIR is a finished build, which is installed to a folder of its own.
 set -eu
 way=$1 source=$2 build=$3 cxx=$4
@@ -27,6 +27,17 @@ case $way in
     # shellcheck disable=SC2086
     "$cxx" -std=c++20 "$here/consumer/main.cpp" -o "$work/consumer" $flags
     "$work/consumer"
+    ;;
+  pkg-config-c)
+    cmake --install "$build" --prefix "$work/prefix" > /dev/null
+    PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name embedjobs_c.pc)")
+    export PKG_CONFIG_PATH
+    flags=$(pkg-config --cflags --libs embedjobs_c)
+    # shellcheck disable=SC2086
+    cc -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -pedantic -Werror "$source/examples/c/host.c" -o "$work/host" $flags \
+      -Wl,-rpath,"$(pkg-config --variable=libdir embedjobs_c)"
+    echo '{"openapi":"3.0.3","info":{"title":"t","version":"1"},"paths":{"/a":{"get":{"summary":"one"}}}}' > "$work/document.json"
+    "$work/host" "$work" "$work/document.json" | grep '1 operations, 1 vectors'
     ;;
   add_subdirectory)
     # shellcheck disable=SC2086

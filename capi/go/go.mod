@@ -1,0 +1,3 @@
+module embedjobs
+
+go 1.22

@@ -1,0 +1,109 @@
+package embedjobs
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A host that may be killed: it notes each text before it answers.
+func TestMain(m *testing.M) {
+	if database := os.Getenv("EMBEDJOBS_KILL_HOST"); database != "" {
+		os.Exit(killHost(database))
+	}
+	os.Exit(m.Run())
+}
+
+func killHost(database string) int {
+	log, err := os.OpenFile(filepath.Join(filepath.Dir(database), "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 1
+	}
+	embedder := &words{before: func(_ context.Context, batch *Batch) error {
+		time.Sleep(20 * time.Millisecond) // a provider that takes its time
+		var lines strings.Builder
+		for _, text := range batch.Texts {
+			fmt.Fprintf(&lines, "%x\n", HashText(text))
+		}
+		_, err := log.WriteString(lines.String())
+		return err
+	}}
+	engine, err := Open(Options{DSN: "sqlite:" + database, Embedder: embedder})
+	if err != nil {
+		return 1
+	}
+	defer engine.Close()
+	if _, err = engine.Put(key, bigDocument()); err != nil || engine.Start() != nil {
+		return 1
+	}
+	if report, err := engine.WaitIdle(context.Background(), time.Minute); err != nil || !report.Idle {
+		return 1
+	}
+	return 0
+}
+
+func embeddedTexts(database string) []string {
+	log, _ := os.ReadFile(filepath.Join(filepath.Dir(database), "log"))
+	return strings.Fields(string(log))
+}
+
+func persistedTexts(t *testing.T, database string) map[string]bool {
+	engine, _ := open(t, Options{DSN: "sqlite:" + database, Embedder: &words{}})
+	defer engine.Close()
+	persisted := map[string]bool{}
+	for _, hash := range must[*StoredRows](t)(engine.Rows(key, false)).Hashes {
+		persisted[fmt.Sprintf("%x", hash)] = true
+	}
+	return persisted
+}
+
+func TestAKilledHostResumesAndRepeatsNoPersistedChunk(t *testing.T) {
+	database := filepath.Join(t.TempDir(), "host.db")
+	run := func() *exec.Cmd {
+		host := exec.Command(os.Args[0])
+		host.Env = append(os.Environ(), "EMBEDJOBS_KILL_HOST="+database)
+		if err := host.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return host
+	}
+	var stored map[string]bool
+	before := 0
+	for kills := 1; kills <= 3; kills++ {
+		host := run()
+		for len(embeddedTexts(database)) < kills*200 { // an event: so many texts went through the embedder
+			time.Sleep(5 * time.Millisecond)
+		}
+		_ = host.Process.Kill()
+		_ = host.Wait()
+		stored, before = persistedTexts(t, database), len(embeddedTexts(database))
+		if len(stored) == 0 || len(stored) > 1000 {
+			t.Fatalf("%d rows after kill %d", len(stored), kills)
+		}
+	}
+	if err := run().Wait(); err != nil {
+		t.Fatal(err)
+	}
+	texts := embeddedTexts(database)
+	for _, text := range texts[before:] {
+		if stored[text] {
+			t.Errorf("%s was persisted and embedded again", text)
+		}
+	}
+	different := map[string]bool{}
+	for _, text := range texts {
+		different[text] = true
+	}
+	// A kill costs at most the chunk in the embedder and the one that is being persisted meanwhile.
+	if repeated := len(texts) - len(different); repeated > 3*2*32 {
+		t.Errorf("%d texts were embedded again after 3 kills", repeated)
+	}
+	if rows := persistedTexts(t, database); len(rows) != len(different) {
+		t.Errorf("%d rows of %d texts", len(rows), len(different))
+	}
+}

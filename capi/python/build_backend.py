@@ -1,0 +1,76 @@
+"""The build backend (PEP 517): compiles libembedjobs_c with CMake and writes a wheel that holds it.
+
+EMBEDJOBS_LIBRARY: bundle this library, which was built elsewhere. EMBEDJOBS_CMAKE_ARGS: more arguments for CMake."""
+import base64
+import hashlib
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sysconfig
+import tarfile
+import zipfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROJECT = HERE.parent.parent
+SONAME = "libembedjobs_c.so.1"
+
+
+def version():
+    return re.search(r"project\(embedjobs VERSION ([0-9.]+)", (PROJECT / "CMakeLists.txt").read_text(encoding="utf-8")).group(1)
+
+
+def library():
+    given = os.environ.get("EMBEDJOBS_LIBRARY")
+    if given:
+        return pathlib.Path(given).resolve()
+    build = PROJECT / "build" / "python"
+    jobs = os.environ.get("EMBEDJOBS_JOBS") or str(os.cpu_count() or 1)
+    subprocess.run(["cmake", "-S", str(PROJECT), "-B", str(build), "-DCMAKE_BUILD_TYPE=Release", "-DEMBEDJOBS_BUILD_TESTS=OFF",
+                    "-DEMBEDJOBS_BUILD_EXAMPLES=OFF", *shlex.split(os.environ.get("EMBEDJOBS_CMAKE_ARGS", ""))], check=True)
+    subprocess.run(["cmake", "--build", str(build), "--target", "embedjobs_c", "-j", jobs], check=True)
+    return next(build.rglob(SONAME)).resolve()
+
+
+def tag():
+    return "py3-none-" + re.sub(r"[-.]", "_", sysconfig.get_platform())
+
+
+def metadata():
+    return f"""Metadata-Version: 2.1
+Name: embedjobs
+Version: {version()}
+Summary: Durable jobs that keep vector embeddings in step with documents
+License: Apache-2.0
+Requires-Python: >=3.8
+"""
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    info = f"embedjobs-{version()}.dist-info"
+    name = f"embedjobs-{version()}-{tag()}.whl"
+    files = {f"embedjobs/{path.name}": path.read_bytes() for path in sorted((HERE / "embedjobs").glob("*.py*")) if path.is_file()}
+    files[f"embedjobs/{SONAME}"] = library().read_bytes()
+    files["embedjobs/py.typed"] = b""
+    files[f"{info}/METADATA"] = metadata().encode()
+    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: embedjobs\nRoot-Is-Purelib: false\nTag: {tag()}\n".encode()
+    record = "".join(f"{path},sha256={digest(data)},{len(data)}\n" for path, data in files.items())
+    files[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
+    with zipfile.ZipFile(pathlib.Path(wheel_directory) / name, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for path, data in files.items():
+            wheel.writestr(path, data)
+    return name
+
+
+def digest(data):
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def build_sdist(sdist_directory, config_settings=None):
+    """Of the Python part; building it again needs the whole repository, or EMBEDJOBS_LIBRARY."""
+    base = f"embedjobs-{version()}"
+    with tarfile.open(pathlib.Path(sdist_directory) / f"{base}.tar.gz", "w:gz") as archive:
+        for path in ["pyproject.toml", "build_backend.py", "embedjobs"]:
+            archive.add(HERE / path, f"{base}/{path}", filter=lambda item: None if "__pycache__" in item.name else item)
+    return f"{base}.tar.gz"

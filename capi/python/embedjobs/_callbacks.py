@@ -1,0 +1,253 @@
+"""Tables of C callbacks over Python objects. Nothing a callback raises leaves it: it becomes a code and a message, its traceback goes to the
+log. A table's functions live until the library has called destroy."""
+import ctypes
+import itertools
+import threading
+import traceback
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from . import _abi, _memory
+from .errors import Error, Gone
+from .hosts import Call, Computer, ComputeRequest, EmbedCall, Embedder, wants_call
+from .values import Event, EventKind, Pass
+
+LogFunction = Callable[[int, str], None]
+ERROR_LEVEL = 3
+_OK, _RETRY, _TIMEOUT, _CANCELLED = 0, 1, 3, 10
+
+_alive: Dict[int, Any] = {}
+_keys = itertools.count(1)
+_alive_lock = threading.Lock()
+
+
+def _forget(user_data: Optional[int]) -> None:
+    with _alive_lock:
+        _alive.pop(user_data or 0, None)
+
+
+#: Lives for ever: a function must not be freed while it runs.
+_destroy = _abi.Destroy(_forget)
+
+
+def alive() -> int:
+    """How many tables the library holds. For tests."""
+    return len(_alive)
+
+
+class Host:
+    """What all tables of an engine share: where errors go, and the interruption that a callback met on the host's own thread."""
+
+    def __init__(self, log: LogFunction) -> None:
+        self._log = log
+        self.interruption: Optional[BaseException] = None
+        self.interrupted: Callable[[], None] = lambda: None
+
+    def log(self, level: int, message: str) -> None:
+        try:
+            self._log(level, message)
+        except Exception:  # nobody is left to tell
+            pass
+
+    def failed(self, call: int, what: str, error: BaseException) -> int:
+        """The code for what a callback raised; its message is set."""
+        code = _RETRY
+        if isinstance(error, Error):
+            code = error.code
+            message = str(error) or type(error).__name__
+            if error.retry_after:
+                _abi.function("call_set_retry_after_ms")(call, int(error.retry_after * 1000))
+        else:
+            message = f"{what} raised {type(error).__name__}: {error}"
+            self.log(ERROR_LEVEL, message + "\n" + "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
+            if isinstance(error, TimeoutError):
+                code = _TIMEOUT
+            elif not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit: for whoever runs the worker
+                self.interruption = error
+                self.interrupted()
+                code = _CANCELLED
+        data = message.encode("utf-8", "replace")
+        _abi.function("call_set_error")(call, data, len(data))
+        return code
+
+    def guarded(self, what: str, body: Callable[..., int]) -> Callable[..., int]:
+        """`body` gets the callback's arguments without user_data and *done, and returns what *done shall be."""
+
+        def callback(_user_data: Optional[int], call: int, *arguments: Any) -> int:
+            try:
+                _memory.set_done(arguments[-1], body(call, *arguments[:-1]))
+                return _OK
+            except BaseException as error:  # pylint: disable=broad-except
+                return self.failed(call, what, error)
+
+        return callback
+
+
+def _made(kind: Any, functions: Dict[str, Any], **members: Any) -> Any:
+    """A table, whose functions are kept until its destroy."""
+    key = next(_keys)
+    table = kind(user_data=key, destroy=_destroy, **functions, **members)
+    with _alive_lock:
+        _alive[key] = (table, functions)
+    return table
+
+
+def forget(table: Any) -> None:
+    """For a table that the library never took."""
+    _forget(table.user_data)
+
+
+def embedder_table(host: Host, embedder: Embedder) -> Any:
+    function: Callable[..., Any] = embedder.function
+    with_call = wants_call(function)
+    get_texts, fill, set_done = _memory.texts, _memory.fill, _memory.set_done
+    texts_at, vectors_at = _abi.Texts.from_address, _abi.Vectors.from_address
+
+    def embed(_user_data: Optional[int], call: int, texts_address: int, vectors_address: int, done: int) -> int:
+        try:
+            given: Any = texts_at(texts_address)
+            vectors: Any = vectors_at(vectors_address)
+            count = given.count
+            texts = get_texts(given.bytes, given.offsets, count)
+            if with_call:
+                embed_call = EmbedCall(call, given, vectors)
+                result = function(texts, embed_call)
+                if not embed_call.filled(result):
+                    fill(vectors.values, count, vectors.dimension, result)
+            else:
+                fill(vectors.values, count, vectors.dimension, function(texts))
+            set_done(done, count)
+            return _OK
+        except BaseException as error:  # pylint: disable=broad-except
+            return host.failed(call, "the embedder", error)
+
+    return _made(_abi.Embedder, {"embed": _abi.Embed(embed)}, model=_memory.encoded(embedder.model),
+                 variant=_memory.encoded(embedder.variant), dimension=embedder.dimension, provider=_memory.encoded(embedder.provider),
+                 concurrent_calls=embedder.concurrent_calls, batch_texts=embedder.batch_texts, batch_bytes=embedder.batch_bytes,
+                 batch_tokens=embedder.batch_tokens, input_bytes=embedder.input_bytes)
+
+
+def computer_table(host: Host, computer: Computer) -> Any:
+    def compute(call: int, compute_address: int, request_address: int) -> int:
+        request = ComputeRequest(Call(call), compute_address, _abi.ComputeRequest.from_address(request_address))
+        computer.function(request)
+        return request.manifest_size()
+
+    return _made(_abi.Computer, {"compute": _abi.Compute(host.guarded("the computer", compute))},
+                 version=_memory.encoded(computer.version), model=_memory.encoded(computer.model),
+                 variant=_memory.encoded(computer.variant), dimension=computer.dimension)
+
+
+_PASS_TEXTS = ("catalog_id", "spec_name", "space_id", "splitter_version", "content_version")
+_PASS_NUMBERS = ("job_id", "generation", "dimension", "epoch", "reuse_floor", "input_cap", "prompt_tokens")
+
+
+def _pass(address: int) -> Pass:
+    given: Any = _abi.Pass.from_address(address)
+    members: Dict[str, Any] = {name: _memory.text(getattr(given, name)) for name in _PASS_TEXTS}
+    members.update((name, getattr(given, name)) for name in _PASS_NUMBERS)
+    return Pass(fence=_memory.fence(given.fence), **members)
+
+
+def _expect(what: str, answers: Sequence[Any], count: int) -> None:
+    if len(answers) != count:
+        raise ValueError(f"{what} returned {len(answers)} answers, expected {count}")
+
+
+def persister_table(host: Host, persister: Any) -> Any:
+    def list_existing(_call: int, current: int, wanted: int, existing: int) -> int:
+        operations = _memory.operations(wanted)
+        answers = persister.list_existing(_pass(current), operations)
+        _expect("list_existing", answers, len(operations))
+        if operations:
+            ctypes.memmove(existing, bytes(1 if answer else 0 for answer in answers), len(operations))
+        return len(operations)
+
+    def persist_batch(_call: int, current: int, rows_address: int) -> int:
+        rows = _memory.rows(_abi.Rows.from_address(rows_address))
+        persister.persist_batch(_pass(current), rows)
+        return len(rows)
+
+    def finalize(_call: int, current: int, manifest: int) -> int:
+        operations = _memory.operations(manifest)
+        persister.finalize(_pass(current), operations)
+        return len(operations)
+
+    def describe(_call: int, count: int, catalogs: Any, specs: Any, states: int) -> int:
+        keys = [(_memory.text(catalogs[i]), _memory.text(specs[i])) for i in range(count)]
+        answers = persister.describe(keys)
+        _expect("describe", answers, count)
+        for index, state in enumerate(answers):
+            if state is not None:
+                _abi.function("spec_states_set")(states, index, _memory.encoded(state.space_id), _memory.encoded(state.content_version),
+                                                 _memory.encoded(state.splitter_version))
+        return count
+
+    functions = {
+        "list_existing": _abi.ListExisting(host.guarded("the persister's list_existing", list_existing)),
+        "persist_batch": _abi.PersistBatch(host.guarded("the persister's persist_batch", persist_batch)),
+        "finalize": _abi.Finalize(host.guarded("the persister's finalize", finalize)),
+    }
+    if hasattr(persister, "describe"):
+        functions["describe"] = _abi.Describe(host.guarded("the persister's describe", describe))
+    return _made(_abi.Persister, functions)
+
+
+def resolver_table(host: Host, resolver: Any) -> Any:
+    def resolve(_call: int, catalog: bytes, spec: bytes, answer: int) -> int:
+        document = resolver.resolve(_memory.text(catalog), _memory.text(spec))
+        if document is None:
+            raise Gone("the document is gone")
+        _abi.function("document_set")(answer, document.content, len(document.content), _memory.encoded(document.version))
+        return 1
+
+    def list_documents(_call: int, catalog: Optional[bytes], spec: Optional[bytes], limit: int, answer: int) -> int:
+        after = None if catalog is None else (_memory.text(catalog), _memory.text(spec))
+        count = 0
+        for catalog_id, spec_name, version in itertools.islice(resolver.list(after, limit), limit):
+            _abi.function("document_list_add")(answer, _memory.encoded(catalog_id), _memory.encoded(spec_name), _memory.encoded(version))
+            count += 1
+        return count
+
+    functions = {"resolve": _abi.Resolve(host.guarded("the resolver", resolve))}
+    if hasattr(resolver, "list"):
+        functions["list"] = _abi.ListDocuments(host.guarded("the resolver's list", list_documents))
+    return _made(_abi.Resolver, functions)
+
+
+def event_of(given: Any) -> Event:
+    numbers = ("job_id", "attempt", "operation_count", "reused", "embedded", "missing", "prompt_tokens", "count")
+    members: Dict[str, Any] = {name: getattr(given, name) for name in numbers}
+    return Event(kind=EventKind(given.kind), catalog_id=_memory.text(given.catalog_id), spec_name=_memory.text(given.spec_name),
+                 message=_memory.text(given.message), delay=given.delay_ms / 1000, **members)
+
+
+def observer_table(host: Host, events: Optional[Callable[[Event], None]], reload: Optional[Callable[[str, str], None]]) -> Any:
+    def log(_user_data: Optional[int], level: int, message: int, size: int) -> None:
+        host.log(level, ctypes.string_at(message, size).decode("utf-8", "replace"))
+
+    def told(what: str, body: Callable[..., None]) -> Callable[..., None]:
+        def callback(_user_data: Optional[int], *arguments: Any) -> None:
+            try:
+                body(*arguments)
+            except BaseException:  # pylint: disable=broad-except
+                host.log(ERROR_LEVEL, f"the {what} callback raised\n{traceback.format_exc().rstrip()}")
+
+        return callback
+
+    functions: Dict[str, Any] = {"log": _abi.Log(log)}
+    if events is not None:
+        on_event = events
+        functions["event"] = _abi.OnEvent(told("events", lambda address: on_event(event_of(_abi.Event.from_address(address)))))
+    if reload is not None:
+        on_reload = reload
+        functions["reload"] = _abi.Reload(told("reload", lambda catalog, spec: on_reload(_memory.text(catalog), _memory.text(spec))))
+    return _made(_abi.Observer, functions)
+
+
+def secret_table(host: Host, secret: Callable[[], str]) -> Any:
+    def get(_call: int, answer: int) -> int:
+        value = secret().encode("utf-8")
+        _abi.function("secret_set")(answer, value, len(value))
+        return 1
+
+    return _made(_abi.SecretSource, {"get": _abi.GetSecret(host.guarded("the secret source", get))})

@@ -1,0 +1,227 @@
+"""What goes in and comes out, as plain values. Times are seconds since 1970, spans of time are seconds; 0 where there is none."""
+import dataclasses
+import enum
+from typing import Any, List, Optional
+
+
+class JobKind(enum.IntEnum):
+    SPEC_WRITE = 0
+    RECONCILER = 1
+    MANUAL_RETRY = 2
+
+
+class JobStatus(enum.IntEnum):
+    NONE = -1
+    PENDING = 0
+    RUNNING = 1
+    SUCCEEDED = 2
+    FAILED = 3
+    CANCELLED = 4
+
+
+class Tone(enum.IntEnum):
+    MUTED = 0
+    GREEN = 1
+    BLUE = 2
+    AMBER = 3
+    AMBER_STRONG = 4
+    RED = 5
+
+
+class Purpose(enum.IntEnum):
+    DOCUMENT = 0
+    QUERY = 1
+
+
+class EventKind(enum.IntEnum):
+    JOB_CLAIMED = 0
+    JOB_PROGRESS = 1
+    JOB_SUCCEEDED = 2
+    JOB_RETRIED = 3
+    JOB_FAILED = 4
+    JOB_RELEASED = 5
+    LEASE_LOST = 6
+    LEASE_RENEWED = 7
+    PROVIDER_PAUSED = 8
+    PROVIDER_RESUMED = 9
+    BATCH_RESIZED = 10
+    CHUNK_PERSISTED = 11
+    LEASE_EXPIRED = 12
+    STORE_UNUSABLE = 13
+
+
+@dataclasses.dataclass(frozen=True)
+class Fence:
+    """The right to write for a spec. A persister accepts a higher counter, or the same one with the same nonce."""
+
+    counter: int
+    nonce: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Enqueued:
+    job_id: int
+    generation: int
+    created: bool  #: False: a job was open already, and serves the new generation too.
+
+
+@dataclasses.dataclass(frozen=True)
+class IdleReport:
+    idle: bool
+    next_due: Optional[float]  #: A pending job is due later than max_wait, in so many seconds.
+    other_space: bool
+    provider_waiting: bool
+    provider_left: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SpecStatus:
+    catalog_id: str
+    spec_name: str
+    operation_count: int
+    embedding_count: int
+    embedded_so_far: int
+    job_attempts: int
+    job_last_error: str
+    job_updated_at: float
+    job_next_run_at: float
+    visible_space_id: str
+    provider_pause: str
+    badge_label: str
+    badge_tooltip: str
+    badge_tone: Tone
+    offers_retry: bool
+    job_status: JobStatus
+
+
+@dataclasses.dataclass(frozen=True)
+class Health:
+    specs: int
+    indexed: int
+    pending: int
+    running: int
+    failed: int
+    degraded_reason: str
+    banner_text: str
+    banner_tone: Tone
+    degraded: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    id: int
+    catalog_id: str
+    spec_name: str
+    attempts: int
+    last_error: str
+    worker_id: str
+    next_run_at: float
+    lease_expires_at: float
+    created_at: float
+    updated_at: float
+    started_at: float
+    completed_at: float
+    embedded_so_far: int
+    reused_count: int
+    embedded_count: int
+    operation_count: int
+    generation: int
+    prompt_tokens: int
+    fence: Fence
+    kind: JobKind
+    status: JobStatus
+
+
+@dataclasses.dataclass(frozen=True)
+class Hit:
+    catalog_id: str
+    spec_name: str
+    operation_id: str
+    score: float  #: Cosine of the angle between query and operation.
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalog:
+    catalog_id: str
+    target_space_id: str
+    search_space_id: str
+    spec_count: int
+    specs_in_target: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    kind: EventKind
+    catalog_id: str
+    spec_name: str
+    job_id: int
+    attempt: int
+    message: str
+    operation_count: int
+    reused: int
+    embedded: int
+    missing: int
+    prompt_tokens: int
+    delay: float
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """Who writes, for what. A persister commits `fence` with its rows."""
+
+    catalog_id: str
+    spec_name: str
+    fence: Fence
+    job_id: int
+    generation: int
+    space_id: str
+    dimension: int
+    epoch: int
+    reuse_floor: int
+    input_cap: int
+    splitter_version: str
+    content_version: str
+    prompt_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Operations:
+    """What a document consists of: ids, and the SHA-256 of the full texts."""
+
+    ids: List[str]
+    hashes: List[bytes]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows(Operations):
+    """Operations with their vectors."""
+
+    #: n x dimension float32: a numpy array where numpy is there, else a two-dimensional memoryview. What a persister gets is a view of
+    #: the library's memory, which ends with the callback: copy what is kept.
+    vectors: Any = None
+    #: How many bytes of each text were embedded; 0: all.
+    embedded_bytes: List[int] = dataclasses.field(default_factory=list)
+    #: Where embedded_bytes is not 0: the limit under which the text was cut.
+    input_caps: List[int] = dataclasses.field(default_factory=list)
+    space_id: str = ""  #: Of rows that the engine stored.
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A resolver's answer. Equal versions mean equal content; a hash for example."""
+
+    content: bytes
+    version: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SpecState:
+    """What a persister's finalize recorded last, with these of the pass."""
+
+    space_id: str
+    content_version: str
+    splitter_version: str

@@ -1,0 +1,98 @@
+// One call of a host's callback: its context, its proof of success, and who may be called from inside it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/guard.hpp"
+#include "embedjobs.h"
+#include "embedjobs/runtime.hpp"
+#include "embedjobs/status.hpp"
+
+namespace embedjobs::capi {
+
+/// What an engine and its callbacks share.
+struct HostState {
+  std::atomic<bool> stopping = false;
+};
+
+/// While it lives, this thread is inside a callback of that engine.
+class Frame {
+ public:
+  explicit Frame(const HostState& state) noexcept : state_(&state), outer_(top_) { top_ = this; }
+  ~Frame() { top_ = outer_; }
+  Frame(const Frame&) = delete;
+  Frame& operator=(const Frame&) = delete;
+  /// Is the calling thread inside a callback of the engine?
+  static bool inside(const HostState& state) noexcept {
+    for (const Frame* frame = top_; frame != nullptr; frame = frame->outer_) {
+      if (frame->state_ == &state) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  static thread_local const Frame* top_;
+  const HostState* state_;
+  const Frame* outer_;
+};
+
+}  // namespace embedjobs::capi
+
+struct embedjobs_call {
+  explicit embedjobs_call(const embedjobs::capi::HostState& engine) : state(engine) {}
+  const embedjobs::capi::HostState& state;
+  std::stop_token stop;
+  std::optional<embedjobs::MonoTime> deadline;
+  std::string message;
+  embedjobs::Duration retry_after{0};
+};
+
+namespace embedjobs::capi {
+
+/// What a callback's answer means. `who` is the part that answered, "the host's embedder"; `expected` what *done proves.
+Status outcome(std::string_view who, std::int32_t code, std::size_t done, std::size_t expected, const embedjobs_call& call);
+
+/// Calls `f(&call, &done)` as a callback and judges its answer.
+template <typename F>
+Status call_host(std::string_view who, embedjobs_call& call, std::size_t expected, F&& f) {
+  return core::guarded(who, [&]() -> Status {
+    std::size_t done = EMBEDJOBS_NOT_DONE;
+    std::int32_t code = EMBEDJOBS_INTERNAL;
+    {
+      const Frame frame(call.state);
+      code = std::forward<F>(f)(&call, &done);
+    }
+    return outcome(who, code, done, expected, call);
+  });
+}
+
+/// A host's table of callbacks. destroy(user_data) is called once, at its end.
+template <typename Table>
+class OwnedTable {
+ public:
+  OwnedTable(const Table& table, std::shared_ptr<const HostState> state) : table_(table), state_(std::move(state)) {}
+  ~OwnedTable() {
+    if (table_.destroy != nullptr) {
+      const Frame frame(*state_);
+      (void)core::guarded("destroy", [&] { table_.destroy(table_.user_data); });  // there is nobody to tell
+    }
+  }
+  OwnedTable(const OwnedTable&) = delete;
+  OwnedTable& operator=(const OwnedTable&) = delete;
+  const Table* operator->() const noexcept { return &table_; }
+  [[nodiscard]] const HostState& state() const noexcept { return *state_; }
+
+ private:
+  const Table table_;
+  const std::shared_ptr<const HostState> state_;
+};
+
+}  // namespace embedjobs::capi

@@ -1,0 +1,142 @@
+#include "options.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "hosts.hpp"
+#include "layout.hpp"
+
+namespace embedjobs::capi {
+namespace {
+
+/// Every table that the options point to. A table that can't be read stays null, and its Status says why.
+struct Tables {
+  TablePtr<embedjobs_embedder> embedder;
+  TablePtr<embedjobs_computer> computer;
+  TablePtr<embedjobs_persister> persister;
+  TablePtr<embedjobs_resolver> resolver;
+  TablePtr<embedjobs_observer> observer;
+  TablePtr<embedjobs_secret_source> secret_source;
+};
+
+template <typename Table>
+void read_table(const Table* from, const std::shared_ptr<HostState>& state, TablePtr<Table>& to, Status& first_error) {
+  if (from == nullptr) {
+    return;
+  }
+  Table table{};
+  Status status = read_struct(from, table);
+  if (status.ok()) {
+    to = std::make_shared<OwnedTable<Table>>(table, state);
+  } else if (first_error.ok()) {
+    first_error = std::move(status);
+  }
+}
+
+/// All of them, also after one could not be read: what could be is destroyed by whoever drops the tables.
+Status read_tables(const embedjobs_options& from, const std::shared_ptr<HostState>& state, Tables& tables) {
+  Status status;
+  read_table(from.host_embedder, state, tables.embedder, status);
+  read_table(from.host_computer, state, tables.computer, status);
+  read_table(from.host_persister, state, tables.persister, status);
+  read_table(from.host_resolver, state, tables.resolver, status);
+  read_table(from.observer, state, tables.observer, status);
+  read_table(from.secret_source, state, tables.secret_source, status);
+  return status;
+}
+
+template <typename Part>
+Status take(Result<std::shared_ptr<Part>> made, std::shared_ptr<Part>& to) {
+  if (!made.ok()) {
+    return made.status();
+  }
+  to = *std::move(made);
+  return {};
+}
+
+Status make_parts(const Tables& tables, OpenOptions& to) {
+  Status status;
+  if (tables.embedder && !to.options.embedder.empty()) {
+    return {Code::kInvalidArgument, "give embedder or host_embedder, not both"};
+  }
+  if (tables.secret_source) {
+    status = take(make_keyed_embedder(to.options.embedder, tables.secret_source), to.parts.embedder);
+  }
+  if (status.ok() && tables.embedder) {
+    status = take(make_host_embedder(tables.embedder), to.parts.embedder);
+  }
+  if (status.ok() && tables.computer) {
+    status = take(make_host_computer(tables.computer), to.parts.computer);
+  }
+  if (status.ok() && tables.persister) {
+    status = take(make_host_persister(tables.persister), to.parts.persister);
+  }
+  if (status.ok() && tables.resolver) {
+    status = take(make_host_resolver(tables.resolver), to.parts.resolver);
+  }
+  to.options.log = make_log_sink(tables.observer);
+  to.options.events = make_event_sink(tables.observer);
+  return status;
+}
+
+int to_int(std::int64_t value) {
+  return static_cast<int>(std::clamp<std::int64_t>(value, 0, std::numeric_limits<int>::max()));
+}
+
+/// Zero and below stay so: the default. Ten years is the most that the core takes.
+Duration to_duration(std::int64_t ms) {
+  constexpr std::int64_t kTenYears = std::chrono::milliseconds(std::chrono::hours(24 * 3650)).count();
+  return std::chrono::milliseconds(std::clamp<std::int64_t>(ms, 0, kTenYears));
+}
+
+void read_worker(const embedjobs_options& from, WorkerOptions& to) {
+  to.workers = to_int(from.workers);
+  to.batch_size = to_int(from.batch_size);
+  to.batch_bytes = from.batch_bytes;
+  to.lease_duration = to_duration(from.lease_duration_ms);
+  to.embed_timeout = to_duration(from.embed_timeout_ms);
+  to.provider_concurrency = to_int(from.provider_concurrency);
+  to.requests_per_minute = from.requests_per_minute;
+  to.tokens_per_minute = from.tokens_per_minute;
+  to.daily_token_budget = from.daily_token_budget;
+  to.safety_bound = to_duration(from.safety_bound_ms);
+  to.fallback_poll = to_duration(from.fallback_poll_ms);
+  to.worker_id = from.worker_id == nullptr ? "" : from.worker_id;
+}
+
+void read_maintenance(const embedjobs_options& from, MaintenanceOptions& to) {
+  to.reaper_interval = to_duration(from.reaper_interval_ms);
+  to.reconciler_interval = to_duration(from.reconciler_interval_ms);
+  to.retention_interval = to_duration(from.retention_interval_ms);
+  to.job_retention = to_duration(from.job_retention_ms);
+  to.vector_grace = to_duration(from.vector_grace_ms);
+}
+
+}  // namespace
+
+Result<OpenOptions> read_options(const embedjobs_options* options, const std::shared_ptr<HostState>& state) {
+  OpenOptions read;
+  if (options == nullptr) {
+    return read;
+  }
+  embedjobs_options from{};
+  if (Status status = read_struct(options, from); !status.ok()) {
+    return status;
+  }
+  Tables tables;
+  if (Status status = read_tables(from, state, tables); !status.ok()) {
+    return status;
+  }
+  if (from.dsn != nullptr) {
+    read.options.dsn = from.dsn;
+  }
+  read.options.embedder = from.embedder == nullptr ? "" : from.embedder;
+  read_worker(from, read.options.worker);
+  read_maintenance(from, read.options.maintenance);
+  if (Status status = make_parts(tables, read); !status.ok()) {
+    return status;
+  }
+  return read;
+}
+
+}  // namespace embedjobs::capi

@@ -1,0 +1,115 @@
+// What a person reads of specs and catalogs.
+#include "embedjobs/badge.hpp"
+#include "results.hpp"
+
+namespace embedjobs::capi {
+namespace {
+
+using Statuses = OwningList<embedjobs_statuses, embedjobs_spec_status>;
+using Catalogs = OwningList<embedjobs_catalogs, embedjobs_catalog>;
+using Health = Owning<embedjobs_health>;
+
+void add_status(Statuses& list, const SpecStatus& status) {
+  const Badge badge = make_badge(status);
+  embedjobs_spec_status& item = list.add();
+  item.catalog_id = list.keep(status.key.catalog_id);
+  item.spec_name = list.keep(status.key.spec_name);
+  item.operation_count = status.operation_count;
+  item.embedding_count = status.embedding_count;
+  item.embedded_so_far = status.embedded_so_far;
+  item.job_attempts = status.job_attempts;
+  item.job_last_error = list.keep(status.job_last_error);
+  item.job_updated_at = to_unix_ms(status.job_updated_at);
+  item.job_next_run_at = to_unix_ms(status.job_next_run_at);
+  item.visible_space_id = list.keep(status.visible_space_id);
+  item.provider_pause = list.keep(status.provider_pause);
+  item.badge_label = list.keep(badge.label);
+  item.badge_tooltip = list.keep(badge.tooltip);
+  item.badge_tone = static_cast<std::int32_t>(badge.tone);
+  item.offers_retry = badge.offers_retry ? 1 : 0;
+  item.job_status = status.job_status ? static_cast<std::int32_t>(*status.job_status) : EMBEDJOBS_JOB_NONE;
+}
+
+void fill_health(Health& health, const CatalogHealth& from) {
+  const Banner banner = make_banner(from);
+  health.specs = from.specs;
+  health.indexed = from.indexed;
+  health.pending = from.pending;
+  health.running = from.running;
+  health.failed = from.failed;
+  health.degraded_reason = health.keep(from.degraded_reason);
+  health.banner_text = health.keep(banner.text);
+  health.banner_tone = static_cast<std::int32_t>(banner.tone);
+  health.degraded = from.degraded ? 1 : 0;
+}
+
+void add_catalog(Catalogs& list, const CatalogInfo& info) {
+  embedjobs_catalog& item = list.add();
+  item.catalog_id = list.keep(info.catalog_id);
+  item.target_space_id = list.keep(info.target_space_id);
+  item.search_space_id = list.keep(info.search_space_id);
+  item.spec_count = info.spec_count;
+  item.specs_in_target = info.specs_in_target;
+}
+
+}  // namespace
+}  // namespace embedjobs::capi
+
+using namespace embedjobs;  // NOLINT(google-build-using-namespace)
+using capi::FromCallback;
+
+extern "C" {
+
+std::int32_t embedjobs_engine_statuses(embedjobs_engine* engine, const char* catalog_id, embedjobs_statuses** out,
+                                       embedjobs_error** error) {
+  return capi::result_call<embedjobs_statuses, capi::Statuses>(engine, FromCallback::kRefused, __func__, out, error,
+                                                               [&](Engine& core, capi::Statuses& list) -> Status {
+                                                                 const auto statuses = core.status(capi::to_optional(catalog_id));
+                                                                 if (statuses.ok()) {
+                                                                   for (const SpecStatus& status : *statuses) {
+                                                                     capi::add_status(list, status);
+                                                                   }
+                                                                   list.finish();
+                                                                 }
+                                                                 return statuses.status();
+                                                               });
+}
+
+void embedjobs_statuses_destroy(embedjobs_statuses* statuses) {
+  delete static_cast<capi::Statuses*>(statuses);
+}
+
+std::int32_t embedjobs_engine_health(embedjobs_engine* engine, const char* catalog_id, embedjobs_health** out, embedjobs_error** error) {
+  return capi::result_call<embedjobs_health, capi::Health>(engine, FromCallback::kRefused, __func__, out, error,
+                                                           [&](Engine& core, capi::Health& view) -> Status {
+                                                             const auto health = core.health(capi::to_optional(catalog_id));
+                                                             if (health.ok()) {
+                                                               capi::fill_health(view, *health);
+                                                             }
+                                                             return health.status();
+                                                           });
+}
+
+void embedjobs_health_destroy(embedjobs_health* health) {
+  delete static_cast<capi::Health*>(health);
+}
+
+std::int32_t embedjobs_engine_catalogs(embedjobs_engine* engine, embedjobs_catalogs** out, embedjobs_error** error) {
+  return capi::result_call<embedjobs_catalogs, capi::Catalogs>(engine, FromCallback::kRefused, __func__, out, error,
+                                                               [&](Engine& core, capi::Catalogs& list) -> Status {
+                                                                 const auto catalogs = core.catalogs();
+                                                                 if (catalogs.ok()) {
+                                                                   for (const CatalogInfo& info : *catalogs) {
+                                                                     capi::add_catalog(list, info);
+                                                                   }
+                                                                   list.finish();
+                                                                 }
+                                                                 return catalogs.status();
+                                                               });
+}
+
+void embedjobs_catalogs_destroy(embedjobs_catalogs* catalogs) {
+  delete static_cast<capi::Catalogs*>(catalogs);
+}
+
+}  // extern "C"

@@ -1,0 +1,70 @@
+// Results that the library allocates: a C struct with the memory that it points to.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "embedjobs.h"
+#include "embedjobs/types.hpp"
+#include "engine_handle.hpp"
+
+namespace embedjobs::capi {
+
+/// `View` is the C struct; the strings that it points to live here.
+template <typename View>
+struct Owning : View {
+  Owning() : View{} { this->struct_size = sizeof(View); }
+  const char* keep(std::string text) { return texts.emplace_back(std::move(text)).c_str(); }
+  std::deque<std::string> texts;
+};
+
+/// A list: its elements, and the array of pointers to them that a host sees.
+template <typename View, typename Item>
+struct OwningList : Owning<View> {
+  Item& add() {
+    Item& item = elements.emplace_back(Item{});
+    item.struct_size = sizeof(Item);
+    return item;
+  }
+  void finish() {
+    for (const Item& item : elements) {
+      pointers.push_back(&item);
+    }
+    this->count = pointers.size();
+    this->items = pointers.data();
+  }
+  std::deque<Item> elements;
+  std::vector<const Item*> pointers;
+};
+
+/// Milliseconds since 1970; 0: none.
+inline std::int64_t to_unix_ms(WallTime time) {
+  return std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
+/// A call that gives out a result: `f(Engine&, std::unique_ptr<View>&)` makes it.
+template <typename View, typename Made, typename F>
+std::int32_t result_call(embedjobs_engine* engine, FromCallback rule, const char* function, View** out, embedjobs_error** error, F&& f) {
+  if (out != nullptr) {
+    *out = nullptr;
+  }
+  return engine_call(engine, rule, function, error, [&](Engine& core) -> Status {
+    if (out == nullptr) {
+      return {Code::kInvalidArgument, std::string(function) + ": out is NULL"};
+    }
+    auto made = std::make_unique<Made>();
+    Status status = f(core, *made);
+    if (status.ok()) {
+      *out = made.release();
+    }
+    return status;
+  });
+}
+
+inline std::optional<std::string> to_optional(const char* name) {
+  return name == nullptr ? std::nullopt : std::optional<std::string>(name);
+}
+
+}  // namespace embedjobs::capi

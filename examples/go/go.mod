@@ -1,0 +1,7 @@
+module gateway
+
+go 1.22
+
+require embedjobs v0.0.0
+
+replace embedjobs => ../../capi/go

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const document = `{"openapi":"3.0.3","paths":{"/orders":{"get":{"operationId":"list","summary":"List orders"},
+	"post":{"operationId":"place","summary":"Place an order"}},"/users":{"get":{"operationId":"users","summary":"Show users"}}}}`
+
+func get(t *testing.T, url string, into any) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func put(t *testing.T, url, body string) int {
+	t.Helper()
+	request, _ := http.NewRequest(http.MethodPut, url, strings.NewReader(body))
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+func TestADocumentThatIsPutIsFoundAlsoAfterARestart(t *testing.T) {
+	folder := t.TempDir()
+	dsn, vectors := "sqlite:"+filepath.Join(folder, "gateway.db"), filepath.Join(folder, "vectors.json")
+	for restart := range 2 {
+		g, err := openGateway(dsn, vectors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(g.handler())
+		if restart == 0 {
+			if status := put(t, server.URL+"/specs/shop", document); status != http.StatusAccepted {
+				t.Errorf("put: %d", status)
+			}
+			if status := put(t, server.URL+"/specs/shop", "{ not json"); status != http.StatusUnprocessableEntity {
+				t.Errorf("put of what is no document: %d", status)
+			}
+			if report, err := g.engine.WaitIdle(context.Background(), time.Minute); err != nil || !report.Idle {
+				t.Fatalf("%+v, %v", report, err)
+			}
+		}
+		var hits []hit
+		get(t, server.URL+"/search?q=place+an+order", &hits)
+		if len(hits) != 3 || hits[0].Operation != "place" || hits[0].Spec != "gateway/shop" {
+			t.Errorf("%+v", hits)
+		}
+		var specs []map[string]any
+		get(t, server.URL+"/specs", &specs)
+		if len(specs) != 1 || specs[0]["done"] != true || specs[0]["embedded"] != 3.0 {
+			t.Errorf("%+v", specs)
+		}
+		server.Close()
+		if err := g.engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

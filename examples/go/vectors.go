@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"embedjobs"
+)
+
+// vectorFile is a host's own place for vectors: one JSON file, in which fences and rows change together.
+type vectorFile struct {
+	path  string
+	mutex sync.RWMutex
+	state struct {
+		Fences  map[string]embedjobs.Fence
+		Vectors map[string]map[string][]float32 // By spec and text hash.
+		Visible map[string]map[string]string    // By spec and operation id: the hash.
+	}
+}
+
+func openVectorFile(path string) (*vectorFile, error) {
+	file := &vectorFile{path: path}
+	file.state.Fences = map[string]embedjobs.Fence{}
+	file.state.Vectors = map[string]map[string][]float32{}
+	file.state.Visible = map[string]map[string]string{}
+	data, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return file, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &file.state)
+	}
+	return file, err
+}
+
+// change accepts the fence, lets f change the state, and makes both durable at once; nothing changes if any of it fails.
+func (v *vectorFile) change(pass *embedjobs.Pass, f func(spec string) error) error {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	spec := pass.Key.String()
+	known := v.state.Fences[spec]
+	if pass.Fence.Counter < known.Counter || pass.Fence.Counter == known.Counter && pass.Fence != known {
+		return embedjobs.ErrLeaseLost
+	}
+	v.state.Fences[spec] = pass.Fence
+	if v.state.Vectors[spec] == nil {
+		v.state.Vectors[spec] = map[string][]float32{}
+	}
+	if err := f(spec); err != nil {
+		return err
+	}
+	return v.write()
+}
+
+// write replaces the file as a whole: a crash leaves the old one or the new one.
+func (v *vectorFile) write() error {
+	data, err := json.Marshal(&v.state)
+	if err != nil {
+		return err
+	}
+	next, err := os.CreateTemp(filepath.Dir(v.path), ".vectors-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(next.Name())
+	if _, err = next.Write(data); err == nil {
+		err = next.Sync()
+	}
+	if closed := next.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(next.Name(), v.path)
+}
+
+func name(hash embedjobs.Hash) string { return string(appendHex(nil, hash[:])) }
+
+func appendHex(text, data []byte) []byte {
+	for _, b := range data {
+		text = append(text, "0123456789abcdef"[b>>4], "0123456789abcdef"[b&15])
+	}
+	return text
+}
+
+func (v *vectorFile) ListExisting(_ context.Context, pass *embedjobs.Pass, wanted *embedjobs.Operations) ([]bool, error) {
+	existing := make([]bool, len(wanted.IDs))
+	return existing, v.change(pass, func(spec string) error {
+		for i, hash := range wanted.Hashes {
+			_, there := v.state.Vectors[spec][name(hash)]
+			existing[i] = there && pass.ReuseFloor == 0 // this file keeps no epochs
+		}
+		return nil
+	})
+}
+
+func (v *vectorFile) PersistBatch(_ context.Context, pass *embedjobs.Pass, rows *embedjobs.Rows) error {
+	return v.change(pass, func(spec string) error {
+		for i, hash := range rows.Hashes {
+			v.state.Vectors[spec][name(hash)] = append([]float32(nil), rows.Vector(i)...)
+		}
+		return nil
+	})
+}
+
+func (v *vectorFile) Finalize(_ context.Context, pass *embedjobs.Pass, manifest *embedjobs.Operations) error {
+	return v.change(pass, func(spec string) error {
+		visible, kept := map[string]string{}, map[string][]float32{}
+		for i, hash := range manifest.Hashes {
+			vector, there := v.state.Vectors[spec][name(hash)]
+			if !there {
+				return embedjobs.ErrIncomplete
+			}
+			visible[manifest.IDs[i]], kept[name(hash)] = name(hash), vector
+		}
+		v.state.Visible[spec], v.state.Vectors[spec] = visible, kept
+		return nil
+	})
+}
+
+// each visits the visible rows of all specs.
+func (v *vectorFile) each(visit func(spec, operation string, vector []float32)) {
+	v.mutex.RLock()
+	defer v.mutex.RUnlock()
+	for spec, visible := range v.state.Visible {
+		for operation, hash := range visible {
+			visit(spec, operation, v.state.Vectors[spec][hash])
+		}
+	}
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# The gate of the binary interface notices what breaks hosts, and lets pass what they are prepared for.
+# abi_test.sh SOURCE_DIR
+set -eu
+source=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+command -v abidiff > /dev/null || { echo "abidiff is not installed (Debian: abigail-tools): skipped"; exit 77; }
+
+# expect RESULT WHAT: the changed header against the baseline; the change must have been made.
+expect() {
+  if [ "$2" != nothing ] && cmp -s "$source/capi/embedjobs.h" "$work/embedjobs.h"; then
+    echo "the test did not change the header: $2" >&2
+    exit 1
+  fi
+  result=0
+  python3 "$source/.ci/check_c_abi.py" "$work/embedjobs.h" "$source/capi/embedjobs_c.abi" > "$work/out" || result=$?
+  if [ "$result" -ne "$1" ]; then
+    cat "$work/out"
+    echo "$2 was changed, and the gate answered $result instead of $1" >&2
+    exit 1
+  fi
+  echo "$2: $1"
+}
+change() { sed "$@" "$source/capi/embedjobs.h" > "$work/embedjobs.h"; }
+
+change ''
+expect 0 nothing
+change 's/^  int64_t batch_size;$/  int64_t moved;\n  int64_t batch_size;/'
+expect 1 "a member in the middle of embedjobs_options"
+change 's/^  const char \*dsn;$//'
+expect 1 "a removed member"
+change 's/^  size_t dimension;    \/\* 1 to.*$/  int32_t dimension, wider;/'
+expect 1 "the type of a member"
+change 's/^EMBEDJOBS_API void embedjobs_cancel_request(.*$//'
+expect 1 "a removed function"
+change 's/^EMBEDJOBS_API int32_t embedjobs_engine_retry_failed(embedjobs_engine \*engine, size_t \*count,/EMBEDJOBS_API int32_t embedjobs_engine_retry_failed(embedjobs_engine *engine, int32_t more, size_t *count,/'
+expect 1 "a parameter"
+change 's/^  EMBEDJOBS_GONE = 9,/  EMBEDJOBS_GONE = 99,/'
+expect 1 "a number"
+change 's/^  int64_t vector_grace_ms;$/  int64_t vector_grace_ms;\n  int64_t appended;/'
+expect 0 "an appended member"
+change 's/^EMBEDJOBS_API const char \*embedjobs_version(void);$/&\nEMBEDJOBS_API int32_t embedjobs_appended(int32_t x);/'
+expect 0 "an appended function"
+change 's/^  EMBEDJOBS_INTERNAL = 17 .*$/  EMBEDJOBS_INTERNAL = 17,\n  EMBEDJOBS_APPENDED = 18/;s/^  *A defect.*$//'
+expect 0 "an appended number"

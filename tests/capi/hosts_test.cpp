@@ -1,0 +1,462 @@
+// A host's persister, resolver and computer, alone and together, and what happens when they fail.
+#include <algorithm>
+#include <stdexcept>
+
+#include "capi/scene.hpp"
+
+using namespace capi_test;
+
+namespace {
+
+struct HostScene : Scene {
+  HostEmbedder embedder;
+  HostPersister persister;
+  HostResolver resolver;
+  HostObserver observer;
+  embedjobs_embedder embedder_table = embedder.table();
+  embedjobs_persister persister_table = persister.table();
+  embedjobs_resolver resolver_table = resolver.table();
+  embedjobs_observer observer_table = observer.table();
+  HostScene() {
+    options.host_embedder = &embedder_table;
+    options.host_persister = &persister_table;
+    options.observer = &observer_table;
+  }
+  ~HostScene() { close(); }
+  void with_resolver() { options.host_resolver = &resolver_table; }
+  /// A pass failed: the next one, now and not after the backoff.
+  void again_now() {
+    observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+    enqueue();
+    wait();
+  }
+};
+
+/// A computer that takes each word of the document for an operation.
+struct HostComputer {
+  std::function<std::int32_t(embedjobs_call*, embedjobs_compute*)> at_end;  ///< Answered unless it is -1.
+  std::atomic<std::size_t> destroyed = 0, computed = 0;
+  bool sets_manifest = true;
+  std::size_t chunk = 2;
+  std::function<void(std::size_t persisted)> on_chunk;
+
+  static std::int32_t compute(void* self, embedjobs_call* call, embedjobs_compute* compute, const embedjobs_compute_request* request,
+                              std::size_t* done) {
+    auto& host = *static_cast<HostComputer*>(self);
+    std::string ids;
+    std::vector<std::uint64_t> offsets{0};
+    std::vector<std::uint8_t> hashes;
+    const std::string content(request->content, request->content_size);
+    for (std::size_t at = 0; at < content.size();) {
+      const std::size_t end = std::min(content.find(' ', at), content.size());
+      ids += content.substr(at, end - at);
+      offsets.push_back(ids.size());
+      hashes.resize(hashes.size() + EMBEDJOBS_HASH_SIZE);
+      embedjobs_hash_text(content.data() + at, end - at, hashes.data() + hashes.size() - EMBEDJOBS_HASH_SIZE);
+      at = end + 1;
+    }
+    auto all = sized<embedjobs_operations>();
+    all.count = offsets.size() - 1;
+    all.ids = ids.data();
+    all.id_offsets = offsets.data();
+    all.hashes = hashes.data();
+    std::vector<std::uint8_t> existing(all.count);
+    if (const std::int32_t code = embedjobs_compute_list_existing(compute, &all, existing.data(), nullptr); code != EMBEDJOBS_OK) {
+      return code;
+    }
+    std::size_t have = static_cast<std::size_t>(std::count(existing.begin(), existing.end(), 1));
+    embedjobs_compute_progress(compute, have, all.count);
+    for (std::size_t i = 0; i < all.count; ++i) {
+      if (existing[i] == 0) {
+        if (const std::int32_t code = host.persist(compute, all, i); code != EMBEDJOBS_OK) {
+          return code;
+        }
+        ++host.computed;
+        embedjobs_compute_progress(compute, ++have, all.count);
+        if (host.on_chunk) {
+          host.on_chunk(have);
+        }
+        if (embedjobs_call_is_cancelled(call) != 0) {
+          return EMBEDJOBS_CANCELLED;
+        }
+      }
+    }
+    if (host.sets_manifest) {
+      (void)embedjobs_compute_set_manifest(compute, &all, nullptr);
+    }
+    if (host.at_end) {
+      if (const std::int32_t code = host.at_end(call, compute); code != -1) {
+        return code;
+      }
+    }
+    *done = all.count;
+    return EMBEDJOBS_OK;
+  }
+  std::int32_t persist(embedjobs_compute* compute, const embedjobs_operations& all, std::size_t i) const {
+    const std::uint64_t offsets[2] = {0, all.id_offsets[i + 1] - all.id_offsets[i]};
+    const float vector[2] = {1, 2};
+    auto rows = sized<embedjobs_rows>();
+    rows.count = 1;
+    rows.dimension = 2;
+    rows.ids = all.ids + all.id_offsets[i];
+    rows.id_offsets = offsets;
+    rows.hashes = all.hashes + i * EMBEDJOBS_HASH_SIZE;
+    rows.vectors = vector;
+    return embedjobs_compute_persist_batch(compute, &rows, nullptr);
+  }
+  embedjobs_computer table() {
+    auto table = sized<embedjobs_computer>();
+    table.user_data = this;
+    table.destroy = [](void* self) { ++static_cast<HostComputer*>(self)->destroyed; };
+    table.compute = compute;
+    table.version = "words/1";
+    table.model = "words";
+    table.dimension = 2;
+    return table;
+  }
+};
+
+struct ComputerScene : HostScene {
+  HostComputer computer;
+  embedjobs_computer computer_table = computer.table();
+  ComputerScene() {
+    options.host_computer = &computer_table;
+    options.host_embedder = nullptr;
+    options.host_persister = nullptr;
+  }
+  ~ComputerScene() { close(); }
+};
+
+}  // namespace
+
+TEST_CASE("vectors go to the host, jobs and documents stay") {
+  HostScene scene;
+  scene.open();
+  scene.put(spec_with(40, "users"));
+  scene.start();
+  scene.wait();
+  CHECK(scene.persister.rows_of("spec") == 40);
+  embedjobs_hits* hits = nullptr;
+  CHECK(embedjobs_engine_search(scene.engine, "catalog", "users", 5, 3, &hits, scene.error.out()) == EMBEDJOBS_REFUSED);
+  // An edit: what is unchanged is reused, what is gone disappears.
+  scene.put(spec_with(30, "users"));
+  scene.wait();
+  CHECK(scene.persister.rows_of("spec") == 30);
+  CHECK(scene.embedder.texts == 40);
+  CHECK(scene.job().reused == 30);
+}
+
+TEST_CASE("documents and vectors are the host's, on its thread too") {
+  const bool on_own_thread = GENERATE(false, true);
+  HostScene scene;
+  scene.with_resolver();
+  std::atomic<bool> elsewhere = false;
+  const auto me = std::this_thread::get_id();
+  scene.persister.first_persist = [&](embedjobs_call*) {
+    elsewhere = elsewhere || std::this_thread::get_id() != me;
+    return -1;
+  };
+  scene.open();
+  scene.resolver.documents["spec"] = spec_with(25, "users");
+  scene.enqueue();
+  if (on_own_thread) {
+    scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, scene.error.out()));
+    CHECK_FALSE(elsewhere);
+  } else {
+    scene.start();
+    scene.wait();
+  }
+  CHECK(scene.persister.rows_of("spec") == 25);
+  std::size_t gaps = 99;
+  scene.ok(embedjobs_engine_reconcile(scene.engine, &gaps, scene.error.out()));
+  CHECK(gaps == 0);
+  scene.resolver.documents["spec"] = spec_with(26, "users");
+  scene.ok(embedjobs_engine_reconcile(scene.engine, &gaps, scene.error.out()));
+  CHECK(gaps == 1);
+  CHECK(embedjobs_engine_put(scene.engine, "catalog", "spec", "{}", 2, nullptr, scene.error.out()) == EMBEDJOBS_REFUSED);
+}
+
+TEST_CASE("gone is an answer: the vectors are cleared and the job ends") {
+  HostScene scene;
+  scene.with_resolver();
+  scene.open();
+  scene.resolver.documents["spec"] = spec_with(5, "users");
+  scene.enqueue();
+  scene.start();
+  scene.wait();
+  CHECK(scene.persister.rows_of("spec") == 5);
+  {
+    const std::lock_guard lock(scene.resolver.mutex);
+    scene.resolver.documents.clear();
+  }
+  scene.enqueue();
+  scene.wait();
+  CHECK(scene.persister.rows_of("spec") == 0);
+  CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
+}
+
+TEST_CASE("a persister that fails is tried again, and its words are read") {
+  HostScene scene;
+  std::atomic<bool> down = true;
+  scene.persister.first_persist = [&](embedjobs_call* call) -> std::int32_t {
+    if (down) {
+      const std::string words = "disk\nfull \xff";
+      embedjobs_call_set_error(call, words.data(), words.size());
+      return EMBEDJOBS_RETRY;
+    }
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+  CHECK(scene.job().last_error.find("the host's persister: disk full ?") != std::string::npos);
+  down = false;
+  scene.again_now();
+  CHECK(scene.persister.rows_of("spec") == 3);
+  CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
+}
+
+TEST_CASE("a persister that throws is tried again, and nothing is lost") {
+  HostScene scene;
+  std::atomic<bool> down = true;
+  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t {
+    if (down) {
+      throw std::runtime_error("the host's database is away");
+    }
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+  CHECK(scene.job().last_error.find("the host's persister threw: the host's database is away") != std::string::npos);
+  down = false;
+  scene.again_now();
+  CHECK(scene.persister.rows_of("spec") == 3);
+}
+
+TEST_CASE("one failed write is repeated in the same pass") {
+  HostScene scene;
+  std::atomic<int> failures = 1;
+  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t { return failures-- > 0 ? EMBEDJOBS_RETRY : -1; };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.wait();
+  CHECK(scene.job().attempts == 1);
+  CHECK(scene.embedder.texts == 3);
+  CHECK(scene.persister.rows_of("spec") == 3);
+}
+
+TEST_CASE("a persister that stalls is waited for; stop says that it is not stopped") {
+  HostScene scene;
+  Gate entered;
+  Gate leave;
+  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t {
+    entered.open();
+    leave.wait();
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  entered.wait();
+  CHECK(embedjobs_engine_stop(scene.engine, 10, scene.error.out()) == EMBEDJOBS_TIMEOUT);
+  CHECK(scene.error.message().find("not stopped") != std::string::npos);
+  leave.open();
+  scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
+  CHECK(scene.persister.rows_of("spec") == 3);  // what came back was kept
+}
+
+TEST_CASE("a persister's refusal of a stale fence ends the pass") {
+  HostScene scene;
+  // What a paused process would do: an old fence arrives after a newer one was accepted.
+  std::atomic<bool> overtaken = false;
+  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t {
+    if (!overtaken.exchange(true)) {
+      const std::lock_guard lock(scene.persister.mutex);
+      ++scene.persister.specs["spec"].fence.counter;  // another holder was here
+      scene.persister.specs["spec"].fence.nonce = 4711;
+    }
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.observer.wait_for(EMBEDJOBS_EVENT_LEASE_LOST);
+  CHECK(scene.persister.stale == 1);
+  CHECK(scene.persister.rows_of("spec") == 0);
+}
+
+TEST_CASE("a holder that was overtaken while it wrote is refused; the other one's rows stand") {
+  HostScene scene;
+  Gate entered;
+  Gate leave;
+  std::atomic<int> calls = 0;
+  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t {
+    if (calls++ == 0) {
+      entered.open();
+      leave.wait();
+    }
+    return -1;
+  };
+  scene.options.workers = 2;
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  entered.wait();
+  scene.ok(embedjobs_engine_remove(scene.engine, "catalog", "spec", scene.error.out()));  // revokes the lease
+  scene.put(spec_with(4, "orders"));
+  scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_SUCCEEDED);
+  CHECK(scene.persister.rows_of("spec") == 4);
+  CHECK(scene.job().fence == 2);
+  leave.open();
+  scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
+  CHECK(scene.persister.stale == 1);
+  CHECK(scene.persister.rows_of("spec") == 4);
+}
+
+TEST_CASE("an incomplete finalize makes the pass compute what is missing") {
+  HostScene scene;
+  std::atomic<int> losses = 1;
+  scene.persister.first_finalize = [&](embedjobs_call*) -> std::int32_t {
+    if (losses-- > 0) {
+      const std::lock_guard lock(scene.persister.mutex);
+      scene.persister.specs["spec"].rows.erase("op-1");
+    }
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_CLAIMED);
+  scene.wait();
+  CHECK(scene.persister.rows_of("spec") == 3);
+  CHECK(scene.embedder.texts == 4);
+}
+
+TEST_CASE("a computer does the whole document") {
+  ComputerScene scene;
+  scene.open();
+  scene.put("one two three four five");
+  scene.start();
+  scene.wait();
+  CHECK(scene.computer.computed == 5);
+  CHECK(scene.job().operations == 5);
+  scene.put("one two three");
+  scene.wait();
+  CHECK(scene.computer.computed == 5);  // all reused
+  embedjobs_stored_rows* rows = nullptr;
+  scene.ok(embedjobs_engine_rows(scene.engine, "catalog", "spec", 0, &rows, scene.error.out()));
+  CHECK(rows->count == 3);
+  CHECK(rows->vectors == nullptr);
+  embedjobs_stored_rows_destroy(rows);
+}
+
+TEST_CASE("a computer that fails goes on from what it persisted") {
+  ComputerScene scene;
+  std::atomic<int> failures = 1;
+  scene.computer.at_end = [&](embedjobs_call* call, embedjobs_compute*) -> std::int32_t {
+    if (failures-- > 0) {
+      embedjobs_call_set_error(call, "out of breath", 13);
+      return EMBEDJOBS_RETRY;
+    }
+    return -1;
+  };
+  scene.open();
+  scene.put("one two three");
+  scene.start();
+  scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+  CHECK(scene.job().last_error == "the host's computer: out of breath");
+  scene.again_now();
+  CHECK(scene.computer.computed == 3);
+  CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
+}
+
+TEST_CASE("a computer that names no manifest has not succeeded") {
+  ComputerScene scene;
+  scene.computer.sets_manifest = false;
+  scene.open();
+  scene.put("one two");
+  scene.start();
+  scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+  CHECK(scene.job().last_error.find("the host's computer answered ok, but") != std::string::npos);
+}
+
+TEST_CASE("a computer's wrong arguments are refused, and harm nothing") {
+  ComputerScene scene;
+  scene.computer.at_end = [&](embedjobs_call*, embedjobs_compute* compute) -> std::int32_t {
+    auto rows = sized<embedjobs_rows>();
+    const std::uint64_t offsets[2] = {0, 1};
+    const std::uint8_t hash[EMBEDJOBS_HASH_SIZE] = {};
+    const float zero[2] = {0, 0};
+    CHECK(embedjobs_compute_persist_batch(compute, nullptr, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+    rows.count = 1;
+    CHECK(embedjobs_compute_persist_batch(compute, &rows, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);  // pointers are NULL
+    rows.ids = "x";
+    rows.id_offsets = offsets;
+    rows.hashes = hash;
+    rows.vectors = zero;
+    rows.dimension = 3;
+    CHECK(embedjobs_compute_persist_batch(compute, &rows, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);  // another dimension
+    rows.dimension = 2;
+    CHECK(embedjobs_compute_persist_batch(compute, &rows, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);  // a zero vector
+    rows.ids = "\xff";
+    CHECK(embedjobs_compute_persist_batch(compute, &rows, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);  // not UTF-8
+    rows.ids = "x";
+    const std::uint64_t falling[2] = {0, 0};
+    rows.id_offsets = falling;
+    CHECK(embedjobs_compute_persist_batch(compute, &rows, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+    rows.count = SIZE_MAX / 2;
+    CHECK(embedjobs_compute_persist_batch(compute, &rows, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);  // too many
+    auto operations = sized<embedjobs_operations>();
+    operations.count = 1;
+    CHECK(embedjobs_compute_set_manifest(compute, &operations, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+    std::uint8_t existing = 0;
+    CHECK(embedjobs_compute_list_existing(compute, nullptr, &existing, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+    CHECK(embedjobs_compute_list_existing(nullptr, &operations, &existing, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+    CHECK(embedjobs_compute_set_manifest(nullptr, &operations, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+    CHECK(embedjobs_compute_persist_batch(nullptr, &rows, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+    embedjobs_compute_progress(nullptr, 1, 2);
+    return -1;
+  };
+  scene.open();
+  scene.put("one two");
+  scene.start();
+  scene.wait();
+  CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
+}
+
+TEST_CASE("embedder, computer, persister and resolver go together") {
+  ComputerScene scene;
+  scene.options.host_persister = &scene.persister_table;
+  scene.with_resolver();
+  scene.open();
+  scene.resolver.documents["spec"] = "one two three";
+  scene.enqueue();
+  scene.start();
+  scene.wait();
+  CHECK(scene.persister.rows_of("spec") == 3);
+  scene.close();
+  CHECK(scene.computer.destroyed == 1);
+  CHECK(scene.persister.destroyed == 1);
+  CHECK(scene.resolver.destroyed == 1);
+}
+
+TEST_CASE("a provider that asks for a pause costs no attempt") {
+  HostScene scene;
+  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
+    embedjobs_call_set_retry_after_ms(call, 3'600'000);
+    embedjobs_call_set_error(call, "rate limit", 10);
+    return EMBEDJOBS_PAUSED;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  auto report = sized<embedjobs_idle_report>();
+  scene.ok(embedjobs_engine_wait_idle(scene.engine, 0, -1, nullptr, &report, scene.error.out()));
+  CHECK(report.provider_waiting == 1);
+  CHECK(report.provider_left_ms > 0);
+  CHECK(scene.job().attempts <= 1);
+}

@@ -1,0 +1,524 @@
+// What must not be done, and what happens then: an error that says so, and no harm.
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <new>
+#include <stdexcept>
+
+#include "capi/scene.hpp"
+
+using namespace capi_test;
+
+namespace {
+
+struct OpenScene : Scene {
+  HostEmbedder embedder;
+  HostObserver observer;
+  embedjobs_embedder table = embedder.table();
+  embedjobs_observer watching = observer.table();
+  OpenScene() {
+    options.host_embedder = &table;
+    options.observer = &watching;
+  }
+  ~OpenScene() { close(); }
+  /// Indexes a document whose first call the test answers; the job's error.
+  std::string error_of_first_call(HostEmbedder::Call answer) {
+    std::atomic<int> calls = 0;
+    embedder.first = [&, answer = std::move(answer)](embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out,
+                                                     std::size_t* done) { return calls++ == 0 ? answer(call, texts, out, done) : -1; };
+    open();
+    put(spec_with(3, "users"));
+    start();
+    observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+    const std::string said = job().last_error;
+    enqueue();
+    wait();
+    CHECK(job().status == EMBEDJOBS_JOB_SUCCEEDED);  // tried again, nothing lost
+    return said;
+  }
+};
+
+template <typename Table>
+void check_refused_sizes(const Table& table, const std::function<std::int32_t(const Table*)>& open) {
+  for (const std::size_t size : {std::size_t{0}, sizeof(Table) - 1, std::size_t{4097}, std::numeric_limits<std::size_t>::max()}) {
+    Table wrong = table;
+    wrong.struct_size = size;
+    CHECK(open(&wrong) == EMBEDJOBS_INVALID_ARGUMENT);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("NULL is refused everywhere, and destroyed everywhere") {
+  embedjobs_engine* none = nullptr;
+  Error error;
+  const auto refused = [&](std::int32_t code) {
+    CHECK(code == EMBEDJOBS_INVALID_ARGUMENT);
+    CHECK(error.message().find("NULL") != std::string::npos);
+  };
+  refused(embedjobs_engine_start(none, error.out()));
+  refused(embedjobs_engine_stop(none, 0, error.out()));
+  refused(embedjobs_engine_request_stop(none, error.out()));
+  refused(embedjobs_engine_wait_idle(none, 0, 0, nullptr, nullptr, error.out()));
+  refused(embedjobs_engine_worker_run(none, 0, 0, 0, nullptr, nullptr, error.out()));
+  refused(embedjobs_engine_put(none, "c", "s", "", 0, nullptr, error.out()));
+  refused(embedjobs_engine_put_items(none, "c", "s", "", 0, nullptr, error.out()));
+  refused(embedjobs_engine_remove(none, "c", "s", error.out()));
+  refused(embedjobs_engine_remove_catalog(none, "c", error.out()));
+  refused(embedjobs_engine_enqueue(none, "c", "s", 0, nullptr, error.out()));
+  refused(embedjobs_engine_retry(none, "c", "s", nullptr, error.out()));
+  refused(embedjobs_engine_retry_failed(none, nullptr, error.out()));
+  refused(embedjobs_engine_reconcile(none, nullptr, error.out()));
+  refused(embedjobs_engine_switch_space(none, "c", "4/x", nullptr, error.out()));
+  refused(embedjobs_engine_statuses(none, nullptr, nullptr, error.out()));
+  refused(embedjobs_engine_health(none, nullptr, nullptr, error.out()));
+  refused(embedjobs_engine_jobs(none, nullptr, nullptr, error.out()));
+  refused(embedjobs_engine_search(none, "c", "q", 1, 1, nullptr, error.out()));
+  refused(embedjobs_engine_rows(none, "c", "s", 0, nullptr, error.out()));
+  refused(embedjobs_engine_catalogs(none, nullptr, error.out()));
+  refused(embedjobs_engine_metrics(none, nullptr, error.out()));
+  CHECK(embedjobs_engine_start(none, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);  // nobody asks why
+  CHECK(embedjobs_engine_open(nullptr, nullptr, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+
+  embedjobs_engine_destroy(nullptr);
+  embedjobs_error_destroy(nullptr);
+  embedjobs_cancel_request(nullptr);
+  embedjobs_cancel_destroy(nullptr);
+  embedjobs_statuses_destroy(nullptr);
+  embedjobs_health_destroy(nullptr);
+  embedjobs_jobs_destroy(nullptr);
+  embedjobs_hits_destroy(nullptr);
+  embedjobs_stored_rows_destroy(nullptr);
+  embedjobs_catalogs_destroy(nullptr);
+  embedjobs_metrics_destroy(nullptr);
+
+  CHECK(embedjobs_error_code(nullptr) == EMBEDJOBS_OK);
+  CHECK(std::string(embedjobs_error_message(nullptr)).empty());
+  CHECK(embedjobs_error_retry_after_ms(nullptr) == 0);
+  embedjobs_call_set_error(nullptr, "x", 1);
+  embedjobs_call_set_retry_after_ms(nullptr, 1);
+  CHECK(embedjobs_call_is_cancelled(nullptr) == 0);
+  CHECK(embedjobs_call_remaining_ms(nullptr) == -1);
+  embedjobs_hash_text(nullptr, 0, nullptr);
+  embedjobs_hash_text("x", 1, nullptr);
+  CHECK(embedjobs_document_set(nullptr, "", 0, "v") == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(embedjobs_document_list_add(nullptr, "c", "s", "v") == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(embedjobs_spec_states_set(nullptr, 0, "", "", "") == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(embedjobs_secret_set(nullptr, "", 0) == EMBEDJOBS_INVALID_ARGUMENT);
+}
+
+TEST_CASE("NULL, no names, no UTF-8 and huge lengths are refused at an open engine") {
+  OpenScene scene;
+  scene.open();
+  embedjobs_engine* engine = scene.engine;
+  const auto refused = [&](std::int32_t code) {
+    INFO(scene.error.message());
+    CHECK(code == EMBEDJOBS_INVALID_ARGUMENT);
+  };
+  refused(embedjobs_engine_put(engine, nullptr, "s", "", 0, nullptr, scene.error.out()));
+  refused(embedjobs_engine_put(engine, "c", nullptr, "", 0, nullptr, scene.error.out()));
+  refused(embedjobs_engine_put(engine, "c", "s", nullptr, 5, nullptr, scene.error.out()));
+  refused(embedjobs_engine_put(engine, "", "s", "", 0, nullptr, scene.error.out()));
+  refused(embedjobs_engine_put(engine, "c", "\xff", "{}", 2, nullptr, scene.error.out()));
+  refused(embedjobs_engine_put(engine, "c", std::string(513, 'x').c_str(), "{}", 2, nullptr, scene.error.out()));
+  refused(embedjobs_engine_put(engine, "c", "s", "x", SIZE_MAX, nullptr, scene.error.out()));
+  refused(embedjobs_engine_put_items(engine, "c", "s", nullptr, 5, nullptr, scene.error.out()));
+  refused(embedjobs_engine_enqueue(engine, "c", "s", 99, nullptr, scene.error.out()));
+  refused(embedjobs_engine_search(engine, "c", nullptr, 3, 1, nullptr, scene.error.out()));
+  embedjobs_hits* hits = nullptr;
+  refused(embedjobs_engine_search(engine, "c", "\xff", 1, 1, &hits, scene.error.out()));
+  refused(embedjobs_engine_search(engine, nullptr, "q", 1, 1, &hits, scene.error.out()));
+  refused(embedjobs_engine_statuses(engine, nullptr, nullptr, scene.error.out()));
+  refused(embedjobs_engine_switch_space(engine, "c", nullptr, nullptr, scene.error.out()));
+  refused(embedjobs_engine_worker_run(engine, 7, 0, 0, nullptr, nullptr, scene.error.out()));
+  auto enqueued = sized<embedjobs_enqueued>();
+  enqueued.struct_size = 8;
+  refused(embedjobs_engine_enqueue(engine, "c", "s", 0, &enqueued, scene.error.out()));
+  auto report = sized<embedjobs_idle_report>();
+  report.struct_size = 0;
+  refused(embedjobs_engine_wait_idle(engine, 0, 0, nullptr, &report, scene.error.out()));
+  auto filter = sized<embedjobs_job_filter>();
+  filter.struct_size = 1;
+  embedjobs_jobs* jobs = nullptr;
+  refused(embedjobs_engine_jobs(engine, &filter, &jobs, scene.error.out()));
+  embedjobs_statuses* statuses = nullptr;
+  scene.ok(embedjobs_engine_statuses(engine, nullptr, &statuses, scene.error.out()));
+  CHECK(statuses->count == 0);  // none of this left anything
+  embedjobs_statuses_destroy(statuses);
+}
+
+TEST_CASE("a wrong struct_size is refused, and nothing in that struct is touched") {
+  HostEmbedder embedder;
+  HostPersister persister;
+  HostResolver resolver;
+  HostObserver observer;
+  auto options = sized<embedjobs_options>();
+  options.dsn = "memory:";
+  embedjobs_engine* engine = nullptr;
+  check_refused_sizes<embedjobs_options>(options, [&](const auto* wrong) { return embedjobs_engine_open(wrong, &engine, nullptr); });
+  check_refused_sizes<embedjobs_embedder>(embedder.table(), [&](const auto* wrong) {
+    options.host_embedder = wrong;
+    return embedjobs_engine_open(&options, &engine, nullptr);
+  });
+  CHECK(embedder.destroyed == 0);
+  const embedjobs_embedder table = embedder.table();
+  options.host_embedder = &table;
+  check_refused_sizes<embedjobs_persister>(persister.table(), [&](const auto* wrong) {
+    options.host_persister = wrong;
+    return embedjobs_engine_open(&options, &engine, nullptr);
+  });
+  CHECK(persister.destroyed == 0);
+  CHECK(embedder.destroyed == 4);  // the table beside it was read, and is destroyed once for each open that failed
+  CHECK(engine == nullptr);
+}
+
+TEST_CASE("a newer host's struct is read, as long as it uses nothing new") {
+  struct Newer {
+    embedjobs_options known;
+    std::uint64_t later;
+  } newer{};
+  newer.known = sized<embedjobs_options>();
+  newer.known.struct_size = sizeof(newer);
+  newer.known.dsn = "memory:";
+  embedjobs_engine* engine = nullptr;
+  CHECK(embedjobs_engine_open(&newer.known, &engine, nullptr) == EMBEDJOBS_OK);
+  embedjobs_engine_destroy(std::exchange(engine, nullptr));
+  newer.later = 1;
+  Error error;
+  CHECK(embedjobs_engine_open(&newer.known, &engine, error.out()) == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(error.message().find("does not know") != std::string::npos);
+}
+
+TEST_CASE("destroy callbacks run exactly once, also when opening fails") {
+  HostEmbedder embedder;
+  HostObserver observer;
+  HostResolver resolver;
+  const auto embedder_table = embedder.table();
+  const auto observer_table = observer.table();
+  const auto resolver_table = resolver.table();
+  auto options = sized<embedjobs_options>();
+  options.host_embedder = &embedder_table;
+  options.observer = &observer_table;
+  embedjobs_engine* engine = nullptr;
+  options.dsn = "nonsense";
+  CHECK(embedjobs_engine_open(&options, &engine, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(embedder.destroyed == 1);
+  CHECK(observer.destroyed == 1);
+  options.dsn = "memory:";
+  options.host_resolver = &resolver_table;  // needs a persister
+  CHECK(embedjobs_engine_open(&options, &engine, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(resolver.destroyed == 1);
+  CHECK(embedder.destroyed == 2);
+  options.host_resolver = nullptr;
+  options.embedder = "hashing";  // and a host's
+  CHECK(embedjobs_engine_open(&options, &engine, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(embedder.destroyed == 3);
+  options.embedder = nullptr;
+  CHECK(embedjobs_engine_open(&options, nullptr, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(embedder.destroyed == 4);
+  REQUIRE(embedjobs_engine_open(&options, &engine, nullptr) == EMBEDJOBS_OK);
+  CHECK(embedder.destroyed == 4);
+  embedjobs_engine_destroy(engine);
+  CHECK(embedder.destroyed == 5);
+  CHECK(observer.destroyed == 5);
+}
+
+TEST_CASE("tables without what they need are refused") {
+  HostEmbedder embedder;
+  HostPersister persister;
+  auto options = sized<embedjobs_options>();
+  options.dsn = "memory:";
+  embedjobs_engine* engine = nullptr;
+  const auto refused = [&] { CHECK(embedjobs_engine_open(&options, &engine, nullptr) == EMBEDJOBS_INVALID_ARGUMENT); };
+  auto table = embedder.table();
+  options.host_embedder = &table;
+  table.embed = nullptr;
+  refused();
+  table = embedder.table();
+  table.model = nullptr;
+  refused();
+  table = embedder.table();
+  table.dimension = 65'537;
+  refused();
+  options.host_embedder = nullptr;
+  auto storing = persister.table();
+  storing.finalize = nullptr;
+  options.host_persister = &storing;
+  refused();
+  options.host_persister = nullptr;
+  auto computing = sized<embedjobs_computer>();
+  options.host_computer = &computing;
+  refused();
+  options.host_computer = nullptr;
+  auto secret = sized<embedjobs_secret_source>();
+  options.secret_source = &secret;
+  refused();
+  secret.get = [](void*, embedjobs_call*, embedjobs_secret* answer, std::size_t* done) {
+    *done = 1;
+    return embedjobs_secret_set(answer, "key", 3);
+  };
+  options.embedder = "hashing";
+  refused();
+}
+
+TEST_CASE("an embedder that throws is tried again") {
+  OpenScene scene;
+  CHECK(scene.error_of_first_call([](auto...) -> std::int32_t { throw std::runtime_error("no GPU"); })
+            .find("the host's embedder threw: no GPU") != std::string::npos);
+}
+
+TEST_CASE("an embedder that answers ok without a count is tried again") {
+  OpenScene scene;
+  CHECK(scene.error_of_first_call([](auto...) -> std::int32_t { return EMBEDJOBS_OK; }).find("did not set *done") != std::string::npos);
+}
+
+TEST_CASE("too few and too many vectors are no success") {
+  const std::size_t count = GENERATE(std::size_t{2}, std::size_t{4}, std::size_t{0}, SIZE_MAX - 1);
+  OpenScene scene;
+  const std::string said = scene.error_of_first_call([&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t* done) {
+    *done = count;
+    return EMBEDJOBS_OK;
+  });
+  CHECK(said.find("*done is " + std::to_string(count) + " and not 3") != std::string::npos);
+}
+
+TEST_CASE("an unknown code is a failed callback") {
+  const std::int32_t code = GENERATE(-2, 18, 0x7fffffff);
+  OpenScene scene;
+  const std::string said =
+      scene.error_of_first_call([&](embedjobs_call*, const embedjobs_texts* texts, embedjobs_vectors*, std::size_t* done) {
+        *done = texts->count;
+        return code;
+      });
+  CHECK(said.find("answered " + std::to_string(code) + ", which is no code") != std::string::npos);
+}
+
+TEST_CASE("an error's message of any length and bytes becomes one clean line") {
+  OpenScene scene;
+  const std::string said = scene.error_of_first_call([](embedjobs_call* call, auto...) -> std::int32_t {
+    const std::string long_one = std::string(100'000, 'x') + "\n";
+    embedjobs_call_set_error(call, long_one.data(), long_one.size());
+    embedjobs_call_set_error(call, "bad\x80\tline", 9);
+    embedjobs_call_set_error(call, nullptr, 5);
+    return EMBEDJOBS_RETRY;
+  });
+  CHECK(said.find("bad? line") != std::string::npos);
+}
+
+TEST_CASE("vectors that are not finite or all zero are never stored") {
+  OpenScene scene;
+  const float bad = GENERATE(0.0F, std::numeric_limits<float>::infinity(), std::nanf(""));
+  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts* texts, embedjobs_vectors* out, std::size_t* done) {
+    std::fill(out->values, out->values + texts->count * out->dimension, bad);
+    *done = texts->count;
+    return EMBEDJOBS_OK;
+  };
+  scene.open();
+  scene.put(spec_with(2, "users"));
+  scene.start();
+  scene.ok(embedjobs_engine_wait_idle(scene.engine, 0, -1, nullptr, nullptr, scene.error.out()));
+  embedjobs_stored_rows* rows = nullptr;
+  scene.ok(embedjobs_engine_rows(scene.engine, "catalog", "spec", 0, &rows, scene.error.out()));
+  CHECK(rows->count == 0);
+  embedjobs_stored_rows_destroy(rows);
+}
+
+TEST_CASE("calls from inside a callback: what would wait for it is refused, the rest works") {
+  OpenScene scene;
+  std::atomic<bool> tried = false;
+  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
+    if (tried.exchange(true)) {
+      return -1;
+    }
+    embedjobs_engine* engine = scene.engine;
+    Error error;
+    const auto refused = [&](std::int32_t code) {
+      CHECK(code == EMBEDJOBS_REFUSED);
+      CHECK(error.message().find("recursive call") == 0);
+    };
+    embedjobs_hits* hits = nullptr;
+    embedjobs_statuses* statuses = nullptr;
+    embedjobs_health* health = nullptr;
+    embedjobs_catalogs* catalogs = nullptr;
+    embedjobs_stored_rows* rows = nullptr;
+    refused(embedjobs_engine_start(engine, error.out()));
+    refused(embedjobs_engine_stop(engine, -1, error.out()));
+    refused(embedjobs_engine_wait_idle(engine, 0, -1, nullptr, nullptr, error.out()));
+    refused(embedjobs_engine_worker_run(engine, 0, 0, -1, nullptr, nullptr, error.out()));
+    refused(embedjobs_engine_search(engine, "catalog", "q", 1, 1, &hits, error.out()));
+    refused(embedjobs_engine_statuses(engine, nullptr, &statuses, error.out()));
+    refused(embedjobs_engine_health(engine, nullptr, &health, error.out()));
+    refused(embedjobs_engine_catalogs(engine, &catalogs, error.out()));
+    refused(embedjobs_engine_rows(engine, "catalog", "spec", 0, &rows, error.out()));
+    refused(embedjobs_engine_reconcile(engine, nullptr, error.out()));
+    refused(embedjobs_engine_retry_failed(engine, nullptr, error.out()));
+    refused(embedjobs_engine_remove_catalog(engine, "catalog", error.out()));
+    refused(embedjobs_engine_switch_space(engine, "catalog", "4/x", nullptr, error.out()));
+    const std::string other = spec_with(2, "other");
+    CHECK(embedjobs_engine_put(engine, "catalog", "other", other.data(), other.size(), nullptr, error.out()) == EMBEDJOBS_OK);
+    CHECK(embedjobs_engine_enqueue(engine, "catalog", "other", 0, nullptr, error.out()) == EMBEDJOBS_OK);
+    CHECK(embedjobs_engine_retry(engine, "catalog", "other", nullptr, error.out()) == EMBEDJOBS_OK);
+    CHECK(embedjobs_engine_put(engine, "catalog", "third", other.data(), other.size(), nullptr, error.out()) == EMBEDJOBS_OK);
+    CHECK(embedjobs_engine_remove(engine, "catalog", "third", error.out()) == EMBEDJOBS_OK);
+    embedjobs_metrics* metrics = nullptr;
+    CHECK(embedjobs_engine_metrics(engine, &metrics, error.out()) == EMBEDJOBS_OK);
+    embedjobs_metrics_destroy(metrics);
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.wait();
+  CHECK(tried);
+  CHECK(scene.embedder.texts == 5);
+}
+
+TEST_CASE("an engine may be destroyed from inside its own callback") {
+  HostEmbedder embedder;
+  Gate destroyed;
+  struct Destroying {
+    HostEmbedder& embedder;
+    Gate& destroyed;
+  } destroying{embedder, destroyed};
+  auto table = embedder.table();
+  table.user_data = &destroying;
+  table.destroy = [](void* self) { static_cast<Destroying*>(self)->destroyed.open(); };
+  table.embed = [](void* self, embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out, std::size_t* done) {
+    return HostEmbedder::embed(&static_cast<Destroying*>(self)->embedder, call, texts, out, done);
+  };
+  std::atomic<embedjobs_engine*> engine = nullptr;
+  embedder.first = [&](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
+    embedjobs_engine_destroy(engine.exchange(nullptr));
+    CHECK(embedjobs_call_is_cancelled(call) == 1);
+    return -1;
+  };
+  Scene scene;
+  scene.options.host_embedder = &table;
+  scene.open();
+  engine = std::exchange(scene.engine, nullptr);
+  const std::string spec = spec_with(3, "users");
+  REQUIRE(embedjobs_engine_put(engine, "catalog", "spec", spec.data(), spec.size(), nullptr, nullptr) == EMBEDJOBS_OK);
+  REQUIRE(embedjobs_engine_start(engine, nullptr) == EMBEDJOBS_OK);
+  destroyed.wait();
+}
+
+TEST_CASE("after stop the engine reads and enqueues, and does not start again") {
+  OpenScene scene;
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.wait();
+  scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
+  scene.ok(embedjobs_engine_stop(scene.engine, 0, scene.error.out()));  // idempotent
+  CHECK(embedjobs_engine_start(scene.engine, scene.error.out()) == EMBEDJOBS_REFUSED);
+  CHECK(embedjobs_engine_worker_run(scene.engine, 0, 0, -1, nullptr, nullptr, scene.error.out()) == EMBEDJOBS_REFUSED);
+  scene.enqueue();
+  CHECK(scene.job().status == EMBEDJOBS_JOB_PENDING);
+}
+
+TEST_CASE("an embedder that hangs past the deadline: not stopped, and destroy waits for it") {
+  OpenScene scene;
+  Gate entered;
+  std::atomic<int> told = 0;
+  scene.embedder.first = [&](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
+    entered.open();
+    while (told < 2) {
+      told = std::max<int>(told, embedjobs_call_is_cancelled(call));
+      std::this_thread::yield();
+    }
+    return EMBEDJOBS_CANCELLED;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  entered.wait();
+  CHECK(embedjobs_engine_stop(scene.engine, 20, scene.error.out()) == EMBEDJOBS_TIMEOUT);
+  while (told < 1) {
+    std::this_thread::yield();
+  }
+  told = 2;
+  scene.close();
+  CHECK(scene.embedder.destroyed == 1);
+}
+
+TEST_CASE("a forked child is refused, and its destroy does nothing") {
+  OpenScene scene;
+  scene.open();
+  scene.start();
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    embedjobs_error* error = nullptr;
+    bool good = embedjobs_engine_enqueue(scene.engine, "c", "s", 0, nullptr, &error) == EMBEDJOBS_REFUSED;
+    good = good && embedjobs_engine_request_stop(scene.engine, nullptr) == EMBEDJOBS_REFUSED;
+    good = good && embedjobs_engine_stop(scene.engine, -1, nullptr) == EMBEDJOBS_REFUSED;
+    embedjobs_engine_destroy(scene.engine);
+    _exit(good && scene.embedder.destroyed == 0 ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  scene.put(spec_with(2, "users"));
+  scene.wait();
+}
+
+TEST_CASE("a thread that is ended inside a callback is no success, and another one goes on") {
+  const bool on_own_thread = GENERATE(false, true);
+  OpenScene scene;
+  std::atomic<int> calls = 0;
+  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
+    if (calls++ == 0) {
+      pthread_exit(nullptr);
+    }
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  const auto run = [&](std::int32_t until) {
+    return std::thread([&, until] { (void)embedjobs_engine_worker_run(scene.engine, until, 0, -1, nullptr, nullptr, nullptr); });
+  };
+  if (on_own_thread) {
+    run(EMBEDJOBS_RUN_UNTIL_STOPPED).join();  // ended by the callback
+    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_CLAIMED);
+    std::thread second = run(EMBEDJOBS_RUN_UNTIL_STOPPED);
+    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+    scene.enqueue();
+    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_SUCCEEDED);
+    scene.ok(embedjobs_engine_request_stop(scene.engine, scene.error.out()));
+    second.join();
+  } else {
+    scene.start();
+    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
+    CHECK(scene.job().last_error.find("the thread was ended inside the call") != std::string::npos);
+    scene.enqueue();
+    scene.wait();
+  }
+  CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
+}
+
+TEST_CASE("only one thread may run the worker") {
+  OpenScene scene;
+  Gate entered;
+  Gate leave;
+  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
+    entered.open();
+    leave.wait();
+    return -1;
+  };
+  scene.open();
+  scene.put(spec_with(2, "users"));
+  std::thread runner([&] {
+    CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, nullptr) == EMBEDJOBS_OK);
+  });
+  entered.wait();
+  CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, scene.error.out()) ==
+        EMBEDJOBS_REFUSED);
+  leave.open();
+  runner.join();
+  CHECK(scene.embedder.texts == 2);
+}

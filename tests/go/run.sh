@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The Go package against the library of this build: vet, tests, the race detector, and both checks of what cgo passes.
+set -euo pipefail
+: "${SOURCE_DIR:?}" "${LIBRARY_DIR:?}" "${WORK_DIR:?}"
+export PATH=$PATH:/usr/local/go/bin:/usr/lib/go-1.22/bin
+if ! command -v go > /dev/null; then
+  echo "SKIPPED: there is no go (1.22 or later)"
+  exit 77
+fi
+# A go that is older fetches the one that go.mod asks for, where it knows how (1.21) and may.
+version=$(go env GOVERSION 2> /dev/null || true)
+if [ "$(printf 'go1.22\n%s\n' "$version" | sort -V | head -1)" != go1.22 ]; then
+  echo "SKIPPED: ${version:-this go} is older than 1.22"
+  exit 77
+fi
+export PKG_CONFIG_PATH=$WORK_DIR LD_LIBRARY_PATH=$LIBRARY_DIR${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local
+cd "$SOURCE_DIR/capi/go"
+unformatted=$(gofmt -l .)
+[ -z "$unformatted" ] || { echo "not as gofmt writes it: $unformatted"; exit 1; }
+go vet ./...
+GODEBUG=cgocheck=1 go test -count=1 -race ./...
+GOEXPERIMENT=cgocheck2 go test -count=1 ./...
+cd "$SOURCE_DIR/examples/go"
+go vet ./...
+go test -count=1 ./...

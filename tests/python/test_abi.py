@@ -1,0 +1,56 @@
+"""The ctypes layouts and prototypes against embedjobs.h itself, as a C compiler reads it."""
+import ctypes
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from embedjobs import _abi
+
+HEADER = pathlib.Path(__file__).parents[2] / "capi" / "embedjobs.h"
+
+
+def structs():
+    for name, kind in vars(_abi).items():
+        if isinstance(kind, type) and issubclass(kind, ctypes.Structure) and getattr(kind, "_fields_", None):
+            yield "embedjobs_" + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(), kind
+
+
+class AbiTest(unittest.TestCase):
+    def test_every_struct_is_laid_out_as_in_the_header(self):
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            self.skipTest("there is no C compiler")
+        expected, lines = [], []
+        for name, kind in structs():
+            expected.append(f"{name} {ctypes.sizeof(kind)}")
+            lines.append(f'printf("{name} %zu\\n", sizeof({name}));')
+            for field, *_ in kind._fields_:
+                descriptor = getattr(kind, field)
+                expected.append(f"{name}.{field} {descriptor.offset} {descriptor.size}")
+                lines.append(f'printf("{name}.{field} %zu %zu\\n", offsetof({name}, {field}), sizeof((({name} *)0)->{field}));')
+            if kind._fields_[0][0] != "struct_size":
+                continue
+            self.assertEqual(getattr(kind, "struct_size").offset, 0)
+        self.assertGreater(len(expected), 200)
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder) / "layout.c"
+            source.write_text("#include <stdio.h>\n#include <embedjobs.h>\nint main(void) {\n" + "\n".join(lines) + "\nreturn 0;\n}\n",
+                              encoding="ascii")
+            subprocess.run([compiler, "-I", str(HEADER.parent), "-o", f"{folder}/layout", str(source)], check=True)
+            actual = subprocess.run([f"{folder}/layout"], check=True, capture_output=True, text=True).stdout.splitlines()
+        self.assertEqual(actual, expected)
+
+    def test_every_function_of_the_header_has_a_prototype(self):
+        header = re.sub(r"/\*.*?\*/", "", HEADER.read_text(encoding="utf-8"), flags=re.S)
+        functions = re.findall(r"^EMBEDJOBS_API [^;(]*?\*?embedjobs_(\w+)\(([^;]*)\);", header, re.M)
+        self.assertEqual({name for name, _ in functions}, set(_abi._PROTOTYPES))
+        for name, parameters in functions:
+            count = 0 if parameters.strip() == "void" else parameters.count(",") + 1
+            self.assertEqual(len(_abi._PROTOTYPES[name][1]), count, name)
+
+
+if __name__ == "__main__":
+    unittest.main()
