@@ -96,11 +96,12 @@ struct Outcome {
   std::optional<Progress> progress;  ///< The pass's last counts, written with the outcome.
 };
 
-/// One call of Store::settle, and one of Store::progress, among many.
+/// One call of Store::settle among many.
 struct Settlement {
   LeaseRef lease;
   Outcome outcome;
 };
+/// One call of Store::progress among many.
 struct ProgressReport {
   LeaseRef lease;
   Progress progress;
