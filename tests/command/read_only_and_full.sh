@@ -31,7 +31,7 @@ chmod 755 . && chmod 644 embedjobs.db
 run 0 verify default
 
 mkdir small
-if ! mount -t tmpfs -o size=400k tmpfs small 2> /dev/null; then
+if ! mount -t tmpfs -o size=600k tmpfs small 2> /dev/null; then
   echo "left out: a small file system can't be mounted here"
   exit 0
 fi
