@@ -488,6 +488,7 @@ bool Connection::commit() {
 
 void Connection::rollback() {
   Status kept = std::exchange(error_, Status());
+  counted_.assign(counted_.size(), nullptr);  // who wanted to know has left
   if (queued_ > 0 && !broken_) {
     PQclear(finish_queue(true));  // in libpq's hands already
     error_ = Status();

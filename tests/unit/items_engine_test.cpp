@@ -76,7 +76,9 @@ TEST_CASE("a catalog holds items and OpenAPI, and a spec may change from one to 
   CHECK(ids_of(*scene.engine) == std::vector<std::string>{"op-0"});
   scene.index(kKey, make_items_document(items({{"b", "two"}})));
   CHECK(ids_of(*scene.engine) == std::vector<std::string>{"b"});
-  for (const VerifyReport& report : *scene->verify("catalog", std::nullopt)) {
+  const auto reports = scene->verify("catalog", std::nullopt);
+  REQUIRE(reports.ok());
+  for (const VerifyReport& report : *reports) {
     CHECK(report.equal);
   }
 }
