@@ -6,6 +6,7 @@ SOURCE_DIR=${SOURCE_DIR:?path of the sources}
 unset EMBEDJOBS_DB EMBEDJOBS_EMBEDDER
 work=$(mktemp -d)
 pids=()
+reason=
 finish() {
   local exit=$?
   # Only what this test started.
@@ -18,13 +19,16 @@ finish() {
     echo "--- its standard error"
     head -20 "$work/err"
   fi
+  # Once more at the end: what shows a failure may have kept only the end.
+  [ -z "$reason" ] || echo "FAILED: $reason"
   rm -rf "$work"
 }
 trap finish EXIT
 cd "$work"
 
 fail() {
-  echo "FAILED: $*"
+  reason=$*
+  echo "FAILED: $reason"
   exit 1
 }
 
