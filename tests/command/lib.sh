@@ -66,9 +66,9 @@ document() {
   }'
 }
 
-# hashes FILE: the text hashes in a log of the hashing embedder, a line each.
+# hashes FILE: the text hashes in a log of the hashing embedder, a line each. What a kill cut short is none.
 hashes() {
-  [ ! -e "$1" ] || cut -d ' ' -f 3- "$1" | tr ' ' '\n' | sed '/^$/d'
+  [ ! -e "$1" ] || cut -d ' ' -f 3- "$1" | tr ' ' '\n' | sed -nE '/^[0-9a-f]{64}$/p'
 }
 
 # until_true SECONDS COMMAND...: waits for an event that another process causes.
