@@ -73,6 +73,14 @@ std::int64_t rows_changed(pg_result* result) {
   return count;
 }
 
+/// What a statement counted: rows that it changed, or the number that it answers with.
+std::int64_t count_of(pg_result* result) {
+  if (PQntuples(result) == 0 || PQnfields(result) == 0) {
+    return rows_changed(result);
+  }
+  return read_integer({PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0))});
+}
+
 }  // namespace
 
 std::string session_settings(const PostgresOptions& options, std::string_view scope) {
@@ -273,10 +281,11 @@ pg_result* Connection::run_statement(const char* sql, const Params& params) {
 
 void Connection::queue_statement(const char* sql, const Params& params, std::int64_t* affected) {
   if (!prepared_) {  // a pooler may not bear a pipeline
-    const Query done(*this, run_statement(sql, params));
-    if (affected != nullptr) {
-      *affected += done.affected();
+    PGresult* result = run_statement(sql, params);
+    if (affected != nullptr && result != nullptr) {
+      *affected += count_of(result);
     }
+    PQclear(result);
     return;
   }
   const Statement* statement = find_statement(sql, params);
@@ -334,7 +343,7 @@ pg_result* Connection::finish_queue(bool sent) {
     synced = status == PGRES_PIPELINE_SYNC;
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
       if (answered < counted.size() && counted[answered] != nullptr) {
-        *counted[answered] += rows_changed(result);
+        *counted[answered] += count_of(result);
       }
       ++answered;
       std::swap(last, result);

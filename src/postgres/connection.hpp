@@ -111,7 +111,8 @@ class Connection {
       queue_statement(sql, Params(args...));
     }
   }
-  /// The same; `affected` grows by the rows changed, once the answer is there. It outlives the next question.
+  /// The same; `affected` grows by the rows changed, or by the number that a SELECT answers with, once that is there. It outlives the next
+  /// question, and the transaction when none follows.
   template <typename... Args>
   void run_later_counted(std::int64_t& affected, const char* sql, const Args&... args) {
     if (ok()) {
