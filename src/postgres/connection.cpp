@@ -101,9 +101,6 @@ Deadline deadline_in(Duration limit) {
 Query::Query(Connection& connection, pg_result* result)
     : connection_(connection), result_(result), rows_(result == nullptr ? 0 : PQntuples(result)) {}
 
-Query::Query(Query&& other) noexcept
-    : connection_(other.connection_), result_(std::exchange(other.result_, nullptr)), rows_(other.rows_), row_(other.row_) {}
-
 Query::~Query() {
   PQclear(result_);
 }

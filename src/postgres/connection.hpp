@@ -43,10 +43,8 @@ class Query {
  public:
   Query(Connection& connection, pg_result* result);
   ~Query();
-  Query(Query&& other) noexcept;
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
-  Query& operator=(Query&&) = delete;
 
   /// True: a row is there to read. False: the end, or an error.
   bool next();
