@@ -31,7 +31,8 @@ namespace embedjobs::postgres {
 
 class Connection;
 
-/// How statements are planned: by index, also where the table was empty a moment ago, since plans are kept. `scope` is "" or "LOCAL ".
+/// What must not depend on the defaults of role and database: where names are looked up, limits of time, and how statements are planned: by
+/// index, also where the table was empty a moment ago, since plans are kept. `scope` is "" or "LOCAL ".
 std::string session_settings(const PostgresOptions& options, std::string_view scope);
 
 /// When a call must have ended, by the steady clock of the machine: about sockets, never about leases.
@@ -171,6 +172,9 @@ class Connection {
 
  private:
   Connection(pg_conn* conn, const PostgresOptions& options);
+  /// Connects until `connected`; the rest may take until `deadline`.
+  static Result<std::unique_ptr<Connection>> open_one(const ConnectionParameters& parameters, const PostgresOptions& options,
+                                                      Deadline connected, Deadline deadline);
   Status connect(Deadline deadline);
   [[nodiscard]] Status check_server() const;
   pg_result* run_statement(const char* sql, const Params& params);

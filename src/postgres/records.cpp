@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/utf8.hpp"
+#include "postgres/schema.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -206,7 +207,7 @@ std::uint64_t current_epoch(Connection& connection) {
 }
 
 void notify(Connection& connection, std::string_view schema) {
-  connection.run_later(kNotify, fmt::format("embedjobs_{}", schema));
+  connection.run_later(kNotify, channel_of(schema));
 }
 
 std::optional<CatalogRow> find_catalog(Connection& connection, std::string_view name) {

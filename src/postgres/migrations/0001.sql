@@ -179,7 +179,13 @@ BEGIN
   IF wanted <> 'real' AND EXISTS (SELECT FROM pg_catalog.pg_available_extensions AS a WHERE a.name = 'vector' AND a.installed_version IS NULL)
   THEN
     BEGIN
-      CREATE EXTENSION IF NOT EXISTS vector;
+      SET LOCAL search_path TO DEFAULT;  -- it goes where the role's extensions go, but not here: it serves others too
+      IF current_schema() = '@schema_name' THEN
+        CREATE EXTENSION IF NOT EXISTS vector SCHEMA public;
+      ELSE
+        CREATE EXTENSION IF NOT EXISTS vector;
+      END IF;
+      SET LOCAL search_path = pg_catalog, pg_temp;
     EXCEPTION
       -- No right to it; no schema to put it into; or another session has just made it.
       WHEN insufficient_privilege OR invalid_schema_name OR unique_violation OR duplicate_object THEN NULL;
@@ -294,8 +300,21 @@ $$;
 CREATE FUNCTION @check_name(what text, name text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  IF name IS NULL OR name = '' OR octet_length(name) > 512 OR name ~ '[\u0001-\u001f\u007f]' THEN
+  IF name IS NULL OR name = '' OR octet_length(name) > 512 OR name COLLATE "C" ~ E'[\u0001-\u001f\u007f]' THEN
     RAISE EXCEPTION 'the % is empty, longer than 512 bytes, or has a control character', what USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END
+$$;
+
+-- As parse_space() in src/core/space.cpp: dimension/model, and ?variant where there is one.
+CREATE FUNCTION @check_space(space text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  parts CONSTANT text[] := regexp_match(space COLLATE "C",
+    E'^([0-9]{1,5})/([^?\u0001-\u001f\u007f]+)([?][^\u0001-\u001f\u007f]*)?$');
+BEGIN
+  IF parts IS NULL OR parts[1]::integer NOT BETWEEN 1 AND 65536 OR octet_length(parts[2]) > 256 OR octet_length(parts[3]) > 257 THEN
+    RAISE EXCEPTION 'not a space: %: expected dimension/model', left(space, 100) USING ERRCODE = 'invalid_parameter_value';
   END IF;
 END
 $$;
@@ -375,7 +394,7 @@ BEGIN
       RETURNING key_id AS key, id)
     SELECT k.id, coalesce(f.id, j.id), f.id IS NOT NULL, k.generation FROM @keys AS k
       LEFT JOIN fresh AS f ON f.key = k.id LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = ANY (of_keys);
-  PERFORM pg_notify('embedjobs_' || '@schema_name', '');
+  PERFORM pg_notify('@channel', '');
 END
 $$;
 
@@ -419,6 +438,7 @@ BEGIN
   END IF;
   of_catalog := @make_catalog(catalog);
   IF target_space <> '' THEN
+    PERFORM @check_space(target_space);
     UPDATE @catalogs AS c SET target_space = put_at.target_space, search_space = put_at.target_space
       WHERE c.id = of_catalog AND c.target_space = '';
   END IF;
@@ -441,20 +461,21 @@ BEGIN
     RAISE EXCEPTION 'the kind is spec_write, reconciler or manual_retry, not %', kind USING ERRCODE = 'invalid_parameter_value';
   END IF;
   SELECT e.job_id, e.created, e.generation INTO job_id, created, generation
-    FROM @enqueue_at(catalog, ARRAY[spec], number, @time_now()) AS e;
+    FROM @enqueue_at(catalog COLLATE "C", ARRAY[spec COLLATE "C"], number, @time_now()) AS e;
 END
 $$;
 
 CREATE FUNCTION @put_spec(catalog text, spec text, content bytea, target_space text DEFAULT '',
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog, spec, content, target_space, @time_now()) AS p
+  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog COLLATE "C", spec COLLATE "C", content, target_space COLLATE "C", @time_now()) AS p
 $$;
 
 CREATE FUNCTION @put_spec(catalog text, spec text, content text, target_space text DEFAULT '',
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog, spec, convert_to(content, 'UTF8'), target_space, @time_now()) AS p
+  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog COLLATE "C", spec COLLATE "C", convert_to(content, 'UTF8'), target_space COLLATE "C",
+    @time_now()) AS p
 $$;
 
 -- The key is locked against everyone. A generation with a tombstone: the lease is revoked, the open job ends cancelled, and the unit's
@@ -584,7 +605,7 @@ $$;
 -- For hosts: SELECT embedjobs.remove_spec('catalog', 'spec'). False: there is no such spec.
 CREATE FUNCTION @remove_spec(catalog text, spec text) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT @remove_at(catalog, spec, @time_now())
+  SELECT @remove_at(catalog COLLATE "C", spec COLLATE "C", @time_now())
 $$;
 
 -- The partitions of the history. Workers may not change the schema, so these run with the owner's rights. Each waits only a moment for
@@ -634,15 +655,14 @@ BEGIN
   EXCEPTION WHEN lock_not_available THEN
     RETURN;
   END;
-  EXECUTE format('CREATE TEMPORARY TABLE staying ON COMMIT DROP AS SELECT h.* FROM @%I AS h WHERE h.status = 3 AND ('
+  -- They go to history_rest: the day has no partition any more.
+  EXECUTE format('INSERT INTO @history SELECT h.* FROM @%I AS h WHERE h.status = 3 AND ('
     ' EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)'
     ' OR NOT EXISTS (SELECT 1 FROM @%I AS n WHERE n.key_id = h.key_id AND n.id > h.id)'
     ' AND NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id))', partition, partition);
   RETURN QUERY EXECUTE format('SELECT h.status, count(*) FROM @%I AS h'
-    ' WHERE NOT EXISTS (SELECT 1 FROM pg_temp.staying AS s WHERE s.id = h.id) GROUP BY h.status', partition);
-  INSERT INTO @history SELECT * FROM pg_temp.staying;
+    ' WHERE NOT EXISTS (SELECT 1 FROM @history_rest AS s WHERE s.id = h.id) GROUP BY h.status', partition);
   EXECUTE format('DROP TABLE @%I', partition);
-  DROP TABLE pg_temp.staying;
 END
 $$;
 

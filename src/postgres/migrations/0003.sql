@@ -1,7 +1,8 @@
 -- Schema 3: tables of the host's that are watched.
 
 -- What a watched table's rows are read by: the expressions of name and content over a row `r`. Only columns of types that the server brings
--- along: a cast of another type would run its owner's code with our rights. Looked at again at each statement: columns change.
+-- along: a cast of another type would run its owner's code with our rights. And for names only those whose text is the same in every
+-- session, whatever its time zone: else a row could not be found again. Looked at again at each statement: columns change.
 CREATE FUNCTION @watch_columns(of_table oid, names text[], content text, OUT name_sql text, OUT content_sql text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -17,9 +18,16 @@ BEGIN
       RAISE EXCEPTION 'the watched table % has no column "%" of a built-in type', of_table::regclass, each
         USING ERRCODE = 'undefined_column', HINT = 'Call unwatch, and watch with the columns of today.';
     END IF;
-    parts := parts || format('r.%I::text', each);
+    CONTINUE WHEN cardinality(parts) = cardinality(names);
+    IF type_id <> ALL (ARRAY['text', 'varchar', 'bpchar', 'name', 'int2', 'int4', 'int8', 'numeric', 'uuid', 'bool']::regtype[]) THEN
+      RAISE EXCEPTION 'the name column "%" is of type %, and must be a text, an integer, numeric, uuid or boolean', each, type_id::regtype
+        USING ERRCODE = 'datatype_mismatch';
+    END IF;
+    -- A slash in another part than the last would give two rows one name.
+    parts := parts || format(CASE WHEN cardinality(parts) + 1 < cardinality(names)
+      THEN 'CASE WHEN strpos(r.%1$I::text COLLATE "C", ''/'') = 0 THEN r.%1$I::text COLLATE "C" END' ELSE 'r.%1$I::text COLLATE "C"' END, each);
   END LOOP;
-  name_sql := array_to_string(parts[1:cardinality(names)], ' || ''/'' || ');
+  name_sql := array_to_string(parts, ' || ''/'' || ');
   IF type_id = 'bytea'::regtype THEN
     content_sql := format('r.%I', content);
   ELSIF type_id IN ('text'::regtype, 'varchar'::regtype, 'json'::regtype, 'jsonb'::regtype) THEN
@@ -35,15 +43,15 @@ $$;
 CREATE FUNCTION @watch_apply(catalog text, spec text, content bytea, space text, bad_names text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF spec IS NULL OR spec = '' OR octet_length(spec) > 512 OR spec ~ '[\u0001-\u001f\u007f]' THEN
+  IF spec IS NULL OR spec = '' OR octet_length(spec) > 512 OR spec ~ E'[\u0001-\u001f\u007f]' THEN
     IF content IS NULL THEN
       RETURN;  -- nothing of that name is there to remove
     END IF;
     IF bad_names = 'skip' THEN
-      RAISE WARNING 'a row is not watched: its name is NULL, empty, longer than 512 bytes, or has a control character';
+      RAISE WARNING 'a row is not watched: its name is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column';
       RETURN;
     END IF;
-    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, or has a control character'
+    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column'
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Name the row otherwise, or watch the table with bad_names => ''skip''.';
   END IF;
   IF content IS NULL THEN
@@ -73,6 +81,12 @@ BEGIN
       PERFORM @remove_spec(TG_ARGV[0], change.name);
     END LOOP;
     RETURN NULL;
+  END IF;
+  -- A trigger made by hand without these could have us read, with the owner's rights, what its maker calls so: a view that runs his code.
+  IF NOT EXISTS (SELECT 1 FROM pg_trigger AS t WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME
+      AND t.tgoldtable IS NOT DISTINCT FROM CASE WHEN TG_OP <> 'INSERT' THEN 'old_rows'::name END
+      AND t.tgnewtable IS NOT DISTINCT FROM CASE WHEN TG_OP <> 'DELETE' THEN 'new_rows'::name END) THEN
+    RAISE EXCEPTION 'the trigger % was not made by watch', TG_NAME USING ERRCODE = 'invalid_object_definition';
   END IF;
   SELECT * INTO sql FROM @watch_columns(TG_RELID, TG_ARGV[4:], TG_ARGV[3]);
   IF TG_OP IN ('UPDATE', 'DELETE') THEN
@@ -120,6 +134,9 @@ DECLARE
   arguments text;
 BEGIN
   PERFORM @check_name('catalog', catalog);
+  IF target_space <> '' THEN
+    PERFORM @check_space(target_space);
+  END IF;
   IF bad_names IS NULL OR bad_names NOT IN ('error', 'skip') THEN
     RAISE EXCEPTION 'bad_names is error or skip, not %', bad_names USING ERRCODE = 'invalid_parameter_value';
   END IF;
@@ -142,7 +159,7 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Make a unique index on the columns that name a row.';
   END IF;
   IF EXISTS (SELECT 1 FROM pg_trigger AS t WHERE t.tgfoid = '@watch_changed()'::regprocedure AND (t.tgrelid = watched
-      OR substr(t.tgargs, 1, octet_length(convert_to(catalog, 'UTF8')) + 1) = convert_to(catalog, 'UTF8') || '\x00'::bytea)) THEN
+      OR substr(t.tgargs, 1, octet_length(convert_to(catalog, 'UTF8')) + 1) = convert_to(catalog, 'UTF8') || decode('00', 'hex'))) THEN
     RAISE EXCEPTION 'the table % or the catalog % is watched already', watched, quote_literal(catalog)
       USING ERRCODE = 'duplicate_object', HINT = 'Call unwatch first, or choose another catalog.';
   END IF;
