@@ -6,12 +6,13 @@
 
 #include "embedjobs/store.hpp"
 #include "postgres/database.hpp"
+#include "postgres/due_floor.hpp"
 
 namespace embedjobs::postgres {
 
 class PostgresStore final : public Store {
  public:
-  explicit PostgresStore(std::shared_ptr<Database> database) : database_(std::move(database)) {}
+  explicit PostgresStore(std::shared_ptr<Database> database) : database_(std::move(database)), due_floor_(database_->clock()) {}
   ~PostgresStore() override { database_->set_wake({}); }
   PostgresStore(const PostgresStore&) = delete;
   PostgresStore& operator=(const PostgresStore&) = delete;
@@ -54,6 +55,7 @@ class PostgresStore final : public Store {
   [[nodiscard]] const std::string& schema() const { return database_->options().schema; }
 
   std::shared_ptr<Database> database_;
+  DueFloor due_floor_;
 };
 
 }  // namespace embedjobs::postgres

@@ -91,7 +91,9 @@ constexpr const char* kSaveJobs =
 constexpr const char* kEndJobs = "WITH gone AS (DELETE FROM @jobs AS j USING " EMBEDJOBS_SAVED_ROWS
                                  " WHERE j.id = u.id RETURNING j.key_id, j.catalog_id, j.created_at, u.*)"
                                  " INSERT INTO @history (" EMBEDJOBS_HISTORY_COLUMNS ") SELECT " EMBEDJOBS_HISTORY_COLUMNS " FROM gone";
-constexpr const char* kDeleteLeases = "DELETE FROM @leases WHERE job_id = ANY($1)";
+constexpr const char* kDeleteLeases =
+    "DELETE FROM @leases AS l USING unnest($1::bigint[], $2::bigint[]) AS u (fence_nonce, job_id) "
+    "WHERE l.fence_nonce = u.fence_nonce AND l.job_id = u.job_id";
 constexpr const char* kCountEnded =
     "UPDATE @history_counts SET count = count + $2 WHERE status = $1::bigint AND shard = (pg_backend_pid() % 16)::smallint";
 
@@ -374,13 +376,14 @@ void insert_job(Connection& connection, JobRow& row) {
 void save_jobs(Connection& connection, std::span<const JobRow> rows) {
   SavedRows open;
   SavedRows ended;
-  std::vector<std::int64_t> idle;
+  std::vector<std::int64_t> idle, idle_nonces;
   std::array<std::int64_t, 5> counts{};
   for (const JobRow& row : rows) {
     const JobStatus status = row.job.status;
     (is_open(status) ? open : ended).add(row.job);
     if (status != JobStatus::kRunning) {
       idle.push_back(row.job.id);
+      idle_nonces.push_back(static_cast<std::int64_t>(row.job.fence.nonce));
     }
     ++counts[static_cast<std::size_t>(status)];
   }
@@ -391,7 +394,7 @@ void save_jobs(Connection& connection, std::span<const JobRow> rows) {
     ended.run(connection, kEndJobs);
   }
   if (!idle.empty()) {
-    connection.run_later(kDeleteLeases, idle);
+    connection.run_later(kDeleteLeases, idle_nonces, idle);
   }
   for (const JobStatus status : {JobStatus::kSucceeded, JobStatus::kFailed, JobStatus::kCancelled}) {
     count_ended(connection, status, counts[static_cast<std::size_t>(status)]);

@@ -20,14 +20,15 @@ constexpr const char* kEnqueue = "SELECT place, job_id, created, generation FROM
 // in the order of ids, and before they are written, so that two processes never wait for each other.
 constexpr const char* kRenew =
     "WITH held AS ("
-    " SELECT l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY"
+    " SELECT l.fence_nonce, l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY"
     "  AS u (job_id, fence_counter, fence_nonce, catalog_id, spec_name, place)"
     " JOIN @leases AS l ON l.job_id = u.job_id AND l.fence_counter = u.fence_counter AND l.fence_nonce = u.fence_nonce"
     " JOIN @jobs AS j ON j.id = l.job_id"
     " JOIN @keys AS k ON k.id = j.key_id AND k.spec_name = u.spec_name"
     " JOIN @catalogs AS c ON c.id = k.catalog_id AND c.name = u.catalog_id"
     " ORDER BY l.job_id FOR NO KEY UPDATE OF l),"
-    " renewed AS (UPDATE @leases AS l SET lease_until = $6, expires_at = $7 FROM held AS h WHERE l.job_id = h.job_id)"
+    " renewed AS (UPDATE @leases AS l SET lease_until = $6, expires_at = $7 FROM held AS h WHERE l.fence_nonce = h.fence_nonce AND "
+    "l.job_id = h.job_id)"
     " SELECT place FROM held";
 
 Status lease_lost(const LeaseRef& lease) {
@@ -82,6 +83,7 @@ Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) 
 /// Each in turn, on what was locked for all.
 std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<const Settlement> settlements, const StoreOptions& rules) {
   std::vector<Result<JobStatus>> answers;
+  connection.ask_moment();
   HeldJobs held = held_jobs(lock_jobs(connection, ids_of(settlements)));
   std::vector<KeyRow> keys;
   std::vector<JobRow> jobs;
@@ -211,6 +213,7 @@ Status PostgresStore::progress(const LeaseRef& lease, const Progress& progress) 
 std::vector<Status> PostgresStore::progress_all(std::span<const ProgressReport> reports) {
   std::vector<Status> answers(reports.size());
   const Status done = database_->write([&](Connection& connection) -> Status {
+    connection.ask_moment();
     HeldJobs held = held_jobs(lock_jobs_only(connection, ids_of(reports)));
     std::vector<const Job*> changed;
     ProviderTokens tokens;

@@ -103,13 +103,15 @@ CREATE TABLE @jobs (
 CREATE INDEX jobs_urgent ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 0;
 CREATE INDEX jobs_patient ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 1;
 
--- One row a running job. Apart from the job, so that a heartbeat waits for nobody who writes the job, and touches no index.
+-- One row a running job. Apart from the job, so that a heartbeat waits for nobody who writes the job, and touches no index. By nonce: a
+-- claim that is sent again finds its leases, and what ended leases leave in the index is in no other claim's way.
 CREATE TABLE @leases (
-  job_id        bigint PRIMARY KEY,
-  fence_counter bigint NOT NULL,
   fence_nonce   bigint NOT NULL,
+  job_id        bigint NOT NULL,
+  fence_counter bigint NOT NULL,
   lease_until   bigint NOT NULL,  -- decides
-  expires_at    bigint NOT NULL   -- for people
+  expires_at    bigint NOT NULL,  -- for people
+  PRIMARY KEY (fence_nonce, job_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
 
 -- Ended jobs, in a partition a day, so that retention drops a day and deletes no rows. What has no day of its own yet, and the few that
@@ -254,7 +256,7 @@ SELECT j.id, j.key_id, j.catalog_id, j.next_run_at, j.created_at, j.updated_at, 
   j.embedded_so_far, j.reused_count, j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.epoch,
   j.errors_in_row, j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.paused_since, j.kind, j.status, j.priority,
   j.settled, j.progressed, j.records_in_flight, j.worker_id, j.last_error, j.provider, j.prompt_tokens, j.pass_prompt_tokens,
-  coalesce((SELECT l.expires_at FROM @leases AS l WHERE l.job_id = j.id), 0) AS lease_expires_at
+  coalesce((SELECT l.expires_at FROM @leases AS l WHERE l.fence_nonce = j.fence_nonce AND l.job_id = j.id), 0) AS lease_expires_at
 FROM @jobs AS j
 UNION ALL
 SELECT h.id, h.key_id, h.catalog_id, h.next_run_at, h.created_at, h.updated_at, h.started_at, h.completed_at, h.attempts,

@@ -8,6 +8,7 @@ DECLARE
   of_catalog bigint;
   of_key bigint;
   of_job bigint;
+  of_nonce bigint;
   there boolean;
   at_time bigint := @time_now();
   target_id bigint;
@@ -16,7 +17,7 @@ BEGIN
   PERFORM @check_name('spec', spec);
   SELECT k.id, k.catalog_id, k.has_spec INTO of_key, of_catalog, there
     FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = catalog AND k.spec_name = spec FOR UPDATE OF k;
-  SELECT j.id INTO of_job FROM @jobs AS j WHERE j.key_id = of_key FOR UPDATE;
+  SELECT j.id, j.fence_nonce INTO of_job, of_nonce FROM @jobs AS j WHERE j.key_id = of_key FOR UPDATE;
   IF of_key IS NULL OR NOT (there OR of_job IS NOT NULL) THEN
     RETURN false;
   END IF;
@@ -25,7 +26,7 @@ BEGIN
     UPDATE @jobs AS j SET status = 4, updated_at = at_time, completed_at = at_time, worker_id = DEFAULT WHERE j.id = of_job;
     WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = of_job RETURNING j.*) INSERT INTO @history SELECT * FROM gone;
     UPDATE @history_counts AS h SET count = h.count + 1 WHERE h.status = 4 AND h.shard = (pg_backend_pid() % 16)::smallint;
-    DELETE FROM @leases AS l WHERE l.job_id = of_job;
+    DELETE FROM @leases AS l WHERE l.fence_nonce = of_nonce AND l.job_id = of_job;
     DELETE FROM @in_flight AS f WHERE f.job_id = of_job;
   END IF;
   DELETE FROM @failures AS f WHERE f.key_id = of_key;
