@@ -94,8 +94,7 @@ constexpr const char* kEndJobs = "WITH gone AS (DELETE FROM @jobs AS j USING " E
 constexpr const char* kDeleteLeases =
     "DELETE FROM @leases AS l USING unnest($1::bigint[], $2::bigint[]) AS u (fence_nonce, job_id) "
     "WHERE l.fence_nonce = u.fence_nonce AND l.job_id = u.job_id";
-constexpr const char* kCountEnded =
-    "UPDATE @history_counts SET count = count + $2 WHERE status = $1::bigint AND shard = (pg_backend_pid() % 16)::smallint";
+constexpr const char* kChangeCounts = "INSERT INTO @job_counts (status, count) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
 
 constexpr const char* kSaveProgress =
     "UPDATE @jobs AS j SET updated_at = u.updated_at, embedded_so_far = nullif(u.embedded_so_far, 0),"
@@ -371,13 +370,14 @@ void insert_job(Connection& connection, JobRow& row) {
   Job& job = row.job;
   job.id = connection.value_or(0, kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority, job.next_run_at,
                                job.created_at, job.updated_at, job.generation);
+  change_counts(connection, {1});
 }
 
 void save_jobs(Connection& connection, std::span<const JobRow> rows) {
   SavedRows open;
   SavedRows ended;
   std::vector<std::int64_t> idle, idle_nonces;
-  std::array<std::int64_t, 5> counts{};
+  CountChanges counts{};
   for (const JobRow& row : rows) {
     const JobStatus status = row.job.status;
     (is_open(status) ? open : ended).add(row.job);
@@ -385,7 +385,10 @@ void save_jobs(Connection& connection, std::span<const JobRow> rows) {
       idle.push_back(row.job.id);
       idle_nonces.push_back(static_cast<std::int64_t>(row.job.fence.nonce));
     }
-    ++counts[static_cast<std::size_t>(status)];
+    if (!is_open(status)) {
+      ++counts[static_cast<std::size_t>(status)];
+      --counts[static_cast<std::size_t>(JobStatus::kPending)];
+    }
   }
   if (!open.empty()) {
     open.run(connection, kSaveJobs);
@@ -396,14 +399,19 @@ void save_jobs(Connection& connection, std::span<const JobRow> rows) {
   if (!idle.empty()) {
     connection.run_later(kDeleteLeases, idle_nonces, idle);
   }
-  for (const JobStatus status : {JobStatus::kSucceeded, JobStatus::kFailed, JobStatus::kCancelled}) {
-    count_ended(connection, status, counts[static_cast<std::size_t>(status)]);
-  }
+  change_counts(connection, counts);
 }
 
-void count_ended(Connection& connection, JobStatus status, std::int64_t count) {
-  if (count != 0) {
-    connection.run_later(kCountEnded, status, count);
+void change_counts(Connection& connection, const CountChanges& changes) {
+  std::vector<std::int64_t> statuses, counts;
+  for (std::size_t status = 0; status < changes.size(); ++status) {
+    if (changes[status] != 0) {
+      statuses.push_back(static_cast<std::int64_t>(status));
+      counts.push_back(changes[status]);
+    }
+  }
+  if (!statuses.empty()) {
+    connection.run_later(kChangeCounts, statuses, counts);
   }
 }
 

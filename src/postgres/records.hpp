@@ -1,6 +1,7 @@
 // Rows as values: what a transaction loads before a transition and stores after it. Errors are the connection's (sticky).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -107,8 +108,9 @@ void save_jobs(Connection& connection, std::span<const JobRow> rows);
 /// What changes while a pass runs.
 void save_progress(Connection& connection, std::span<const Job* const> jobs);
 void save_progress(Connection& connection, const Job& job);
-/// Adds to the counts of ended jobs.
-void count_ended(Connection& connection, JobStatus status, std::int64_t count);
+/// Changes to the counts of jobs, by status; that of kPending is the count of open jobs.
+using CountChanges = std::array<std::int64_t, 5>;
+void change_counts(Connection& connection, const CountChanges& changes);
 
 std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id);
 void save_in_flight(Connection& connection, JobId id, const std::vector<core::InFlight>& rows);

@@ -123,16 +123,13 @@ CREATE INDEX history_unsuccessful ON @history (status, id) WHERE status <> 2;
 CREATE INDEX history_ended ON @history USING brin (completed_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE @history_rest PARTITION OF @history DEFAULT;
 
--- Counting a million rows at each look would be a scan, so the counts are kept. In shards, so that jobs that end at the same time do not
--- wait for each other; a count is the sum.
-CREATE TABLE @history_counts (
+-- Counting ten million rows at each look would be a scan, so the counts are kept: those of open jobs (status 0, pending or running), and of
+-- ended ones by status. A count is the sum of its rows. Who changes it adds a row and waits for nobody; now and then the rows are added up
+-- (kAddUpCounts in src/postgres/history.cpp). No index: the rows are few.
+CREATE TABLE @job_counts (
   status smallint NOT NULL,
-  shard  smallint NOT NULL,
-  count  bigint NOT NULL,
-  PRIMARY KEY (status, shard)
-) WITH (fillfactor = 30);
-INSERT INTO @history_counts (status, shard, count)
-SELECT s, h, 0 FROM pg_catalog.generate_series(2, 4) AS s, pg_catalog.generate_series(0, 15) AS h;
+  count  bigint NOT NULL
+);
 
 CREATE TABLE @in_flight (
   job_id    bigint NOT NULL,
@@ -374,7 +371,8 @@ BEGIN
       SELECT k.id, k.catalog_id, new_kind, 0, new_priority, k.generation, at_time, at_time, at_time
         FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id
         WHERE NOT EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = u.id) ORDER BY u.place
-      RETURNING key_id AS key, id)
+      RETURNING key_id AS key, id),
+    counted AS (INSERT INTO @job_counts (status, count) SELECT 0, count(*) FROM fresh HAVING count(*) > 0)
     SELECT k.id, coalesce(f.id, j.id), f.id IS NOT NULL, k.generation FROM @keys AS k
       LEFT JOIN fresh AS f ON f.key = k.id LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = ANY (of_keys);
   PERFORM pg_notify('embedjobs_' || '@schema_name', '');

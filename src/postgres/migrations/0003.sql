@@ -25,7 +25,7 @@ BEGIN
     -- history has the columns of jobs, in their order.
     UPDATE @jobs AS j SET status = 4, updated_at = at_time, completed_at = at_time, worker_id = DEFAULT WHERE j.id = of_job;
     WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = of_job RETURNING j.*) INSERT INTO @history SELECT * FROM gone;
-    UPDATE @history_counts AS h SET count = h.count + 1 WHERE h.status = 4 AND h.shard = (pg_backend_pid() % 16)::smallint;
+    INSERT INTO @job_counts (status, count) VALUES (0, -1), (4, 1);
     DELETE FROM @leases AS l WHERE l.fence_nonce = of_nonce AND l.job_id = of_job;
     DELETE FROM @in_flight AS f WHERE f.job_id = of_job;
   END IF;
