@@ -165,7 +165,7 @@ class Picker {
   FirstDue first_;
 };
 
-/// The ids of due jobs, in order; they are locked. Nothing is due before all was looked at.
+/// The ids of due jobs, in order; they are locked.
 std::vector<std::int64_t> pick_due(Connection& connection, const ClaimRequest& request, DueFloor& floor, DueLook look) {
   const std::size_t count = std::min(request.max_jobs, kMaxClaimedAtOnce);
   while (true) {
@@ -179,7 +179,10 @@ std::vector<std::int64_t> pick_due(Connection& connection, const ClaimRequest& r
     if (!picker.picked().empty() || look.whole) {
       return picker.picked();
     }
-    look = floor.begin_whole();
+    look = floor.begin_thorough(request.space_id);
+    if (!look.whole) {
+      return {};
+    }
   }
 }
 
@@ -325,7 +328,7 @@ Result<std::size_t> PostgresStore::reap(std::size_t limit) {
 Result<Peek> PostgresStore::peek(std::string_view space_id) {
   return database_->read([&](Connection& connection) -> Result<Peek> {
     Peek peek;
-    const DueLook look = due_floor_.begin(space_id);
+    const DueLook look = due_floor_.begin_thorough(space_id);
     const WallTime now = connection.now();
     Query row = connection.query(claim_sql::kPeek, space_id, now, now + core::kFarAhead, look.above[0], look.above[1]);
     if (connection.ok()) {
@@ -337,6 +340,10 @@ Result<Peek> PostgresStore::peek(std::string_view space_id) {
     peek.enqueue_counter = row.number(0);
     if (!row.is_null(1)) {
       peek.next_pending_due = row.boolean(2) ? Duration(0) : core::due_in(row.time(1), now);
+    }
+    if (!look.whole) {
+      const Duration again = due_floor_.until_whole();
+      peek.next_pending_due = std::min(peek.next_pending_due.value_or(again), again);
     }
     peek.urgent_waiting = row.boolean(3);
     peek.next_due = peek.next_pending_due;

@@ -9,6 +9,8 @@ namespace {
 constexpr Duration kCheap = std::chrono::milliseconds(2);
 // Another one is done after this many times what the last one took, so that they are a small part of what a process asks for.
 constexpr int kPauseFactor = 20;
+// A thorough look cuts a pause short that is not longer: a whole look takes up to 10 ms then.
+constexpr Duration kShortPause = std::chrono::milliseconds(200);
 constexpr Duration kLongestPause = std::chrono::seconds(10);
 // Transactions that enqueue together do not end in the order of their due times.
 constexpr Duration kMargin = std::chrono::milliseconds(100);
@@ -16,17 +18,27 @@ constexpr Duration kMargin = std::chrono::milliseconds(100);
 }  // namespace
 
 DueLook DueFloor::begin(std::string_view space) {
+  return begin(space, false);
+}
+
+DueLook DueFloor::begin_thorough(std::string_view space) {
+  return begin(space, true);
+}
+
+DueLook DueFloor::begin(std::string_view space, bool thorough) {
   const MonoTime now = clock_->now();
   const std::lock_guard lock(mutex_);
-  if (space != space_ || now >= next_whole_) {
+  if (space != space_ || now >= next_whole_ || (thorough && pause_ <= kShortPause)) {
     next_whole_ = now + pause_;  // one at a time
     return {.begun = now};
   }
   return {.whole = false, .above = floors_, .begun = now};
 }
 
-DueLook DueFloor::begin_whole() {
-  return {.begun = clock_->now()};
+Duration DueFloor::until_whole() {
+  const MonoTime now = clock_->now();
+  const std::lock_guard lock(mutex_);
+  return std::max(next_whole_ - now, Duration(0));
 }
 
 void DueFloor::end(const DueLook& look, std::string_view space, const FirstDue& first) {

@@ -45,11 +45,15 @@ class DueFloor {
 
   /// How to look now, for a worker of this space.
   DueLook begin(std::string_view space);
-  /// Nothing was found above the floor: all of it.
-  DueLook begin_whole();
+  /// The same for who found nothing so, or must be sure: the whole, unless that is very dear.
+  DueLook begin_thorough(std::string_view space);
   void end(const DueLook& look, std::string_view space, const FirstDue& first);
+  /// From now until a look is a whole one.
+  Duration until_whole();
 
  private:
+  DueLook begin(std::string_view space, bool thorough);
+
   const std::shared_ptr<Clock> clock_;
   std::mutex mutex_;
   std::string space_;  // which the floors are of
