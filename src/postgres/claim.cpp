@@ -23,13 +23,14 @@ constexpr const char* kChooseTarget = "UPDATE @catalogs SET target_space = $2, s
 // What a claim changes of key and job: see core::claim. The rest of the rows is not sent.
 constexpr const char* kClaimKeys =
     "UPDATE @keys AS k SET fence_counter = u.fence_counter, holder_nonce = $3"
-    " FROM unnest($1::bigint[], $2::bigint[]) AS u (id, fence_counter) WHERE k.id = u.id";
+    " FROM unnest($1::bigint[], $2::bigint[]) AS u (id, fence_counter) WHERE k.id = u.id AND k.id = ANY ($1)";
 constexpr const char* kClaimJobs =
     "UPDATE @jobs AS j SET status = 1, fence_counter = u.fence_counter, generation = u.generation, attempts = u.attempts, fence_nonce = $5,"
     " epoch = $6, started_at = $7, updated_at = $7, worker_id = $8, provider = nullif($9, ''), settled = NULL, embedded_so_far = NULL,"
     " reused_count = NULL, embedded_count = NULL, operation_count = NULL, progressed = NULL, records_in_flight = NULL,"
     " pass_prompt_tokens = NULL"
-    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (id, fence_counter, generation, attempts) WHERE j.id = u.id";
+    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (id, fence_counter, generation, attempts) WHERE j.id = u.id"
+    " AND j.id = ANY ($1)";
 constexpr const char* kInsertLeases =
     "INSERT INTO @leases (job_id, fence_counter, fence_nonce, lease_until, expires_at) "
     "SELECT u.job_id, u.fence_counter, $3, $4, $5 FROM unnest($1::bigint[], $2::bigint[]) AS u (job_id, fence_counter)";

@@ -37,8 +37,7 @@ inline constexpr const char* kDue =
 // its target stays what it is.
 inline constexpr const char* kTake = "SELECT " EMBEDJOBS_JOB_COLUMNS(
     "0::bigint") ", " EMBEDJOBS_KEY_COLUMNS
-                 ", c.target_space, (SELECT e.last_value FROM @epoch AS e) FROM @jobs AS j JOIN @keys AS k ON k.id = j.key_id JOIN "
-                 "@catalogs AS c ON c.id = k.catalog_id "
+                 ", c.target_space, (SELECT e.last_value FROM @epoch AS e) FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS
                  "WHERE j.id = ANY ($1) AND j.status = 0 ORDER BY k.id FOR UPDATE OF k SKIP LOCKED FOR UPDATE OF j SKIP LOCKED FOR KEY "
                  "SHARE OF c";
 
@@ -48,8 +47,7 @@ inline constexpr const char* kEnded = EMBEDJOBS_SELECT_HELD
     "FOR UPDATE OF k SKIP LOCKED FOR UPDATE OF j SKIP LOCKED FOR UPDATE OF l SKIP LOCKED";
 inline constexpr const char* kClaimedBefore =
     "SELECT " EMBEDJOBS_JOB_COLUMNS("l.expires_at") ", " EMBEDJOBS_KEY_COLUMNS
-                                                    " FROM @leases AS l JOIN @jobs AS j ON j.id = l.job_id JOIN @keys AS k ON k.id = "
-                                                    "j.key_id JOIN @catalogs AS c ON c.id = k.catalog_id "
+                                                    " FROM @leases AS l JOIN @jobs AS j ON j.id = l.job_id " EMBEDJOBS_KEYS_OF_JOBS
                                                     "WHERE l.fence_nonce = $1 ORDER BY j.id";
 
 // Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true.

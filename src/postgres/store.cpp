@@ -23,12 +23,11 @@ constexpr const char* kRenew =
     " SELECT l.fence_nonce, l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY"
     "  AS u (job_id, fence_counter, fence_nonce, catalog_id, spec_name, place)"
     " JOIN @leases AS l ON l.job_id = u.job_id AND l.fence_counter = u.fence_counter AND l.fence_nonce = u.fence_nonce"
-    " JOIN @jobs AS j ON j.id = l.job_id"
-    " JOIN @keys AS k ON k.id = j.key_id AND k.spec_name = u.spec_name"
-    " JOIN @catalogs AS c ON c.id = k.catalog_id AND c.name = u.catalog_id"
+    " JOIN @jobs AS j ON j.id = l.job_id " EMBEDJOBS_KEYS_OF_JOBS
+    " WHERE k.spec_name = u.spec_name AND c.name = u.catalog_id AND l.fence_nonce = ANY ($3) AND l.job_id = ANY ($1) AND j.id = ANY ($1)"
     " ORDER BY l.job_id FOR NO KEY UPDATE OF l),"
-    " renewed AS (UPDATE @leases AS l SET lease_until = $6, expires_at = $7 FROM held AS h WHERE l.fence_nonce = h.fence_nonce AND "
-    "l.job_id = h.job_id)"
+    " renewed AS (UPDATE @leases AS l SET lease_until = $6, expires_at = $7 FROM held AS h"
+    "  WHERE l.fence_nonce = h.fence_nonce AND l.job_id = h.job_id AND l.fence_nonce = ANY ($3) AND l.job_id = ANY ($1))"
     " SELECT place FROM held";
 
 /// Each call leaves a few rows in job_counts.

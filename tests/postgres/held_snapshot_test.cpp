@@ -77,7 +77,8 @@ class Traffic {
       const auto begun = SteadyClock::now();
       const auto claimed = store_.claim({.worker_id = "w", .max_jobs = kBatch, .nonce = ++nonce, .space_id = kSpace.id()});
       const std::chrono::duration<double, std::milli> took = SteadyClock::now() - begun;
-      if (!claimed.ok()) {
+      if (!claimed.ok() || claimed->leases.empty()) {
+        std::this_thread::sleep_for(1ms);  // nothing to measure
         continue;
       }
       for (const Lease& lease : claimed->leases) {

@@ -328,16 +328,19 @@ BEGIN
   LOOP
     PERFORM 1 FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = ANY (wanted) ORDER BY k.id FOR NO KEY UPDATE;
     ids := ARRAY(SELECT k.id FROM unnest(wanted) WITH ORDINALITY AS u (name, place)
-      JOIN @keys AS k ON k.catalog_id = of_catalog AND k.spec_name = u.name ORDER BY u.place);
+      JOIN @keys AS k ON k.catalog_id = of_catalog AND k.spec_name = u.name AND k.spec_name = ANY (wanted) ORDER BY u.place);
     EXIT WHEN cardinality(ids) = cardinality(wanted);
     -- By name: two who make the same keys wait for each other in one order.
     INSERT INTO @keys (catalog_id, spec_name) SELECT of_catalog, u.name FROM unnest(wanted) AS u (name)
-      WHERE NOT EXISTS (SELECT 1 FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = u.name)
+      WHERE (SELECT true FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = u.name) IS NULL
       ORDER BY u.name ON CONFLICT (catalog_id, spec_name) DO NOTHING;
   END LOOP;
   RETURN ids;
 END
 $$;
+
+-- Keys and jobs are looked up by "= ANY" or scalar subqueries: a join of whole tables looks cheap to the planner if they were small at the
+-- last vacuum, and plans are kept.
 
 -- The keys are locked. A new generation of each, and its open job: a pending one becomes due now with fresh budgets, a running one is
 -- pending again when its pass ends.
@@ -363,18 +366,18 @@ BEGIN
     UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time, generation = k.generation,
       next_run_at = at_time, attempts = NULL, errors_in_row = NULL, crashes_in_row = NULL, hand_backs_in_row = NULL, crashes = NULL,
       fewest_missing = NULL, progressed = NULL, paused_since = NULL
-      FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = j.key_id;
+      FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = j.key_id AND k.id = ANY (of_keys);
   END IF;
   RETURN QUERY
     WITH fresh AS (
       INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, generation, next_run_at, created_at, updated_at)
       SELECT k.id, k.catalog_id, new_kind, 0, new_priority, k.generation, at_time, at_time, at_time
-        FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id
-        WHERE NOT EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = u.id) ORDER BY u.place
+        FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id AND k.id = ANY (of_keys)
+        WHERE (SELECT true FROM @jobs AS j WHERE j.key_id = u.id) IS NULL ORDER BY u.place
       RETURNING key_id AS key, id),
     counted AS (INSERT INTO @job_counts (status, count) SELECT 0, count(*) FROM fresh HAVING count(*) > 0)
-    SELECT k.id, coalesce(f.id, j.id), f.id IS NOT NULL, k.generation FROM @keys AS k
-      LEFT JOIN fresh AS f ON f.key = k.id LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = ANY (of_keys);
+    SELECT k.id, coalesce(f.id, (SELECT j.id FROM @jobs AS j WHERE j.key_id = k.id)), f.id IS NOT NULL, k.generation FROM @keys AS k
+      LEFT JOIN fresh AS f ON f.key = k.id WHERE k.id = ANY (of_keys);
   PERFORM pg_notify('embedjobs_' || '@schema_name', '');
 END
 $$;
@@ -385,24 +388,20 @@ RETURNS TABLE (place bigint, job_id bigint, created boolean, generation bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   ids CONSTANT bigint[] := @make_keys(@make_catalog(catalog), specs);
+  places CONSTANT bigint[] := ARRAY(SELECT min(u.place) FROM unnest(specs) WITH ORDINALITY AS u (name, place) GROUP BY u.name ORDER BY 1);
   wanted bigint[] := ids;
 BEGIN
   IF new_kind = 1 THEN
     -- The reconciler touches no open job and no removed key.
-    wanted := ARRAY(SELECT u.id FROM unnest(ids) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id
-      WHERE NOT k.removed AND NOT EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = u.id) ORDER BY u.place);
+    wanted := ARRAY(SELECT u.id FROM unnest(ids) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id AND k.id = ANY (ids)
+      WHERE NOT k.removed AND (SELECT true FROM @jobs AS j WHERE j.key_id = u.id) IS NULL ORDER BY u.place);
   END IF;
   RETURN QUERY
-    WITH raised AS (SELECT * FROM @raise_generations(wanted, new_kind, at_time))
     SELECT u.place, r.open_job, r.is_new, r.now_generation
-      FROM (SELECT s.name, min(s.place) AS place FROM unnest(specs) WITH ORDINALITY AS s (name, place) GROUP BY s.name) AS u
-      JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
-      JOIN raised AS r ON r.of_key = k.id;
+      FROM @raise_generations(wanted, new_kind, at_time) AS r JOIN unnest(ids, places) AS u (id, place) ON u.id = r.of_key;
   IF cardinality(wanted) < cardinality(ids) THEN
-    RETURN QUERY SELECT u.place, coalesce(j.id, 0), false, k.generation
-      FROM (SELECT s.name, min(s.place) AS place FROM unnest(specs) WITH ORDINALITY AS s (name, place) GROUP BY s.name) AS u
-      JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
-      LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE NOT k.id = ANY (wanted);
+    RETURN QUERY SELECT u.place, coalesce((SELECT j.id FROM @jobs AS j WHERE j.key_id = u.id), 0), false,
+      (SELECT k.generation FROM @keys AS k WHERE k.id = u.id) FROM unnest(ids, places) AS u (id, place) WHERE NOT u.id = ANY (wanted);
   END IF;
 END
 $$;
