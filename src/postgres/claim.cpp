@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <map>
 
 #include "core/checks.hpp"
@@ -16,13 +15,22 @@ namespace {
 constexpr std::size_t kMaxExpiredAtOnce = 100;
 constexpr std::size_t kMaxClaimedAtOnce = 200;
 constexpr std::size_t kMaxOtherCounted = 1000;
-constexpr WallTime kNever{Duration(std::numeric_limits<std::int64_t>::max())};
-constexpr WallTime kAlways{Duration(std::numeric_limits<std::int64_t>::min())};
 
 constexpr const char* kCatalogOfId = "SELECT name, target_space FROM @catalogs WHERE id = $1";
 // Another claim may be choosing at this moment: its choice is seen the next time.
 constexpr const char* kLockUnchosen = "SELECT 1 FROM @catalogs WHERE id = $1 AND target_space = '' FOR NO KEY UPDATE SKIP LOCKED";
 constexpr const char* kChooseTarget = "UPDATE @catalogs SET target_space = $2, search_space = $2 WHERE id = $1";
+// What a claim changes of key and job: see core::claim. The rest of the rows is not sent.
+constexpr const char* kClaimKeys =
+    "UPDATE @keys AS k SET fence_counter = u.fence_counter, holder_nonce = $3"
+    " FROM unnest($1::bigint[], $2::bigint[]) AS u (id, fence_counter) WHERE k.id = u.id AND k.id = ANY ($1)";
+constexpr const char* kClaimJobs =
+    "UPDATE @jobs AS j SET status = 1, fence_counter = u.fence_counter, generation = u.generation, attempts = u.attempts, fence_nonce = $5,"
+    " epoch = $6, started_at = $7, updated_at = $7, worker_id = $8, provider = nullif($9, ''), settled = NULL, embedded_so_far = NULL,"
+    " reused_count = NULL, embedded_count = NULL, operation_count = NULL, progressed = NULL, records_in_flight = NULL,"
+    " pass_prompt_tokens = NULL"
+    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (id, fence_counter, generation, attempts) WHERE j.id = u.id"
+    " AND j.id = ANY ($1)";
 constexpr const char* kInsertLeases =
     "INSERT INTO @leases (job_id, fence_counter, fence_nonce, lease_until, expires_at) "
     "SELECT u.job_id, u.fence_counter, $3, $4, $5 FROM unnest($1::bigint[], $2::bigint[]) AS u (job_id, fence_counter)";
@@ -59,6 +67,24 @@ Lease lease_of(Connection& connection, const Job& job, const KeyRow& key) {
   return lease;
 }
 
+/// What decides which of its steps a claim takes.
+struct Head {
+  bool claimed_before = false;
+  bool other_catalogs = false;
+  bool lease_ended = false;  ///< Looked for when leases are to be looked at.
+};
+
+Head look_at_head(Connection& connection, const ClaimRequest& request, bool leases_too) {
+  connection.ask_moment();
+  Query row = connection.query(claim_sql::kHead, request.space_id, request.nonce, leases_too);
+  if (!row.next()) {
+    return {};
+  }
+  return {.claimed_before = row.boolean(0),
+          .other_catalogs = row.boolean(1),
+          .lease_ended = !row.is_null(2) && Duration(row.integer(2)) <= connection.moment().lease};
+}
+
 /// What an earlier call with the same nonce has claimed.
 std::vector<Lease> claimed_before(Connection& connection, std::uint64_t nonce) {
   std::vector<std::pair<JobRow, KeyRow>> found;
@@ -80,57 +106,92 @@ std::vector<Lease> claimed_before(Connection& connection, std::uint64_t nonce) {
 /// Picks due jobs and locks them.
 class Picker {
  public:
-  Picker(Connection& connection, std::string_view space) : connection_(connection), space_(space) {}
+  Picker(Connection& connection, std::string_view space, const DueLook& how) : connection_(connection), space_(space), how_(how) {}
 
   /// The oldest of both priorities. What is looked at for that and not picked stays locked until the claim ends: others leave it alone for
   /// that moment.
   void by_age(std::size_t count) {
-    std::vector<Due> due = look(claim_sql::kDueUrgent, count);
-    const std::vector<Due> patient = look(claim_sql::kDuePatient, count);
-    due.insert(due.end(), patient.begin(), patient.end());
+    std::vector<Due> due = look(count, true);
     std::sort(due.begin(), due.end());
     due.resize(std::min(due.size(), count));
     pick(due);
   }
-  void by_priority(std::size_t count) {
-    const std::size_t wanted = picked_.size() + count;
-    pick(look(claim_sql::kDueUrgent, count));
-    pick(look(claim_sql::kDuePatient, wanted - picked_.size()));
-  }
+  void by_priority(std::size_t count) { pick(look(count, false)); }
+
   [[nodiscard]] const std::vector<std::int64_t>& picked() const { return picked_; }
+  [[nodiscard]] const FirstDue& first() const { return first_; }
 
  private:
-  /// When it is due, and its id. What is due too far ahead to be true comes last.
-  using Due = std::pair<std::int64_t, std::int64_t>;
+  struct Due {
+    bool is_far = false;  ///< Due too far ahead to be true: comes last.
+    std::int64_t when = 0;
+    std::int64_t id = 0;
+    auto operator<=>(const Due&) const = default;
+  };
 
-  std::vector<Due> look(const char* sql, std::size_t count) {
+  std::vector<Due> look(std::size_t count, bool of_each) {
     std::vector<Due> due;
-    const std::pair<WallTime, WallTime> ranges[] = {{kAlways, connection_.now()}, {connection_.now() + core::kFarAhead, kNever}};
-    for (const auto& [low, high] : ranges) {
-      if (due.size() < count) {
-        Query row = connection_.query(sql, space_, low, high, count - due.size(), picked_);
-        while (row.next()) {
-          due.emplace_back(row.integer(1), row.integer(0));
-        }
+    if (count == 0) {
+      return due;
+    }
+    const WallTime now = connection_.now();
+    FirstDue first;
+    Query row =
+        connection_.query(claim_sql::kDue, space_, how_.above[0], how_.above[1], now, now + core::kFarAhead, count, picked_, of_each);
+    while (row.next()) {
+      due.push_back({.is_far = row.boolean(3), .when = row.integer(1), .id = row.integer(0)});
+      std::optional<WallTime>& earliest = first[static_cast<std::size_t>(row.integer(2))];
+      if (!due.back().is_far && !earliest) {
+        earliest = row.time(1);
       }
+    }
+    // Full of urgent ones: nobody has looked at the others.
+    note_first(0, first[0].value_or(now));
+    if (of_each || first[1] || due.size() < count) {
+      note_first(1, first[1].value_or(now));
     }
     return due;
   }
+  void note_first(std::size_t priority, WallTime when) { first_[priority] = std::min(first_[priority].value_or(when), when); }
   void pick(const std::vector<Due>& due) {
-    for (const auto& [when, id] : due) {
-      picked_.push_back(id);
+    for (const Due& one : due) {
+      picked_.push_back(one.id);
     }
   }
 
   Connection& connection_;
   std::string_view space_;
+  const DueLook how_;
   std::vector<std::int64_t> picked_;
+  FirstDue first_;
 };
+
+/// The ids of due jobs, in order; they are locked.
+std::vector<std::int64_t> pick_due(Connection& connection, const ClaimRequest& request, DueFloor& floor, DueLook look) {
+  const std::size_t count = std::min(request.max_jobs, kMaxClaimedAtOnce);
+  while (true) {
+    Picker picker(connection, request.space_id, look);
+    picker.by_age(std::min(request.by_age, count));
+    picker.by_priority(count - picker.picked().size());
+    if (!connection.ok()) {
+      return {};
+    }
+    floor.end(look, request.space_id, picker.first());
+    if (!picker.picked().empty() || look.whole) {
+      return picker.picked();
+    }
+    look = floor.begin_thorough(request.space_id);
+    if (!look.whole) {
+      return {};
+    }
+  }
+}
 
 struct Taken {
   JobRow row;
   KeyRow key;
   std::string target_space;
+  std::uint64_t epoch = 0;
 };
 
 /// In the order in which they were picked.
@@ -142,7 +203,8 @@ std::vector<Taken> take_picked(Connection& connection, const std::vector<std::in
   {
     Query row = connection.query(claim_sql::kTake, picked);
     while (row.next()) {
-      taken.push_back({read_job(row), read_key(row, kJobColumns), row.text(kJobColumns + kKeyColumns)});
+      taken.push_back(
+          {read_job(row), read_key(row, kJobColumns), row.text(kJobColumns + kKeyColumns), row.number(kJobColumns + kKeyColumns + 1)});
     }
   }
   const auto place = [&](const Taken& one) { return std::find(picked.begin(), picked.end(), one.row.job.id); };
@@ -163,45 +225,38 @@ void choose_targets(Connection& connection, std::string_view space, std::vector<
   std::erase_if(taken, [&](const Taken& one) { return !fits[one.key.catalog_id]; });
 }
 
-std::vector<Lease> claim_due(Connection& connection, const ClaimRequest& request, Duration lease_duration) {
-  const std::size_t count = std::min(request.max_jobs, kMaxClaimedAtOnce);
-  Picker picker(connection, request.space_id);
-  picker.by_age(std::min(request.by_age, count));
-  picker.by_priority(count - picker.picked().size());
-  std::vector<Taken> taken = take_picked(connection, picker.picked());
-  choose_targets(connection, request.space_id, taken);
+/// Gives the jobs to the claimer.
+std::vector<Lease> lease_taken(Connection& connection, const ClaimRequest& request, Duration lease_duration, std::vector<Taken>& taken) {
   if (taken.empty()) {
     return {};
   }
   const Moment& moment = connection.moment();
   const core::ClaimStamp stamp{.worker_id = request.worker_id,
                                .nonce = request.nonce,
-                               .epoch = current_epoch(connection),
+                               .epoch = taken.front().epoch,
                                .now = moment.wall,
                                .lease_expires_at = moment.wall + lease_duration,
                                .provider = request.provider};
-  std::vector<KeyRow> keys;
-  std::vector<JobRow> jobs;
-  std::vector<std::int64_t> ids, counters;
+  std::vector<std::int64_t> keys, jobs, counters, generations, attempts;
   std::vector<Lease> leases;
   for (Taken& one : taken) {
-    core::claim(one.row.job, one.key.state, stamp);
-    leases.push_back(lease_of(connection, one.row.job, one.key));
-    ids.push_back(one.row.job.id);
-    counters.push_back(static_cast<std::int64_t>(one.row.job.fence.counter));
-    keys.push_back(one.key);
-    jobs.push_back(std::move(one.row));
+    Job& job = one.row.job;
+    core::claim(job, one.key.state, stamp);
+    leases.push_back(lease_of(connection, job, one.key));
+    keys.push_back(one.key.id);
+    jobs.push_back(job.id);
+    counters.push_back(static_cast<std::int64_t>(job.fence.counter));
+    generations.push_back(static_cast<std::int64_t>(job.generation));
+    attempts.push_back(job.attempts);
   }
-  save_keys(connection, keys);
-  save_jobs(connection, jobs);
-  connection.run_later(kInsertLeases, ids, counters, request.nonce, moment.lease + lease_duration, stamp.lease_expires_at);
+  connection.run_later(kClaimKeys, keys, counters, stamp.nonce);
+  connection.run_later(kClaimJobs, jobs, counters, generations, attempts, stamp.nonce, stamp.epoch, stamp.now, storable(stamp.worker_id),
+                       storable(stamp.provider));
+  connection.run_later(kInsertLeases, jobs, counters, stamp.nonce, moment.lease + lease_duration, stamp.lease_expires_at);
   return leases;
 }
 
 void count_other_space(Connection& connection, std::string_view space, ClaimResult& result) {
-  if (connection.value_or(0, claim_sql::kAnyOtherCatalog, space) == 0) {
-    return;
-  }
   std::int64_t example = 0;
   {
     Query row = connection.query(claim_sql::kOtherDue, space, connection.now(), connection.now() + core::kFarAhead, kMaxOtherCounted);
@@ -225,13 +280,23 @@ Result<ClaimResult> PostgresStore::claim(const ClaimRequest& request) {
     return status;
   }
   return database_->write([&](Connection& connection) -> Result<ClaimResult> {
+    const DueLook look = due_floor_.begin(request.space_id);
+    const Head head = look_at_head(connection, request, look.whole);
     ClaimResult result;
-    result.expired = expire_ended(connection, rules(), kMaxExpiredAtOnce);
-    result.leases = claimed_before(connection, request.nonce);
-    if (result.leases.empty()) {
-      result.leases = claim_due(connection, request, rules().lease_duration);
+    if (head.lease_ended) {
+      result.expired = expire_ended(connection, rules(), kMaxExpiredAtOnce);
     }
-    count_other_space(connection, request.space_id, result);
+    if (head.claimed_before) {
+      result.leases = claimed_before(connection, request.nonce);
+    }
+    if (result.leases.empty()) {
+      std::vector<Taken> taken = take_picked(connection, pick_due(connection, request, due_floor_, look));
+      choose_targets(connection, request.space_id, taken);
+      result.leases = lease_taken(connection, request, rules().lease_duration, taken);
+    }
+    if (head.other_catalogs && look.whole) {
+      count_other_space(connection, request.space_id, result);
+    }
     return result;
   });
 }
@@ -264,14 +329,22 @@ Result<std::size_t> PostgresStore::reap(std::size_t limit) {
 Result<Peek> PostgresStore::peek(std::string_view space_id) {
   return database_->read([&](Connection& connection) -> Result<Peek> {
     Peek peek;
+    const DueLook look = due_floor_.begin_thorough(space_id);
     const WallTime now = connection.now();
-    Query row = connection.query(claim_sql::kPeek, space_id, now, now + core::kFarAhead);
+    Query row = connection.query(claim_sql::kPeek, space_id, now, now + core::kFarAhead, look.above[0], look.above[1]);
+    if (connection.ok()) {
+      due_floor_.end(look, space_id, {});
+    }
     if (!row.next()) {
       return peek;
     }
     peek.enqueue_counter = row.number(0);
     if (!row.is_null(1)) {
       peek.next_pending_due = row.boolean(2) ? Duration(0) : core::due_in(row.time(1), now);
+    }
+    if (!look.whole) {
+      const Duration again = due_floor_.until_whole();
+      peek.next_pending_due = std::min(peek.next_pending_due.value_or(again), again);
     }
     peek.urgent_waiting = row.boolean(3);
     peek.next_due = peek.next_pending_due;

@@ -8,34 +8,48 @@ namespace embedjobs::postgres::claim_sql {
 // Catalogs of another target space than parameter 1. Usually there are none; the list is made once a statement.
 #define EMBEDJOBS_OTHER_CATALOGS "(SELECT o.id FROM @catalogs AS o WHERE o.target_space NOT IN ('', $1))"
 
-// Due jobs of one priority, oldest first, from its index. $2 < next_run_at <= $3. Jobs that another claim looks at are left to it.
-#define EMBEDJOBS_SELECT_DUE(priority)                                                       \
-  "SELECT j.id, j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority \
-  " AND j.next_run_at > $2 AND j.next_run_at <= $3"                                          \
-  " AND j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS                                       \
-  " AND j.id <> ALL ($5) ORDER BY j.next_run_at, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED"
-inline constexpr const char* kDueUrgent = EMBEDJOBS_SELECT_DUE("0");
-inline constexpr const char* kDuePatient = EMBEDJOBS_SELECT_DUE("1");
+// What a claim looks at first, in one row: is it the same claim sent again, are there catalogs of other target spaces, and, if asked by $3,
+// when the first lease ends ("as many leases as there are busy workers": a look at each).
+inline constexpr const char* kHead =
+    "SELECT EXISTS (SELECT 1 FROM @leases AS l WHERE l.fence_nonce = $2),"
+    " EXISTS (SELECT 1 FROM @catalogs AS o WHERE o.target_space NOT IN ('', $1)),"
+    " CASE WHEN $3 THEN (SELECT min(l.lease_until) FROM @leases AS l) END";
 
-// The jobs that were picked, with their keys. A key that somebody else locks is left to him. While the catalog's row is held, its target
-// stays what it is.
+// Due jobs, each range oldest first, from its index; those of a priority come before the next one's, and what is due too far ahead to be
+// true comes last of its priority. $2 and $3: from where (urgent, patient), $4: now, $5: too far ahead, $6: how many, $7: not these. As
+// many of each priority where $8 is true, for the oldest of both; else as many in all. Jobs that another claim looks at are left to it.
+#define EMBEDJOBS_DUE(priority, low, high, limit)                                                                         \
+  "(SELECT j.id, j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low \
+  " AND j.next_run_at <= " high " AND j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS                                      \
+  " AND j.id <> ALL ($7) ORDER BY j.next_run_at, j.id LIMIT " limit " FOR UPDATE OF j SKIP LOCKED)"
+#define EMBEDJOBS_MAX_TIME "9223372036854775807"
+inline constexpr const char* kDue =
+    "WITH urgent AS MATERIALIZED " EMBEDJOBS_DUE("0", "$2", "$4", "$6") ","
+    " urgent_far AS MATERIALIZED " EMBEDJOBS_DUE("0", "$5", EMBEDJOBS_MAX_TIME, "$6 - (SELECT count(*) FROM urgent)") ","
+    " taken AS MATERIALIZED (SELECT CASE WHEN $8 THEN 0 ELSE (SELECT count(*) FROM urgent) + (SELECT count(*) FROM urgent_far) END AS count),"
+    " patient AS MATERIALIZED " EMBEDJOBS_DUE("1", "$3", "$4", "$6 - (SELECT count FROM taken)") ","
+    " patient_far AS MATERIALIZED " EMBEDJOBS_DUE("1", "$5", EMBEDJOBS_MAX_TIME,
+                                                  "$6 - (SELECT count FROM taken) - (SELECT count(*) FROM patient)")
+    " SELECT id, next_run_at, 0, false FROM urgent UNION ALL SELECT id, next_run_at, 0, true FROM urgent_far"
+    " UNION ALL SELECT id, next_run_at, 1, false FROM patient UNION ALL SELECT id, next_run_at, 1, true FROM patient_far";
+
+// The jobs that were picked, with their keys and the epoch. A key that somebody else locks is left to him. While the catalog's row is held,
+// its target stays what it is.
 inline constexpr const char* kTake = "SELECT " EMBEDJOBS_JOB_COLUMNS(
     "0::bigint") ", " EMBEDJOBS_KEY_COLUMNS
-                 ", c.target_space FROM @jobs AS j JOIN @keys AS k ON k.id = j.key_id JOIN @catalogs AS c ON c.id = k.catalog_id "
+                 ", c.target_space, (SELECT e.last_value FROM @epoch AS e) FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS
                  "WHERE j.id = ANY ($1) AND j.status = 0 ORDER BY k.id FOR UPDATE OF k SKIP LOCKED FOR UPDATE OF j SKIP LOCKED FOR KEY "
                  "SHARE OF c";
 
-// As many leases as there are busy workers: a look at each.
+// Asked when a lease has ended.
 inline constexpr const char* kEnded = EMBEDJOBS_SELECT_HELD
     "JOIN @leases AS l ON l.job_id = j.id WHERE l.lease_until <= $1 ORDER BY j.id LIMIT $2 "
     "FOR UPDATE OF k SKIP LOCKED FOR UPDATE OF j SKIP LOCKED FOR UPDATE OF l SKIP LOCKED";
 inline constexpr const char* kClaimedBefore =
     "SELECT " EMBEDJOBS_JOB_COLUMNS("l.expires_at") ", " EMBEDJOBS_KEY_COLUMNS
-                                                    " FROM @leases AS l JOIN @jobs AS j ON j.id = l.job_id JOIN @keys AS k ON k.id = "
-                                                    "j.key_id JOIN @catalogs AS c ON c.id = k.catalog_id "
+                                                    " FROM @leases AS l JOIN @jobs AS j ON j.id = l.job_id " EMBEDJOBS_KEYS_OF_JOBS
                                                     "WHERE l.fence_nonce = $1 ORDER BY j.id";
 
-inline constexpr const char* kAnyOtherCatalog = "SELECT 1 FROM @catalogs WHERE target_space NOT IN ('', $1) LIMIT 1";
 // Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true.
 #define EMBEDJOBS_OTHER_DUE(priority)                                                  \
   "(SELECT j.catalog_id FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority \
@@ -43,17 +57,17 @@ inline constexpr const char* kAnyOtherCatalog = "SELECT 1 FROM @catalogs WHERE t
 inline constexpr const char* kOtherDue =
     "SELECT count(*), coalesce(min(d.catalog_id), 0) FROM (" EMBEDJOBS_OTHER_DUE("0") " UNION ALL " EMBEDJOBS_OTHER_DUE("1") ") AS d";
 
-// Everything that a peek tells, in one row. $2 is now, $3 is too far ahead to be true.
+// Everything that a peek tells, in one row. $2 is now, $3 is too far ahead to be true, $4 and $5 are from where to look.
 #define EMBEDJOBS_OPEN "j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS
-#define EMBEDJOBS_NEXT(priority)                                                                               \
-  "(SELECT j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND " EMBEDJOBS_OPEN \
+#define EMBEDJOBS_NEXT(priority, low)                                                                                                      \
+  "(SELECT j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low " AND " EMBEDJOBS_OPEN \
   " ORDER BY j.next_run_at LIMIT 1)"
 #define EMBEDJOBS_FAR(priority) \
   "EXISTS (SELECT 1 FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > $3 AND " EMBEDJOBS_OPEN ")"
 inline constexpr const char* kPeek =
     "SELECT (SELECT last_value FROM @enqueue_counter),"
-    " least(" EMBEDJOBS_NEXT("0") ", " EMBEDJOBS_NEXT("1") "), " EMBEDJOBS_FAR("0") " OR " EMBEDJOBS_FAR("1") ","
-    " EXISTS (SELECT 1 FROM @jobs AS j WHERE j.status = 0 AND j.priority = 0 AND j.next_run_at <= $2 AND " EMBEDJOBS_OPEN
+    " least(" EMBEDJOBS_NEXT("0", "$4") ", " EMBEDJOBS_NEXT("1", "$5") "), " EMBEDJOBS_FAR("0") " OR " EMBEDJOBS_FAR("1") ","
+    " EXISTS (SELECT 1 FROM @jobs AS j WHERE j.status = 0 AND j.priority = 0 AND j.next_run_at > $4 AND j.next_run_at <= $2 AND " EMBEDJOBS_OPEN
     ") OR " EMBEDJOBS_FAR("0") ","
     " (SELECT min(l.lease_until) FROM @leases AS l JOIN @jobs AS j ON j.id = l.job_id WHERE " EMBEDJOBS_OPEN
     "),"

@@ -67,6 +67,9 @@ Status connection_refused(const PGconn* conn) {
   return {Code::kRetry, fmt::format("PostgreSQL: {}", message.empty() ? "no connection" : message)};
 }
 
+// now() is the start of the transaction, and may be long ago in a function; clock_timestamp() is the time.
+constexpr const char* kServerTime = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
 std::int64_t rows_changed(pg_result* result) {
   const std::string_view text = PQcmdTuples(result);
   std::int64_t count = 0;
@@ -320,11 +323,21 @@ void Connection::queue_statement(const char* sql, const Params& params, std::int
 
 const Moment& Connection::moment() {
   if (!moment_) {
-    // now() is the start of the transaction, and may be long ago in a function; clock_timestamp() is the time.
-    const Duration since_epoch = std::chrono::microseconds(value_or(0, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"));
-    moment_ = Moment{.wall = WallTime(since_epoch), .lease = since_epoch};
+    set_server_moment(std::chrono::microseconds(value_or(0, kServerTime)));
   }
   return *moment_;
+}
+
+void Connection::ask_moment() {
+  if (moment_ || !ok()) {
+    return;
+  }
+  if (!prepared_) {
+    (void)moment();
+    return;
+  }
+  queue_statement(kServerTime, Params());
+  moment_place_ = counted_.size() - 1;
 }
 
 void Connection::push() {
@@ -336,6 +349,7 @@ void Connection::push() {
 pg_result* Connection::finish_queue(bool sent) {
   queued_ = 0;
   const std::vector<std::int64_t*> counted = std::exchange(counted_, {});
+  const std::optional<std::size_t> moment_place = std::exchange(moment_place_, std::nullopt);
   std::size_t answered = 0;
   if (!sent || PQpipelineSync(conn_) != 1) {
     fail_connection();
@@ -358,6 +372,10 @@ pg_result* Connection::finish_queue(bool sent) {
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
       if (answered < counted.size() && counted[answered] != nullptr) {
         *counted[answered] += count_of(result);
+      }
+      if (answered == moment_place && PQntuples(result) == 1) {
+        const std::string_view field(PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0)));
+        set_server_moment(std::chrono::microseconds(read_integer(field)));
       }
       ++answered;
       std::swap(last, result);

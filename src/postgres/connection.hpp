@@ -150,6 +150,8 @@ class Connection {
   }
   void set_moment(const Moment& moment) { moment_ = moment; }
   const Moment& moment();
+  /// It is wanted: it comes with the next question, a round trip less.
+  void ask_moment();
   [[nodiscard]] WallTime now() { return moment().wall; }
   /// The connection broke before the transaction's first answer, and no commit was sent: it did nothing.
   [[nodiscard]] bool broke_unanswered() const noexcept { return broken_ && !answered_; }
@@ -180,6 +182,7 @@ class Connection {
   pg_result* run_statement(const char* sql, const Params& params);
   pg_result* run_once(std::string_view sql, const Params& params);
   void queue_statement(const char* sql, const Params& params, std::int64_t* affected = nullptr);
+  void set_server_moment(Duration since_epoch) { moment_ = Moment{.wall = WallTime(since_epoch), .lease = since_epoch}; }
   /// Finds or makes the statement; null after an error.
   struct Statement;
   const Statement* find_statement(const char* sql, const Params& params);
@@ -201,9 +204,10 @@ class Connection {
   };
 
   pg_conn* conn_;
-  int queued_ = 0;                      // statements in libpq's pipeline
-  std::vector<std::int64_t*> counted_;  // of the first of these: where their rows are counted, or null
-  std::string schema_;                  // quoted, with the dot
+  int queued_ = 0;                           // statements in libpq's pipeline
+  std::vector<std::int64_t*> counted_;       // of the first of these: where their rows are counted, or null
+  std::optional<std::size_t> moment_place_;  // of the question for the moment among these
+  std::string schema_;                       // quoted, with the dot
   bool prepared_;
   Deadline deadline_{};
   std::optional<Moment> moment_;

@@ -124,6 +124,7 @@ class Database {
 
   [[nodiscard]] const PostgresOptions& options() const noexcept { return options_; }
   [[nodiscard]] const ConnectionParameters& parameters() const noexcept { return parameters_; }
+  [[nodiscard]] const std::shared_ptr<Clock>& clock() const noexcept { return clock_; }
   core::WakeSignal& wake() noexcept { return wake_; }
   /// Replaces the wake function; with one, notifications are listened for.
   void set_wake(std::function<void()> wake);

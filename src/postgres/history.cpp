@@ -29,10 +29,13 @@ constexpr const char* kLastJobs =
     " JOIN @catalogs AS c ON c.name = u.catalog_id JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.spec_name"
     " CROSS JOIN LATERAL (SELECT * FROM @all_jobs AS a WHERE a.key_id = k.id ORDER BY a.id DESC LIMIT 1) AS j";
 
-// Open jobs are few, and counted; ended ones have counters.
+// As many leases as there are running jobs; the others have counters.
 constexpr const char* kCounts =
-    "SELECT status::bigint, count(*)::bigint FROM @jobs GROUP BY status UNION ALL "
-    "SELECT status::bigint, sum(count)::bigint FROM @history_counts GROUP BY status";
+    "SELECT c.status::bigint, sum(c.count)::bigint, (SELECT count(*) FROM @leases) FROM @job_counts AS c GROUP BY c.status";
+// By one process at a time.
+constexpr const char* kAddUpCounts =
+    "WITH gone AS (DELETE FROM @job_counts RETURNING status, count)"
+    " INSERT INTO @job_counts (status, count) SELECT status, sum(count) FROM gone GROUP BY status";
 
 #define EMBEDJOBS_FAILURE_COLUMNS "f.occurrences, f.first_failed_at, f.last_failed_at, f.last_error, f.resolved"
 constexpr const char* kOpenFailures =
@@ -61,21 +64,19 @@ constexpr const char* kPurge =
     " ORDER BY h.completed_at LIMIT $2) RETURNING status) "
     "SELECT status::bigint, count(*) FROM gone GROUP BY status ORDER BY status";
 // One process at a time: the others have nothing to do then.
-constexpr const char* kTryPurge = "SELECT pg_try_advisory_xact_lock($1)::int";
+constexpr const char* kTryAlone = "SELECT pg_try_advisory_xact_lock($1)::int";
 constexpr const char* kMakeDays = "SELECT @make_history_days($1)::text";
 constexpr const char* kDropDay = "SELECT ended_status::bigint, gone FROM @drop_history_day($1)";
 
 /// Takes what went from the counts; how many it was.
 std::size_t uncount(Connection& connection, Query&& row) {
-  std::vector<std::pair<JobStatus, std::int64_t>> counts;
-  while (row.next()) {
-    counts.emplace_back(static_cast<JobStatus>(row.integer(0)), row.integer(1));
-  }
+  CountChanges counts{};
   std::size_t gone = 0;
-  for (const auto& [status, count] : counts) {
-    count_ended(connection, status, -count);
-    gone += static_cast<std::size_t>(count);
+  while (row.next()) {
+    counts[static_cast<std::size_t>(row.integer(0))] -= row.integer(1);
+    gone += static_cast<std::size_t>(row.integer(1));
   }
+  change_counts(connection, counts);
   return gone;
 }
 
@@ -150,8 +151,11 @@ Result<StoreCounts> PostgresStore::counts() {
     Query row = connection.query(kCounts);
     while (row.next()) {
       switch (static_cast<JobStatus>(row.integer(0))) {
-        case JobStatus::kPending: counts.pending = row.integer(1); break;
-        case JobStatus::kRunning: counts.running = row.integer(1); break;
+        case JobStatus::kPending:
+        case JobStatus::kRunning:
+          counts.running = row.integer(2);
+          counts.pending = row.integer(1) - counts.running;
+          break;
         case JobStatus::kSucceeded: counts.succeeded = row.integer(1); break;
         case JobStatus::kFailed: counts.failed = row.integer(1); break;
         case JobStatus::kCancelled: counts.cancelled = row.integer(1); break;
@@ -207,13 +211,24 @@ Status PostgresStore::resolve_failure(const SpecKey& name) {
   });
 }
 
+void PostgresStore::add_up_counts() {
+  const std::int64_t lock = advisory_key(schema(), "counts");
+  (void)database_->write([&](Connection& connection) -> Status {
+    if (connection.value_or(0, kTryAlone, lock) != 0) {
+      connection.run_later(kAddUpCounts);
+    }
+    return {};
+  });
+}
+
 Result<std::size_t> PostgresStore::purge(Duration age, std::size_t limit) {
+  add_up_counts();
   std::size_t total = 0;
   const std::int64_t lock = advisory_key(schema(), "purge");
   const Duration kept = std::max(age, Duration(0));
   const auto one_step = [&](std::size_t piece, const auto& step) {
     auto gone = database_->write(
-        [&](Connection& connection) -> Result<std::size_t> { return connection.value_or(0, kTryPurge, lock) == 0 ? 0 : step(connection); });
+        [&](Connection& connection) -> Result<std::size_t> { return connection.value_or(0, kTryAlone, lock) == 0 ? 0 : step(connection); });
     total += gone.ok() ? *gone : 0;
     return std::pair(gone.status(), gone.ok() && *gone >= piece && total < limit);
   };

@@ -2,16 +2,18 @@
 // purge), providers.cpp (what is remembered of providers), workers.cpp (who works).
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "embedjobs/store.hpp"
 #include "postgres/database.hpp"
+#include "postgres/due_floor.hpp"
 
 namespace embedjobs::postgres {
 
 class PostgresStore final : public Store {
  public:
-  explicit PostgresStore(std::shared_ptr<Database> database) : database_(std::move(database)) {}
+  explicit PostgresStore(std::shared_ptr<Database> database) : database_(std::move(database)), due_floor_(database_->clock()) {}
   ~PostgresStore() override { database_->set_wake({}); }
   PostgresStore(const PostgresStore&) = delete;
   PostgresStore& operator=(const PostgresStore&) = delete;
@@ -50,10 +52,14 @@ class PostgresStore final : public Store {
   void set_wake(std::function<void()> wake) override { database_->set_wake(std::move(wake)); }
 
  private:
+  /// Makes few rows of the many that changes of the counts have left. What goes wrong with it harms nothing.
+  void add_up_counts();
   [[nodiscard]] const StoreOptions& rules() const { return database_->options().store; }
   [[nodiscard]] const std::string& schema() const { return database_->options().schema; }
 
   std::shared_ptr<Database> database_;
+  DueFloor due_floor_;
+  std::atomic<unsigned> settled_calls_ = 0;
 };
 
 }  // namespace embedjobs::postgres

@@ -26,7 +26,7 @@ constexpr const char* kSaveKeys =
     "UPDATE @keys AS k SET generation = u.generation, fence_counter = u.fence_counter, holder_nonce = u.holder_nonce,"
     " reuse_floor = u.reuse_floor, last_success_at = u.last_success_at, removed = u.removed "
     "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[])"
-    " AS u (id, generation, fence_counter, holder_nonce, reuse_floor, last_success_at, removed) WHERE k.id = u.id";
+    " AS u (id, generation, fence_counter, holder_nonce, reuse_floor, last_success_at, removed) WHERE k.id = u.id AND k.id = ANY ($1)";
 constexpr const char* kSaveSpec =
     "UPDATE @keys SET has_spec = $2, visible_manifest_id = $3, visible_space_id = nullif($4, 0), updated_at = $5 WHERE id = $1";
 
@@ -36,12 +36,12 @@ constexpr const char* kLoadJob = EMBEDJOBS_SELECT_ANY_JOB "WHERE j.id = $1";
 constexpr const char* kLockJobs = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR UPDATE OF k FOR UPDATE OF j";
 constexpr const char* kLockJobsOnly = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR KEY SHARE OF k FOR NO KEY UPDATE OF j";
 constexpr const char* kLockOpenJob =
-    "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") " FROM @jobs AS j JOIN @keys AS k ON k.id = j.key_id"
-    " JOIN @catalogs AS c ON c.id = k.catalog_id WHERE j.key_id = $1 FOR UPDATE OF j";
+    "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") " FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS "WHERE j.key_id = $1 FOR UPDATE OF j";
 constexpr const char* kInsertJob =
     "INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, next_run_at, created_at, updated_at, generation) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
 
+// Rows are looked up one by one, "= ANY" beside a join says so: joining the whole table looks cheap to the planner when it was small once.
 // One array a column. Not all columns of a job: the others never change. What says nothing becomes NULL.
 #define EMBEDJOBS_SAVED_ROWS                                                                                                  \
   "(SELECT id, kind, status, priority, next_run_at, updated_at, generation, nullif(started_at, 0) AS started_at,"             \
@@ -79,7 +79,7 @@ constexpr const char* kSaveJobs =
     "pass_prompt_tokens = u.pass_prompt_tokens, settled = u.settled, progressed = u.progressed, "
     "records_in_flight = u.records_in_flight, worker_id = u.worker_id, last_error = u.last_error, "
     "provider = u.provider"
-    " FROM " EMBEDJOBS_SAVED_ROWS " WHERE j.id = u.id";
+    " FROM " EMBEDJOBS_SAVED_ROWS " WHERE j.id = u.id AND j.id = ANY ($1)";
 #define EMBEDJOBS_HISTORY_COLUMNS                                                                     \
   "key_id, catalog_id, created_at, id, kind, status, priority, attempts, next_run_at, updated_at, "   \
   "started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, "        \
@@ -87,11 +87,10 @@ constexpr const char* kSaveJobs =
   "crashes, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, "   \
   "records_in_flight, worker_id, last_error, provider"
 constexpr const char* kEndJobs = "WITH gone AS (DELETE FROM @jobs AS j USING " EMBEDJOBS_SAVED_ROWS
-                                 " WHERE j.id = u.id RETURNING j.key_id, j.catalog_id, j.created_at, u.*)"
+                                 " WHERE j.id = u.id AND j.id = ANY ($1) RETURNING j.key_id, j.catalog_id, j.created_at, u.*)"
                                  " INSERT INTO @history (" EMBEDJOBS_HISTORY_COLUMNS ") SELECT " EMBEDJOBS_HISTORY_COLUMNS " FROM gone";
-constexpr const char* kDeleteLeases = "DELETE FROM @leases WHERE job_id = ANY($1)";
-constexpr const char* kCountEnded =
-    "UPDATE @history_counts SET count = count + $2 WHERE status = $1::bigint AND shard = (pg_backend_pid() % 16)::smallint";
+constexpr const char* kDeleteLeases = "DELETE FROM @leases AS l WHERE l.fence_nonce = ANY ($1) AND l.job_id = ANY ($2)";
+constexpr const char* kChangeCounts = "INSERT INTO @job_counts (status, count) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
 
 constexpr const char* kSaveProgress =
     "UPDATE @jobs AS j SET updated_at = u.updated_at, embedded_so_far = nullif(u.embedded_so_far, 0),"
@@ -105,7 +104,7 @@ constexpr const char* kSaveProgress =
     " $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::boolean[], $15::boolean[])"
     " AS u (id, updated_at, embedded_so_far, reused_count, embedded_count, operation_count, errors_in_row, crashes_in_row,"
     " hand_backs_in_row, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, progressed, records_in_flight) "
-    "WHERE j.id = u.id";
+    "WHERE j.id = u.id AND j.id = ANY ($1)";
 
 constexpr const char* kLoadInFlight =
     "SELECT text_hash, sent, suspect, alone, strikes, set_aside FROM @in_flight WHERE job_id = $1 ORDER BY text_hash";
@@ -354,20 +353,25 @@ void insert_job(Connection& connection, JobRow& row) {
   Job& job = row.job;
   job.id = connection.value_or(0, kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority, job.next_run_at,
                                job.created_at, job.updated_at, job.generation);
+  change_counts(connection, {1});
 }
 
 void save_jobs(Connection& connection, std::span<const JobRow> rows) {
   SavedRows open;
   SavedRows ended;
-  std::vector<std::int64_t> idle;
-  std::array<std::int64_t, 5> counts{};
+  std::vector<std::int64_t> idle, idle_nonces;
+  CountChanges counts{};
   for (const JobRow& row : rows) {
     const JobStatus status = row.job.status;
     (is_open(status) ? open : ended).add(row.job);
     if (status != JobStatus::kRunning) {
       idle.push_back(row.job.id);
+      idle_nonces.push_back(static_cast<std::int64_t>(row.job.fence.nonce));
     }
-    ++counts[static_cast<std::size_t>(status)];
+    if (!is_open(status)) {
+      ++counts[static_cast<std::size_t>(status)];
+      --counts[static_cast<std::size_t>(JobStatus::kPending)];
+    }
   }
   if (!open.empty()) {
     open.run(connection, kSaveJobs);
@@ -376,16 +380,21 @@ void save_jobs(Connection& connection, std::span<const JobRow> rows) {
     ended.run(connection, kEndJobs);
   }
   if (!idle.empty()) {
-    connection.run_later(kDeleteLeases, idle);
+    connection.run_later(kDeleteLeases, idle_nonces, idle);
   }
-  for (const JobStatus status : {JobStatus::kSucceeded, JobStatus::kFailed, JobStatus::kCancelled}) {
-    count_ended(connection, status, counts[static_cast<std::size_t>(status)]);
-  }
+  change_counts(connection, counts);
 }
 
-void count_ended(Connection& connection, JobStatus status, std::int64_t count) {
-  if (count != 0) {
-    connection.run_later(kCountEnded, status, count);
+void change_counts(Connection& connection, const CountChanges& changes) {
+  std::vector<std::int64_t> statuses, counts;
+  for (std::size_t status = 0; status < changes.size(); ++status) {
+    if (changes[status] != 0) {
+      statuses.push_back(static_cast<std::int64_t>(status));
+      counts.push_back(changes[status]);
+    }
+  }
+  if (!statuses.empty()) {
+    connection.run_later(kChangeCounts, statuses, counts);
   }
 }
 

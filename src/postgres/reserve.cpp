@@ -25,8 +25,9 @@ constexpr const char* kTake =
 constexpr const char* kEnd = "DELETE FROM @reservations WHERE space_id = $1 AND text_hash = ANY ($2) AND key_id = $3";
 // Passes whose fence is the current one and whose lease has not ended.
 constexpr const char* kLiving =
-    "SELECT k.id, k.fence_counter, k.holder_nonce FROM @keys AS k JOIN @jobs AS j ON j.key_id = k.id JOIN @leases AS l ON l.job_id = j.id "
-    "WHERE k.id = ANY ($1) AND l.fence_counter = k.fence_counter AND l.fence_nonce = k.holder_nonce AND l.lease_until > $2";
+    "SELECT k.id, k.fence_counter, k.holder_nonce FROM @keys AS k "
+    "WHERE k.id = ANY ($1) AND (SELECT true FROM @leases AS l WHERE l.fence_nonce = k.holder_nonce AND l.fence_counter = k.fence_counter"
+    " AND l.job_id = (SELECT j.id FROM @jobs AS j WHERE j.key_id = k.id) AND l.lease_until > $2)";
 // The table is small: reservations end as vectors are stored, so this finds what dead and failed passes left.
 constexpr const char* kDropStale =
     "DELETE FROM @reservations WHERE (space_id, text_hash) IN"

@@ -20,15 +20,18 @@ constexpr const char* kEnqueue = "SELECT place, job_id, created, generation FROM
 constexpr const char* kRemoveKey = "SELECT @remove_key_at($1, $2, $3)";
 constexpr const char* kRenew =
     "WITH held AS ("
-    " SELECT l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY"
+    " SELECT l.fence_nonce, l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY"
     "  AS u (job_id, fence_counter, fence_nonce, catalog_id, spec_name, place)"
     " JOIN @leases AS l ON l.job_id = u.job_id AND l.fence_counter = u.fence_counter AND l.fence_nonce = u.fence_nonce"
-    " JOIN @jobs AS j ON j.id = l.job_id"
-    " JOIN @keys AS k ON k.id = j.key_id AND k.spec_name = u.spec_name"
-    " JOIN @catalogs AS c ON c.id = k.catalog_id AND c.name = u.catalog_id"
+    " JOIN @jobs AS j ON j.id = l.job_id " EMBEDJOBS_KEYS_OF_JOBS
+    " WHERE k.spec_name = u.spec_name AND c.name = u.catalog_id AND l.fence_nonce = ANY ($3) AND l.job_id = ANY ($1) AND j.id = ANY ($1)"
     " ORDER BY l.job_id FOR NO KEY UPDATE OF l),"
-    " renewed AS (UPDATE @leases AS l SET lease_until = $6, expires_at = $7 FROM held AS h WHERE l.job_id = h.job_id)"
+    " renewed AS (UPDATE @leases AS l SET lease_until = $6, expires_at = $7 FROM held AS h"
+    "  WHERE l.fence_nonce = h.fence_nonce AND l.job_id = h.job_id AND l.fence_nonce = ANY ($3) AND l.job_id = ANY ($1))"
     " SELECT place FROM held";
+
+/// Each call leaves a few rows in job_counts.
+constexpr unsigned kCallsPerAddingUp = 1024;
 
 Status lease_lost(const LeaseRef& lease) {
   return {Code::kLeaseLost, fmt::format("job {} ({}/{}): the lease is lost", lease.job_id, lease.key.catalog_id, lease.key.spec_name)};
@@ -82,6 +85,7 @@ Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) 
 /// Each in turn, on what was locked for all.
 std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<const Settlement> settlements, const StoreOptions& rules) {
   std::vector<Result<JobStatus>> answers;
+  connection.ask_moment();
   HeldJobs held = held_jobs(lock_jobs(connection, ids_of(settlements)));
   std::vector<KeyRow> keys;
   std::vector<JobRow> jobs;
@@ -205,6 +209,7 @@ Status PostgresStore::progress(const LeaseRef& lease, const Progress& progress) 
 std::vector<Status> PostgresStore::progress_all(std::span<const ProgressReport> reports) {
   std::vector<Status> answers(reports.size());
   const Status done = database_->write([&](Connection& connection) -> Status {
+    connection.ask_moment();
     HeldJobs held = held_jobs(lock_jobs_only(connection, ids_of(reports)));
     std::vector<const Job*> changed;
     ProviderTokens tokens;
@@ -258,6 +263,9 @@ std::vector<Result<JobStatus>> PostgresStore::settle_all(std::span<const Settlem
   }
   if (any_pending(answers)) {
     database_->wake().fire();
+  }
+  if (++settled_calls_ % kCallsPerAddingUp == 0) {
+    add_up_counts();  // if it fails, the next one does it
   }
   return answers;
 }

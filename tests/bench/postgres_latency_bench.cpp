@@ -143,7 +143,7 @@ void fill_history(RawPostgres& server, const std::string& schema, long long rows
              "FROM (SELECT i, (extract(epoch FROM clock_timestamp()) * 1e9)::bigint - (6048e11 * (" +
              std::to_string(rows) + " - i) / " + std::to_string(rows) + ")::bigint AS t FROM generate_series(1::bigint, " +
              std::to_string(rows) + ") AS i) AS s JOIN " + schema + ".keys AS k ON k.spec_name = 'filled ' || i % 100000");
-  server.ask("UPDATE " + schema + ".history_counts SET count = count + " + std::to_string(rows) + " WHERE status = 2 AND shard = 0");
+  server.ask("INSERT INTO " + schema + ".job_counts (status, count) VALUES (2, " + std::to_string(rows) + ")");
   server.ask("VACUUM ANALYZE " + schema + ".history");
   fmt::print("filled {} rows of history in {:.0f} s; {} on disk\n", rows, milliseconds_since(begun) / 1000,
              server.ask("SELECT pg_size_pretty(sum(pg_total_relation_size(inhrelid))) FROM pg_inherits WHERE inhparent = '" + schema +

@@ -142,10 +142,9 @@ struct Bare {
   [[nodiscard]] std::string complete() const {
     return expand(
         "WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = ANY ($1::bigint[]) RETURNING *),"
-        " leases AS (DELETE FROM @leases AS l WHERE l.job_id = ANY ($1::bigint[])),"
+        " leases AS (DELETE FROM @leases AS l USING gone AS g WHERE l.fence_nonce = g.fence_nonce AND l.job_id = g.id),"
         " keys AS (UPDATE @keys AS k SET holder_nonce = 0, last_success_at = @time_now() FROM gone AS g WHERE k.id = g.key_id),"
-        " counted AS (UPDATE @history_counts SET count = count + cardinality($1::bigint[]) WHERE status = 2 AND shard = "
-        "(pg_backend_pid() % 16)::smallint)"
+        " counted AS (INSERT INTO @job_counts (status, count) VALUES (0, -cardinality($1::bigint[])), (2, cardinality($1::bigint[])))"
         " INSERT INTO @history (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority, settled, "
         "started_at, completed_at, attempts, fence_counter, fence_nonce, epoch) SELECT g.id, g.key_id, g.catalog_id, g.next_run_at, "
         "g.created_at, @time_now(), g.generation, g.kind, 2, g.priority, true, g.started_at, @time_now(), g.attempts, g.fence_counter, "

@@ -103,13 +103,15 @@ CREATE TABLE @jobs (
 CREATE INDEX jobs_urgent ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 0;
 CREATE INDEX jobs_patient ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 1;
 
--- One row a running job. Apart from the job, so that a heartbeat waits for nobody who writes the job, and touches no index.
+-- One row a running job. Apart from the job, so that a heartbeat waits for nobody who writes the job, and touches no index. By nonce: a
+-- claim that is sent again finds its leases, and what ended leases leave in the index is in no other claim's way.
 CREATE TABLE @leases (
-  job_id        bigint PRIMARY KEY,
-  fence_counter bigint NOT NULL,
   fence_nonce   bigint NOT NULL,
+  job_id        bigint NOT NULL,
+  fence_counter bigint NOT NULL,
   lease_until   bigint NOT NULL,  -- decides
-  expires_at    bigint NOT NULL   -- for people
+  expires_at    bigint NOT NULL,  -- for people
+  PRIMARY KEY (fence_nonce, job_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
 
 -- Ended jobs, in a partition a day, so that retention drops a day and deletes no rows. What has no day of its own yet, and the few that
@@ -121,16 +123,13 @@ CREATE INDEX history_unsuccessful ON @history (status, id) WHERE status <> 2;
 CREATE INDEX history_ended ON @history USING brin (completed_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE @history_rest PARTITION OF @history DEFAULT;
 
--- Counting a million rows at each look would be a scan, so the counts are kept. In shards, so that jobs that end at the same time do not
--- wait for each other; a count is the sum.
-CREATE TABLE @history_counts (
+-- Counting ten million rows at each look would be a scan, so the counts are kept: those of open jobs (status 0, pending or running), and of
+-- ended ones by status. A count is the sum of its rows. Who changes it adds a row and waits for nobody; now and then the rows are added up
+-- (kAddUpCounts in src/postgres/history.cpp). No index: the rows are few.
+CREATE TABLE @job_counts (
   status smallint NOT NULL,
-  shard  smallint NOT NULL,
-  count  bigint NOT NULL,
-  PRIMARY KEY (status, shard)
-) WITH (fillfactor = 30);
-INSERT INTO @history_counts (status, shard, count)
-SELECT s, h, 0 FROM pg_catalog.generate_series(2, 4) AS s, pg_catalog.generate_series(0, 15) AS h;
+  count  bigint NOT NULL
+);
 
 CREATE TABLE @in_flight (
   job_id    bigint NOT NULL,
@@ -260,7 +259,7 @@ SELECT j.id, j.key_id, j.catalog_id, j.next_run_at, j.created_at, j.updated_at, 
   j.embedded_so_far, j.reused_count, j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.epoch,
   j.errors_in_row, j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.paused_since, j.kind, j.status, j.priority,
   j.settled, j.progressed, j.records_in_flight, j.worker_id, j.last_error, j.provider, j.prompt_tokens, j.pass_prompt_tokens,
-  coalesce((SELECT l.expires_at FROM @leases AS l WHERE l.job_id = j.id), 0) AS lease_expires_at
+  coalesce((SELECT l.expires_at FROM @leases AS l WHERE l.fence_nonce = j.fence_nonce AND l.job_id = j.id), 0) AS lease_expires_at
 FROM @jobs AS j
 UNION ALL
 SELECT h.id, h.key_id, h.catalog_id, h.next_run_at, h.created_at, h.updated_at, h.started_at, h.completed_at, h.attempts,
@@ -348,16 +347,19 @@ BEGIN
   LOOP
     PERFORM 1 FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = ANY (wanted) ORDER BY k.id FOR NO KEY UPDATE;
     ids := ARRAY(SELECT k.id FROM unnest(wanted) WITH ORDINALITY AS u (name, place)
-      JOIN @keys AS k ON k.catalog_id = of_catalog AND k.spec_name = u.name ORDER BY u.place);
+      JOIN @keys AS k ON k.catalog_id = of_catalog AND k.spec_name = u.name AND k.spec_name = ANY (wanted) ORDER BY u.place);
     EXIT WHEN cardinality(ids) = cardinality(wanted);
     -- By name: two who make the same keys wait for each other in one order.
     INSERT INTO @keys (catalog_id, spec_name) SELECT of_catalog, u.name FROM unnest(wanted) AS u (name)
-      WHERE NOT EXISTS (SELECT 1 FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = u.name)
+      WHERE (SELECT true FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = u.name) IS NULL
       ORDER BY u.name ON CONFLICT (catalog_id, spec_name) DO NOTHING;
   END LOOP;
   RETURN ids;
 END
 $$;
+
+-- Keys and jobs are looked up by "= ANY" or scalar subqueries: a join of whole tables looks cheap to the planner if they were small at the
+-- last vacuum, and plans are kept.
 
 -- The keys are locked. A new generation of each, and its open job: a pending one becomes due now with fresh budgets, a running one is
 -- pending again when its pass ends.
@@ -383,17 +385,18 @@ BEGIN
     UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time, generation = k.generation,
       next_run_at = at_time, attempts = NULL, errors_in_row = NULL, crashes_in_row = NULL, hand_backs_in_row = NULL, crashes = NULL,
       fewest_missing = NULL, progressed = NULL, paused_since = NULL
-      FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = j.key_id;
+      FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = j.key_id AND k.id = ANY (of_keys);
   END IF;
   RETURN QUERY
     WITH fresh AS (
       INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, generation, next_run_at, created_at, updated_at)
       SELECT k.id, k.catalog_id, new_kind, 0, new_priority, k.generation, at_time, at_time, at_time
-        FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id
-        WHERE NOT EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = u.id) ORDER BY u.place
-      RETURNING key_id AS key, id)
-    SELECT k.id, coalesce(f.id, j.id), f.id IS NOT NULL, k.generation FROM @keys AS k
-      LEFT JOIN fresh AS f ON f.key = k.id LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE k.id = ANY (of_keys);
+        FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id AND k.id = ANY (of_keys)
+        WHERE (SELECT true FROM @jobs AS j WHERE j.key_id = u.id) IS NULL ORDER BY u.place
+      RETURNING key_id AS key, id),
+    counted AS (INSERT INTO @job_counts (status, count) SELECT 0, count(*) FROM fresh HAVING count(*) > 0)
+    SELECT k.id, coalesce(f.id, (SELECT j.id FROM @jobs AS j WHERE j.key_id = k.id)), f.id IS NOT NULL, k.generation FROM @keys AS k
+      LEFT JOIN fresh AS f ON f.key = k.id WHERE k.id = ANY (of_keys);
   PERFORM pg_notify('@channel', '');
 END
 $$;
@@ -404,24 +407,20 @@ RETURNS TABLE (place bigint, job_id bigint, created boolean, generation bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   ids CONSTANT bigint[] := @make_keys(@make_catalog(catalog), specs);
+  places CONSTANT bigint[] := ARRAY(SELECT min(u.place) FROM unnest(specs) WITH ORDINALITY AS u (name, place) GROUP BY u.name ORDER BY 1);
   wanted bigint[] := ids;
 BEGIN
   IF new_kind = 1 THEN
     -- The reconciler touches no open job and no removed key.
-    wanted := ARRAY(SELECT u.id FROM unnest(ids) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id
-      WHERE NOT k.removed AND NOT EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = u.id) ORDER BY u.place);
+    wanted := ARRAY(SELECT u.id FROM unnest(ids) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id AND k.id = ANY (ids)
+      WHERE NOT k.removed AND (SELECT true FROM @jobs AS j WHERE j.key_id = u.id) IS NULL ORDER BY u.place);
   END IF;
   RETURN QUERY
-    WITH raised AS (SELECT * FROM @raise_generations(wanted, new_kind, at_time))
     SELECT u.place, r.open_job, r.is_new, r.now_generation
-      FROM (SELECT s.name, min(s.place) AS place FROM unnest(specs) WITH ORDINALITY AS s (name, place) GROUP BY s.name) AS u
-      JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
-      JOIN raised AS r ON r.of_key = k.id;
+      FROM @raise_generations(wanted, new_kind, at_time) AS r JOIN unnest(ids, places) AS u (id, place) ON u.id = r.of_key;
   IF cardinality(wanted) < cardinality(ids) THEN
-    RETURN QUERY SELECT u.place, coalesce(j.id, 0), false, k.generation
-      FROM (SELECT s.name, min(s.place) AS place FROM unnest(specs) WITH ORDINALITY AS s (name, place) GROUP BY s.name) AS u
-      JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
-      LEFT JOIN @jobs AS j ON j.key_id = k.id WHERE NOT k.id = ANY (wanted);
+    RETURN QUERY SELECT u.place, coalesce((SELECT j.id FROM @jobs AS j WHERE j.key_id = u.id), 0), false,
+      (SELECT k.generation FROM @keys AS k WHERE k.id = u.id) FROM unnest(ids, places) AS u (id, place) WHERE NOT u.id = ANY (wanted);
   END IF;
 END
 $$;
@@ -484,14 +483,15 @@ CREATE FUNCTION @cancel_key(of_key bigint, at_time bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
   of_job bigint;
+  of_nonce bigint;
 BEGIN
-  SELECT j.id INTO of_job FROM @jobs AS j WHERE j.key_id = of_key FOR UPDATE;
+  SELECT j.id, j.fence_nonce INTO of_job, of_nonce FROM @jobs AS j WHERE j.key_id = of_key FOR UPDATE;
   IF FOUND THEN
     -- history has the columns of jobs, in their order.
     UPDATE @jobs AS j SET status = 4, updated_at = at_time, completed_at = at_time, worker_id = NULL WHERE j.id = of_job;
     WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = of_job RETURNING j.*) INSERT INTO @history SELECT * FROM gone;
-    UPDATE @history_counts AS h SET count = h.count + 1 WHERE h.status = 4 AND h.shard = (pg_backend_pid() % 16)::smallint;
-    DELETE FROM @leases AS l WHERE l.job_id = of_job;
+    INSERT INTO @job_counts (status, count) VALUES (0, -1), (4, 1);
+    DELETE FROM @leases AS l WHERE l.fence_nonce = of_nonce AND l.job_id = of_job;
     DELETE FROM @in_flight AS f WHERE f.job_id = of_job;
   END IF;
   DELETE FROM @failures AS f WHERE f.key_id = of_key;
