@@ -1,11 +1,13 @@
 // A load of passes against a database that fails now and then, and what must be true afterwards.
 #pragma once
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <random>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "conformance/scene.hpp"
 #include "embedjobs/postgres.hpp"
@@ -13,7 +15,28 @@
 namespace embedjobs::test {
 
 inline constexpr int kSpecs = 40;
-inline constexpr auto kDeadline = 90s;
+/// Only so that a test that is stuck ends.
+inline constexpr auto kDeadline = 5min;
+
+/// What passes have written so far. A fault comes after more of it, never by the clock: on a machine that is slow enough a fault every few
+/// milliseconds would leave no time for anything.
+class Steps {
+ public:
+  void add() { ++count_; }
+  void end() { ended_ = true; }
+  /// Waits until more was written; false when there is no more to come.
+  bool wait_for_more() {
+    const int before = count_;
+    while (count_ == before && !ended_) {
+      std::this_thread::sleep_for(1ms);
+    }
+    return !ended_;
+  }
+
+ private:
+  std::atomic<int> count_ = 0;
+  std::atomic<bool> ended_ = false;
+};
 
 /// The same call until it is answered for good.
 template <typename Call>
@@ -39,7 +62,7 @@ inline Ops ops_of(const std::string& name) {
 }
 
 /// One pass; false when the lease was lost on the way.
-inline bool run_pass(const Backend& backend, const Lease& lease) {
+inline bool run_pass(const Backend& backend, const Lease& lease, Steps& steps) {
   const PassContext context{.key = lease.job.key,
                             .job_id = lease.job.id,
                             .fence = lease.job.fence,
@@ -47,13 +70,18 @@ inline bool run_pass(const Backend& backend, const Lease& lease) {
                             .epoch = lease.job.epoch,
                             .content_version = "v"};
   const Ops ops = ops_of(lease.job.key.spec_name);
-  return until_answered([&] { return backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()); }).ok() &&
-         until_answered([&] { return backend.catalog->finalize(context, manifest_of(ops)); }).ok() &&
-         until_answered([&] { return backend.store->settle(ref(lease), {}); }).ok();
+  const auto written = [&](const auto& call) {
+    const bool done = until_answered(call).ok();
+    steps.add();
+    return done;
+  };
+  return written([&] { return backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()); }) &&
+         written([&] { return backend.catalog->finalize(context, manifest_of(ops)); }) &&
+         written([&] { return backend.store->settle(ref(lease), {}); });
 }
 
 /// Claims and runs until nothing is open any more.
-inline void work(const Backend& backend, std::uint64_t seed) {
+inline void work(const Backend& backend, std::uint64_t seed, Steps& steps) {
   std::mt19937_64 random(seed);
   const auto deadline = std::chrono::steady_clock::now() + kDeadline;
   while (std::chrono::steady_clock::now() < deadline) {
@@ -63,7 +91,7 @@ inline void work(const Backend& backend, std::uint64_t seed) {
       return;
     }
     for (const Lease& lease : claimed->leases) {
-      (void)run_pass(backend, lease);
+      (void)run_pass(backend, lease, steps);
     }
     const auto counts = until_answered([&] { return backend.store->counts(); });
     if (!counts.ok() || counts->pending + counts->running == 0) {
@@ -72,6 +100,26 @@ inline void work(const Backend& backend, std::uint64_t seed) {
     if (claimed->leases.empty()) {
       std::this_thread::sleep_for(20ms);  // what is left is leased by others
     }
+  }
+}
+
+/// Several workers, until nothing is open any more; `faults` runs meanwhile.
+template <typename Faults>
+void work_through(const Backend& backend, const Faults& faults) {
+  Steps steps;
+  std::atomic<int> working = 3;
+  std::vector<std::thread> workers;
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    workers.emplace_back([&, i] {
+      work(backend, i, steps);
+      if (--working == 0) {
+        steps.end();
+      }
+    });
+  }
+  faults(steps);
+  for (std::thread& worker : workers) {
+    worker.join();
   }
 }
 

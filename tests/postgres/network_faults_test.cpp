@@ -40,26 +40,16 @@ TEST_CASE("workers go on over a network that is cut at commits") {
   Network network;
   const Backend backend = get(open_postgres(network.dsn("&poll_only=on" + statements), {}, nullptr));
   enqueue_all(backend);
-  std::atomic<int> working = 3;
-  std::vector<std::thread> workers;
-  for (std::uint64_t i = 1; i <= 3; ++i) {
-    workers.emplace_back([&, i] {
-      work(backend, i);
-      --working;
-    });
-  }
   int faults = 0;
-  while (working > 0) {
-    if (network.proxy.happened()) {
-      network.proxy.inject(fault);
-      ++faults;
+  work_through(backend, [&](Steps& steps) {
+    while (steps.wait_for_more()) {
+      if (network.proxy.happened()) {
+        network.proxy.inject(fault);
+        ++faults;
+      }
     }
-    std::this_thread::sleep_for(25ms);  // so that most commits arrive
-  }
-  network.proxy.inject(Fault::kNone);
-  for (std::thread& worker : workers) {
-    worker.join();
-  }
+    network.proxy.inject(Fault::kNone);
+  });
   CHECK(faults > 3);
   everything_is_right(backend);
 }

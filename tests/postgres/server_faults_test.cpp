@@ -4,7 +4,6 @@
 #include <unistd.h>
 #include <catch2/catch.hpp>
 
-#include <atomic>
 #include <random>
 #include <thread>
 
@@ -21,17 +20,12 @@ TEST_CASE("workers go on over a server that stops and starts, by whichever mode"
   TempSchema schema;
   const Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
   enqueue_all(backend);
-  std::vector<std::thread> workers;
-  for (std::uint64_t i = 1; i <= 3; ++i) {
-    workers.emplace_back([&, i] { work(backend, i); });
-  }
-  for (int round = 0; round < 2; ++round) {
-    cluster("stop " + mode);
-    cluster("start");
-  }
-  for (std::thread& worker : workers) {
-    worker.join();
-  }
+  work_through(backend, [&](Steps& steps) {
+    for (int round = 0; round < 2 && steps.wait_for_more(); ++round) {
+      cluster("stop " + mode);
+      cluster("start");
+    }
+  });
   everything_is_right(backend);
 }
 
@@ -39,25 +33,16 @@ TEST_CASE("workers go on while all sessions are ended again and again") {
   TempSchema schema;
   const Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
   enqueue_all(backend);
-  std::atomic<bool> done = false;
-  std::thread killer([&] {
+  int kills = 0;
+  work_through(backend, [&](Steps& steps) {
     RawPostgres server;
-    while (!done) {
-      server.ask(
-          "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = "
-          "'embedjobs'");
-      std::this_thread::sleep_for(15ms);
+    while (steps.wait_for_more()) {
+      kills +=
+          std::stoi(server.ask("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND"
+                               " application_name = 'embedjobs'"));
     }
   });
-  std::vector<std::thread> workers;
-  for (std::uint64_t i = 1; i <= 3; ++i) {
-    workers.emplace_back([&, i] { work(backend, i); });
-  }
-  for (std::thread& worker : workers) {
-    worker.join();
-  }
-  done = true;
-  killer.join();
+  CHECK(kills > 20);
   everything_is_right(backend);
 }
 
@@ -66,7 +51,7 @@ TEST_CASE("processes that are killed at random moments leave work that others fi
   const std::string dsn = schema.dsn("&poll_only=on");
   // Crashes count as tries without progress: with these rules none of them fails a job.
   PostgresOptions options;
-  options.store = {.lease_duration = 300ms, .max_attempts = 1000};
+  options.store = {.lease_duration = 1s, .max_attempts = 1000};
   {
     const Backend backend = get(open_postgres(dsn, options, nullptr));
     enqueue_all(backend);
@@ -76,7 +61,8 @@ TEST_CASE("processes that are killed at random moments leave work that others fi
     if (child == 0) {
       const auto backend = open_postgres(dsn, options, nullptr);
       if (backend.ok()) {
-        work(*backend, seed);
+        Steps steps;
+        work(*backend, seed, steps);
       }
       ::_exit(0);
     }
