@@ -1,3 +1,6 @@
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -37,3 +40,16 @@ std::unique_ptr<Database> make_database() {
 }
 
 }  // namespace embedjobs::test
+
+TEST_CASE("the server has the settings that this run is about", "[.settings]") {
+  const char* settings = std::getenv("EMBEDJOBS_CLUSTER_SETTINGS");
+  REQUIRE(settings != nullptr);
+  embedjobs::test::RawPostgres sql;
+  std::istringstream lines(settings);
+  int count = 0;
+  for (std::string name, equals, value; lines >> name >> equals >> value; ++count) {
+    INFO(name);
+    CHECK(sql.ask("SHOW " + name) == value);
+  }
+  CHECK(count == 2);
+}

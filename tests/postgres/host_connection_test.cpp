@@ -1,39 +1,32 @@
 // Jobs made on a connection of the host's own.
 #include <catch2/catch.hpp>
 
-#include "conformance/scene.hpp"
-#include "embedjobs/postgres.hpp"
 #include "embedjobs/postgres_enqueue.hpp"
-#include "support/raw_postgres.hpp"
+#include "postgres/host.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
 
 namespace {
 
-struct Host {
-  TempSchema schema;
-  Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
-  RawPostgres sql;
-
-  Result<EnqueueResult> enqueue(const SpecKey& key = kKey) { return enqueue_on(sql.handle(), schema.name(), key, JobKind::kManualRetry); }
-  std::size_t jobs() { return get(backend.store->list({})).size(); }
-};
+Result<EnqueueResult> enqueue(Host& host) {
+  return enqueue_on(host.sql.handle(), host.schema.name(), kKey, JobKind::kManualRetry);
+}
 
 }  // namespace
 
 TEST_CASE("on a host's connection a job lives and dies with the transaction") {
   Host host;
   host.sql.ask("BEGIN");
-  get(host.enqueue());
+  get(enqueue(host));
   CHECK(host.jobs() == 0);
   host.sql.ask("ROLLBACK");
   CHECK(host.jobs() == 0);
   host.sql.ask("BEGIN");
-  const EnqueueResult made = get(host.enqueue());
+  const EnqueueResult made = get(enqueue(host));
   CHECK(made.created);
   CHECK(made.generation == 1);
-  CHECK_FALSE(get(host.enqueue()).created);
+  CHECK_FALSE(get(enqueue(host)).created);
   CHECK(host.jobs() == 0);
   host.sql.ask("COMMIT");
   const Job job = get(host.backend.store->get(made.job_id));
@@ -59,25 +52,25 @@ TEST_CASE("a host's connection that is not ready is refused, and nothing is sent
   CHECK(enqueue_on(nullptr, host.schema.name(), kKey, JobKind::kSpecWrite).status().code() == Code::kRefused);
   host.sql.ask("BEGIN");
   CHECK_FALSE(host.sql.error_of("SELECT 1/0").empty());
-  Status status = host.enqueue().status();
+  Status status = enqueue(host).status();
   CHECK(status.code() == Code::kRefused);
   CHECK(status.message().find("roll it back") != std::string::npos);
   host.sql.ask("ROLLBACK");
 
   REQUIRE(PQsendQuery(host.sql.handle(), "SELECT 7") == 1);
-  CHECK(host.enqueue().status().code() == Code::kRefused);
+  CHECK(enqueue(host).status().code() == Code::kRefused);
   PGresult* result = PQgetResult(host.sql.handle());  // the host's own answer is still there
   CHECK(std::string(PQgetvalue(result, 0, 0)) == "7");
   PQclear(result);
   CHECK(PQgetResult(host.sql.handle()) == nullptr);
 
   REQUIRE(PQenterPipelineMode(host.sql.handle()) == 1);
-  CHECK(host.enqueue().status().code() == Code::kRefused);
+  CHECK(enqueue(host).status().code() == Code::kRefused);
   REQUIRE(PQexitPipelineMode(host.sql.handle()) == 1);
 
   RawPostgres().ask("SELECT pg_terminate_backend(" + std::to_string(PQbackendPID(host.sql.handle())) + ")");
-  CHECK(host.enqueue().status().code() == Code::kRetry);    // finds that it is gone
-  CHECK(host.enqueue().status().code() == Code::kRefused);  // knows that it is
+  CHECK(enqueue(host).status().code() == Code::kRetry);    // finds that it is gone
+  CHECK(enqueue(host).status().code() == Code::kRefused);  // knows that it is
   CHECK(host.jobs() == 0);
 }
 
@@ -101,9 +94,9 @@ TEST_CASE("an enqueuer's role may enqueue on its connection, and no more") {
   const std::string& name = host.schema.name();
   const std::string role = "host_" + name;
   host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + name + " TO " + role + "; SET ROLE " + role);
-  CHECK(host.enqueue().status().code() == Code::kUnusable);
+  CHECK(enqueue(host).status().code() == Code::kUnusable);
   host.sql.ask("RESET ROLE; GRANT EXECUTE ON FUNCTION " + name + ".enqueue TO " + role + "; SET ROLE " + role);
-  get(host.enqueue());
+  get(enqueue(host));
   CHECK(put_spec_on(host.sql.handle(), name, kKey, "x").status().code() == Code::kUnusable);
   host.sql.ask("RESET ROLE; DROP OWNED BY " + role + "; DROP ROLE " + role);
   CHECK(host.jobs() == 1);

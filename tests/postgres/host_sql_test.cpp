@@ -1,27 +1,11 @@
 // What a host does with SQL of its own, in its own transaction.
 #include <catch2/catch.hpp>
 
-#include "conformance/scene.hpp"
-#include "embedjobs/postgres.hpp"
 #include "embedjobs/postgres_enqueue.hpp"
-#include "support/raw_postgres.hpp"
+#include "postgres/host.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
-
-namespace {
-
-struct Host {
-  TempSchema schema;
-  Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
-  RawPostgres sql;
-
-  std::string call(const std::string& what) { return sql.ask("SELECT * FROM " + schema.name() + "." + what); }
-  std::string error(const std::string& what) { return sql.error_of("SELECT * FROM " + schema.name() + "." + what); }
-  std::size_t jobs() { return get(backend.store->list({})).size(); }
-};
-
-}  // namespace
 
 TEST_CASE("a job that is enqueued in a host's transaction is there when it commits, and not before") {
   Host host;

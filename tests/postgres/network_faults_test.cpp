@@ -2,9 +2,8 @@
 // twice, and nobody waits longer than told.
 #include <sys/resource.h>
 
-#include <cstdlib>
-
 #include "postgres/load.hpp"
+#include "support/postgres_cluster.hpp"
 #include "support/raw_postgres.hpp"
 #include "support/socket_proxy.hpp"
 
@@ -17,7 +16,7 @@ using Fault = SocketProxy::Fault;
 
 struct Network {
   TempSchema schema;
-  SocketProxy proxy{std::string(std::getenv("EMBEDJOBS_TEST_CLUSTER")) + "/.s.PGSQL.5432"};
+  SocketProxy proxy{cluster_folder() + "/.s.PGSQL.5432"};
 
   [[nodiscard]] std::string dsn(const std::string& more) const {
     return "postgresql://embedjobs@127.0.0.1:" + std::to_string(proxy.port()) + "/postgres?schema=" + schema.name() + more;

@@ -10,6 +10,7 @@
 #include "embedjobs/engine.hpp"
 #include "http/provider_server.hpp"
 #include "postgres/command_process.hpp"
+#include "support/postgres_cluster.hpp"
 #include "support/raw_postgres.hpp"
 #include "support/results.hpp"
 #include "support/socket_proxy.hpp"
@@ -83,16 +84,13 @@ void survive(const TempSchema& schema, const std::string& dsn, std::chrono::seco
 
 TEST_CASE("the server is stopped at once, and back after three seconds") {
   TempSchema schema;
-  const auto cluster = [](const std::string& words) {
-    REQUIRE(std::system((std::string(EMBEDJOBS_SOURCE_DIR) + "/tests/support/postgres_cluster.sh " + words).c_str()) == 0);
-  };
   survive(
       schema, schema.dsn(), 3s, [&] { cluster("stop immediate"); }, [&] { cluster("start"); });
 }
 
 TEST_CASE("a network that swallows everything for half a minute", "[.full]") {
   TempSchema schema;
-  SocketProxy proxy(std::string(std::getenv("EMBEDJOBS_TEST_CLUSTER")) + "/.s.PGSQL.5432");
+  SocketProxy proxy(cluster_folder() + "/.s.PGSQL.5432");
   const std::string dsn = "postgresql://embedjobs@127.0.0.1:" + std::to_string(proxy.port()) + "/postgres?schema=" + schema.name();
   survive(
       schema, dsn, 30s, [&] { proxy.set_dark(true); }, [&] { proxy.set_dark(false); });

@@ -3,28 +3,23 @@
 
 #include <thread>
 
-#include "conformance/scene.hpp"
 #include "embedjobs/engine.hpp"
-#include "embedjobs/postgres.hpp"
-#include "support/raw_postgres.hpp"
+#include "postgres/host.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
 
 namespace {
 
-struct Host {
-  TempSchema schema;
-  Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
-  RawPostgres sql;
+struct WatchedHost : Host {
   std::string table = "host_" + schema.name() + ".\"My Docs\"";
 
-  Host() {
+  WatchedHost() {
     sql.ask("CREATE SCHEMA host_" + schema.name() + "; CREATE TABLE " + table + " (\"the id\" text PRIMARY KEY, body jsonb, note text)");
   }
-  ~Host() { sql.ask("DROP SCHEMA host_" + schema.name() + " CASCADE"); }
-  Host(const Host&) = delete;
-  Host& operator=(const Host&) = delete;
+  ~WatchedHost() { sql.ask("DROP SCHEMA host_" + schema.name() + " CASCADE"); }
+  WatchedHost(const WatchedHost&) = delete;
+  WatchedHost& operator=(const WatchedHost&) = delete;
 
   std::string watch_call(const std::string& more = "") const {
     return "SELECT " + schema.name() + ".watch('" + table + "', 'catalog', ARRAY['the id'], 'body'" + more + ")";
@@ -44,7 +39,7 @@ struct Host {
 }  // namespace
 
 TEST_CASE("insert, update and delete of a watched row put and remove its spec") {
-  Host host;
+  WatchedHost host;
   host.watch();
   host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '{\"n\": 1}'), ('b', '2'), ('none', NULL)");
   CHECK(host.specs() == "a=1 b=1 ");
@@ -62,7 +57,7 @@ TEST_CASE("insert, update and delete of a watched row put and remove its spec") 
 }
 
 TEST_CASE("a changed name removes the old spec and puts the new; names may be swapped") {
-  Host host;
+  WatchedHost host;
   host.watch();
   host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '1'), ('b', '2')");
   host.sql.ask("UPDATE " + host.table + " SET \"the id\" = 'c' WHERE \"the id\" = 'a'");
@@ -74,7 +69,7 @@ TEST_CASE("a changed name removes the old spec and puts the new; names may be sw
 }
 
 TEST_CASE("truncate removes all, and an upsert is followed") {
-  Host host;
+  WatchedHost host;
   host.watch();
   host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '1'), ('b', '2')");
   host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '5'), ('c', '6') ON CONFLICT (\"the id\") DO UPDATE SET body = EXCLUDED.body");
@@ -85,7 +80,7 @@ TEST_CASE("truncate removes all, and an upsert is followed") {
 }
 
 TEST_CASE("rows that are there already are put once; rolled back, nothing has happened") {
-  Host host;
+  WatchedHost host;
   host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '1'), ('b', NULL)");
   host.sql.ask("BEGIN");
   CHECK(host.watch() == "1");
@@ -102,7 +97,7 @@ TEST_CASE("rows that are there already are put once; rolled back, nothing has ha
 }
 
 TEST_CASE("a name that is none fails the statement, or is skipped where that was asked for") {
-  Host host;
+  WatchedHost host;
   const std::string bad = "INSERT INTO " + host.table + " VALUES ('', '1'), ('good', '2')";
   host.watch();
   CHECK(host.sql.error_of(bad).find("bad_names") != std::string::npos);
@@ -116,7 +111,7 @@ TEST_CASE("a name that is none fails the statement, or is skipped where that was
 }
 
 TEST_CASE("what can't be watched is refused with a reason") {
-  Host host;
+  WatchedHost host;
   const std::string in = "host_" + host.schema.name() + ".";
   const auto refusal = [&](const std::string& table, const std::string& names, const std::string& content) {
     return host.sql.error_of("SELECT " + host.schema.name() + ".watch('" + in + table + "', 'other', " + names + ", '" + content + "')");
@@ -136,7 +131,7 @@ TEST_CASE("what can't be watched is refused with a reason") {
 }
 
 TEST_CASE("a trigger made by hand can't have a view read with the rights of the schema's owner") {
-  Host host;
+  WatchedHost host;
   const std::string role = "maker_" + host.schema.name();
   const std::string in = role + ".";
   const std::string ours = host.schema.name() + ".";
@@ -156,7 +151,7 @@ TEST_CASE("a trigger made by hand can't have a view read with the rights of the 
 }
 
 TEST_CASE("names are those whose text is the same in every session, and no two rows have one") {
-  Host host;
+  WatchedHost host;
   const std::string in = "host_" + host.schema.name() + ".";
   const auto watch = [&](const std::string& names, const std::string& catalog) {
     return host.sql.error_of("SELECT " + host.schema.name() + ".watch('" + in + "t', '" + catalog + "', " + names + ", 'body')");
@@ -173,7 +168,7 @@ TEST_CASE("names are those whose text is the same in every session, and no two r
 }
 
 TEST_CASE("only the owner of a table may have it watched; its writers need no right of ours") {
-  Host host;
+  WatchedHost host;
   const std::string role = "writer_" + host.schema.name();
   const std::string in = "host_" + host.schema.name();
   host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + in + " TO " + role + "; GRANT ALL ON " + host.table + " TO " + role);
@@ -192,7 +187,7 @@ TEST_CASE("only the owner of a table may have it watched; its writers need no ri
 }
 
 TEST_CASE("two writers of overlapping rows both succeed") {
-  Host host;
+  WatchedHost host;
   host.watch();
   host.sql.ask("INSERT INTO " + host.table + " SELECT 'r' || i, '0' FROM generate_series(1, 60) AS i");
   const auto write = [&](const std::string& order, int from) {
@@ -220,7 +215,7 @@ TEST_CASE("two writers of overlapping rows both succeed") {
 }
 
 TEST_CASE("a bulk change wakes once, and removal by SQL is that of the catalog") {
-  Host host;
+  WatchedHost host;
   host.watch();
   RawPostgres listener;
   listener.ask("LISTEN \"embedjobs_" + host.schema.name() + "\"");
@@ -241,7 +236,7 @@ TEST_CASE("a bulk change wakes once, and removal by SQL is that of the catalog")
 }
 
 TEST_CASE("a worker embeds the rows of a watched table, and follows update and delete") {
-  Host host;
+  WatchedHost host;
   host.watch();
   EngineOptions options;
   options.dsn = host.schema.dsn();
