@@ -7,9 +7,7 @@
 namespace embedjobs::postgres {
 namespace {
 
-#define EMBEDJOBS_SELECT_PROVIDER                                                                                     \
-  "SELECT name, space, batch_texts, batch_bytes, paused_until, pause_reason, tokens_total, tokens_today, updated_at," \
-  " token_day FROM @providers "
+#define EMBEDJOBS_SELECT_PROVIDER "SELECT " EMBEDJOBS_PROVIDER_COLUMNS " FROM @providers "
 constexpr const char* kLoadProvider = EMBEDJOBS_SELECT_PROVIDER "WHERE name = $1";
 constexpr const char* kListProviders = EMBEDJOBS_SELECT_PROVIDER "ORDER BY name";
 constexpr const char* kMakeProvider = "INSERT INTO @providers (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
@@ -18,36 +16,10 @@ constexpr const char* kSaveProvider =
     "UPDATE @providers SET space = $2, batch_texts = $3, batch_bytes = $4, paused_until = $5, pause_reason = $6, tokens_total = $7,"
     " tokens_today = $8, updated_at = $9, token_day = $10 WHERE name = $1";
 
-core::ProviderRow read_provider(const Query& row) {
-  core::ProviderRow provider;
-  provider.state = {.provider = row.text(0),
-                    .space_id = row.text(1),
-                    .batch_texts = row.number(2),
-                    .batch_bytes = row.number(3),
-                    .paused_until = row.time(4),
-                    .pause_reason = row.text(5),
-                    .tokens_total = row.number(6),
-                    .tokens_today = row.number(7),
-                    .updated_at = row.time(8),
-                    .read_at = {}};
-  provider.token_day = row.integer(9);
-  return provider;
-}
-
-/// One of zeros where nothing is known.
-core::ProviderRow first_provider(Query&& row, std::string_view name) {
-  if (row.next()) {
-    return read_provider(row);
-  }
-  core::ProviderRow none;
-  none.state.provider = name;
-  return none;
-}
-
 /// Made where there is none; locked, so that nobody's tokens get lost.
 core::ProviderRow lock_provider(Connection& connection, std::string_view name) {
   connection.run_later(kMakeProvider, name);
-  return first_provider(connection.query(kLockProvider, name), name);
+  return core::first_provider(connection.query(kLockProvider, name), name);
 }
 
 void save_provider(Connection& connection, const core::ProviderRow& row) {
@@ -87,7 +59,7 @@ void count_tokens(Connection& connection, const PassContext& context) {
 
 Result<ProviderState> PostgresStore::provider_state(std::string_view provider) {
   return database_->read([&](Connection& connection) -> Result<ProviderState> {
-    return core::seen_at(first_provider(connection.query(kLoadProvider, provider), provider), connection.now());
+    return core::seen_at(core::first_provider(connection.query(kLoadProvider, provider), provider), connection.now());
   });
 }
 
@@ -108,7 +80,7 @@ Result<std::vector<ProviderState>> PostgresStore::providers() {
     std::vector<ProviderState> states;
     Query row = connection.query(kListProviders);
     while (row.next()) {
-      states.push_back(core::seen_at(read_provider(row), connection.now()));
+      states.push_back(core::seen_at(core::read_provider(row), connection.now()));
     }
     return states;
   });

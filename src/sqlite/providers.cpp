@@ -7,42 +7,17 @@
 namespace embedjobs::sqlite {
 namespace {
 
-#define EMBEDJOBS_SELECT_PROVIDER                                                                                     \
-  "SELECT name, space, batch_texts, batch_bytes, paused_until, pause_reason, tokens_total, tokens_today, updated_at," \
-  " token_day FROM providers "
+#define EMBEDJOBS_SELECT_PROVIDER "SELECT " EMBEDJOBS_PROVIDER_COLUMNS " FROM providers "
 constexpr const char* kLoadProvider = EMBEDJOBS_SELECT_PROVIDER "WHERE name = ?";
 constexpr const char* kListProviders = EMBEDJOBS_SELECT_PROVIDER "ORDER BY name";
 constexpr const char* kSaveProvider =
-    "INSERT INTO providers (name, space, batch_texts, batch_bytes, paused_until, pause_reason, tokens_total, tokens_today, updated_at,"
-    " token_day) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "
+    "INSERT INTO providers (" EMBEDJOBS_PROVIDER_COLUMNS
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "
     "ON CONFLICT (name) DO UPDATE SET space = ?2, batch_texts = ?3, batch_bytes = ?4, paused_until = ?5, pause_reason = ?6,"
     " tokens_total = ?7, tokens_today = ?8, updated_at = ?9, token_day = ?10";
 
-core::ProviderRow read_provider(const Query& row) {
-  core::ProviderRow provider;
-  provider.state = {.provider = std::string(row.text(0)),
-                    .space_id = std::string(row.text(1)),
-                    .batch_texts = row.number(2),
-                    .batch_bytes = row.number(3),
-                    .paused_until = row.time(4),
-                    .pause_reason = std::string(row.text(5)),
-                    .tokens_total = row.number(6),
-                    .tokens_today = row.number(7),
-                    .updated_at = row.time(8),
-                    .read_at = {}};
-  provider.token_day = row.integer(9);
-  return provider;
-}
-
-/// One of zeros where nothing is known.
 core::ProviderRow load_provider(Connection& connection, std::string_view name) {
-  Query row = connection.query(kLoadProvider, name);
-  if (row.next()) {
-    return read_provider(row);
-  }
-  core::ProviderRow none;
-  none.state.provider = name;
-  return none;
+  return core::first_provider(connection.query(kLoadProvider, name), name);
 }
 
 void save_provider(Connection& connection, const core::ProviderRow& row) {
@@ -96,7 +71,7 @@ Result<std::vector<ProviderState>> SqliteStore::providers() {
     std::vector<ProviderState> states;
     Query row = connection.query(kListProviders);
     while (row.next()) {
-      states.push_back(core::seen_at(read_provider(row), now()));
+      states.push_back(core::seen_at(core::read_provider(row), now()));
     }
     return states;
   });

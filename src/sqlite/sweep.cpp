@@ -1,10 +1,8 @@
 // Deletes what nothing points to, a piece a call. A round looks at every manifest, deletes the rows of replaced ones, and then looks at
 // every vector; where it stands is kept in the database, so that any process can go on.
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <charconv>
 
+#include "core/sweep.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"
@@ -39,158 +37,67 @@ constexpr const char* kMarkVector = "UPDATE vectors SET unreferenced_since = ?3 
 constexpr const char* kDeleteVector = "DELETE FROM vectors WHERE space_id = ? AND text_hash = ?";
 constexpr const char* kDeleteData = "DELETE FROM vector_data WHERE id = ?";
 
-/// "m ID" while manifests are looked at, "v SPACE HASH" while vectors are; empty at the start of a round.
-struct SweepCursor {
-  bool vectors = false;
-  std::int64_t id = 0;  ///< Of the last manifest, or the space of the last vector.
-  std::string hash;     ///< Raw bytes.
-
-  [[nodiscard]] std::string to_text() const {
-    std::string hex;
-    for (const char c : hash) {
-      hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
-    }
-    return vectors ? fmt::format("v {} {}", id, hex) : fmt::format("m {}", id);
-  }
-  /// What can't be read is the start of a round.
-  static SweepCursor parse(std::string_view text) {
-    SweepCursor cursor;
-    if (text.size() < 3) {
-      return cursor;
-    }
-    cursor.vectors = text[0] == 'v';
-    const auto [end, error] = std::from_chars(text.data() + 2, text.data() + text.size(), cursor.id);
-    if (error != std::errc()) {
-      return {};
-    }
-    for (const char* at = end + 1; at + 1 < text.data() + text.size(); at += 2) {
-      unsigned byte = 0;
-      (void)std::from_chars(at, at + 2, byte, 16);
-      cursor.hash += static_cast<char>(byte);
-    }
-    return cursor;
-  }
-};
-
-struct UnusedVector {
-  std::int64_t space_id = 0;
-  TextHash hash{};
-  WallTime since{};
-  std::int64_t data_id = 0;
-  bool referenced = false;
-};
-
-/// One call, in one transaction.
-class Sweeper {
+class SqliteSweep final : public core::Sweep {
  public:
-  Sweeper(Connection& connection, Duration grace, std::size_t limit, WallTime now)
-      : connection_(connection), grace_(grace), left_(limit), now_(now) {}
-
-  std::size_t run() {
-    {
-      Query row = connection_.query(kLoadCursor);
-      cursor_ = row.next() ? SweepCursor::parse(row.text(0)) : SweepCursor();
-    }
-    if (!cursor_.vectors && cursor_.id == 0) {
-      drop_stale_reservations(connection_, left_);
-    }
-    const std::size_t before = left_;
-    bool ended = false;
-    if (!cursor_.vectors) {
-      sweep_manifests();
-    }
-    if (cursor_.vectors && left_ > 0) {
-      ended = sweep_vectors();
-    }
-    const std::size_t seen = before - left_;
-    // The end of a round is told by an answer of zero, in the call after the last row.
-    if (ended && seen == 0) {
-      cursor_ = {};
-    }
-    connection_.run(kSaveCursor, cursor_.to_text());
-    return seen;
-  }
+  SqliteSweep(Connection& connection, Duration grace, std::size_t limit, WallTime now)
+      : Sweep(grace, limit, now), connection_(connection) {}
 
  private:
-  void sweep_manifests() {
-    std::vector<std::pair<std::int64_t, bool>> manifests;
-    {
-      Query row = connection_.query(kManifestsAfter, cursor_.id, left_);
-      while (row.next()) {
-        manifests.emplace_back(row.integer(0), row.boolean(1));
-      }
-    }
-    const bool last = manifests.size() < left_;
-    for (const auto& [id, replaced] : manifests) {
-      if (left_ == 0 || (replaced && !delete_manifest(id))) {
-        return;
-      }
-      cursor_.id = id;
-      left_ -= left_ > 0 ? 1 : 0;
-    }
-    if (last) {
-      cursor_ = {.vectors = true};
-    }
+  std::string load_cursor() override {
+    Query row = connection_.query(kLoadCursor);
+    return row.next() ? std::string(row.text(0)) : std::string();
   }
-
-  /// False: the limit came first.
-  bool delete_manifest(std::int64_t id) {
-    connection_.run(kMarkReplaced, id);
-    const auto deleted = static_cast<std::size_t>(connection_.run(kDeleteOperations, id, left_));
-    left_ -= std::min(left_, deleted);
-    if (left_ == 0) {
-      return false;
+  void save_cursor(const std::string& text) override { connection_.run(kSaveCursor, text); }
+  void begin_round(std::size_t limit) override { drop_stale_reservations(connection_, limit); }
+  std::vector<core::SweptManifest> manifests_after(std::int64_t id, std::size_t limit) override {
+    std::vector<core::SweptManifest> manifests;
+    Query row = connection_.query(kManifestsAfter, id, limit);
+    while (row.next()) {
+      manifests.push_back({.id = row.integer(0), .unused = row.boolean(1)});
     }
-    connection_.run(kDeleteManifest, id);
+    return manifests;
+  }
+  void mark_replaced(std::int64_t manifest_id) override { connection_.run(kMarkReplaced, manifest_id); }
+  std::size_t delete_operations(std::int64_t manifest_id, std::size_t limit) override {
+    return static_cast<std::size_t>(connection_.run(kDeleteOperations, manifest_id, limit));
+  }
+  bool delete_manifest(std::int64_t manifest_id) override {
+    connection_.run(kDeleteManifest, manifest_id);
     return connection_.ok();
   }
-
-  /// True: there are no more.
-  bool sweep_vectors() {
-    std::vector<UnusedVector> vectors;
-    {
-      Query row = connection_.query(kVectorsAfter, cursor_.id, Blob{cursor_.hash.data(), cursor_.hash.size()}, left_);
-      while (row.next()) {
-        vectors.push_back({row.integer(0), row.hash(1), row.time(2), row.integer(3), row.boolean(4)});
-      }
+  std::vector<core::SweptVector> vectors_after(std::int64_t space_id, const std::string& hash, std::size_t limit) override {
+    std::vector<core::SweptVector> vectors;
+    Query row = connection_.query(kVectorsAfter, space_id, Blob{hash.data(), hash.size()}, limit);
+    while (row.next()) {
+      vectors.push_back({row.integer(0), row.hash(1), row.time(2), row.boolean(4), row.integer(3)});
     }
-    const bool last = vectors.size() < left_;
-    for (const UnusedVector& vector : vectors) {
-      look_at(vector);
-      cursor_.id = vector.space_id;
-      cursor_.hash.assign(vector.hash.begin(), vector.hash.end());
-      --left_;
-    }
-    return last;
+    return vectors;
   }
-
-  void look_at(const UnusedVector& vector) {
-    const bool marked = vector.since != WallTime{};
-    const WallTime since = marked ? std::min(vector.since, now_) : now_;  // a clock that was set back
-    if (vector.referenced) {
-      if (marked) {
-        connection_.run(kMarkVector, vector.space_id, vector.hash, 0);
-      }
-    } else if (now_ - since >= grace_) {
+  void unmark(const std::vector<core::SweptVector>& used) override {
+    for (const core::SweptVector& vector : used) {
+      connection_.run(kMarkVector, vector.space_id, vector.hash, 0);
+    }
+  }
+  void mark(const std::vector<core::SweptVector>& unused) override {
+    for (const core::SweptVector& vector : unused) {
+      connection_.run(kMarkVector, vector.space_id, vector.hash, now());
+    }
+  }
+  void remove(const std::vector<core::SweptVector>& unused) override {
+    for (const core::SweptVector& vector : unused) {
       connection_.run(kDeleteVector, vector.space_id, vector.hash);
       connection_.run(kDeleteData, vector.data_id);
-    } else if (since != vector.since) {
-      connection_.run(kMarkVector, vector.space_id, vector.hash, now_);
     }
   }
 
   Connection& connection_;
-  Duration grace_;
-  std::size_t left_;
-  WallTime now_;
-  SweepCursor cursor_;
 };
 
 }  // namespace
 
 Result<std::size_t> SqliteCatalog::sweep(Duration grace, std::size_t limit) {
   return database_->write([&](Connection& connection) -> Result<std::size_t> {
-    return Sweeper(connection, std::max(grace, Duration(0)), std::min(limit, kMaxRowsPerTransaction), now()).run();
+    return SqliteSweep(connection, std::max(grace, Duration(0)), std::min(limit, kMaxRowsPerTransaction), now()).run();
   });
 }
 

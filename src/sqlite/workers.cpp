@@ -6,15 +6,14 @@ namespace embedjobs::sqlite {
 namespace {
 
 constexpr const char* kRegister =
-    "INSERT INTO workers AS w (id, host, process_id, version, slots, provider, space, lease_duration, started_at, last_seen_at)"
+    "INSERT INTO workers AS w (" EMBEDJOBS_WORKER_COLUMNS
+    ")"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) "
     "ON CONFLICT (id) DO UPDATE SET host = EXCLUDED.host, process_id = EXCLUDED.process_id, version = EXCLUDED.version,"
     " slots = EXCLUDED.slots, provider = EXCLUDED.provider, space = EXCLUDED.space, lease_duration = EXCLUDED.lease_duration,"
     " last_seen_at = EXCLUDED.last_seen_at";
 constexpr const char* kUnregister = "DELETE FROM workers WHERE id = ?1";
-constexpr const char* kList =
-    "SELECT id, host, process_id, version, slots, provider, space, lease_duration, started_at, last_seen_at"
-    " FROM workers ORDER BY id LIMIT ?1";
+constexpr const char* kList = "SELECT " EMBEDJOBS_WORKER_COLUMNS " FROM workers ORDER BY id LIMIT ?1";
 constexpr const char* kForget = "DELETE FROM workers WHERE last_seen_at < ?1";
 
 }  // namespace
@@ -43,17 +42,7 @@ Result<std::vector<WorkerInfo>> SqliteStore::workers() {
     std::vector<WorkerInfo> workers;
     Query row = connection.query(kList, static_cast<std::int64_t>(core::kMostWorkersListed));
     while (row.next()) {
-      workers.push_back({.worker_id = std::string(row.text(0)),
-                         .host = std::string(row.text(1)),
-                         .process_id = row.integer(2),
-                         .version = std::string(row.text(3)),
-                         .slots = static_cast<int>(row.integer(4)),
-                         .provider = std::string(row.text(5)),
-                         .space_id = std::string(row.text(6)),
-                         .lease_duration = Duration(row.integer(7)),
-                         .started_at = row.time(8),
-                         .last_seen_at = row.time(9),
-                         .read_at = now()});
+      workers.push_back(core::read_worker(row, now()));
     }
     return workers;
   });
