@@ -4,6 +4,8 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <functional>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -18,24 +20,23 @@ inline constexpr int kSpecs = 40;
 /// Only so that a test that is stuck ends.
 inline constexpr auto kDeadline = 5min;
 
-/// What passes have written so far. A fault comes after more of it, never by the clock: on a machine that is slow enough a fault every few
-/// milliseconds would leave no time for anything.
+/// Counts what passes write, and lets a fault happen after every so many of them: by whoever wrote the last, while the others go on. Never
+/// by the clock: a slow machine would have no time between two faults, and a fast one be done before the first.
 class Steps {
  public:
-  void add() { ++count_; }
-  void end() { ended_ = true; }
-  /// Waits until more was written; false when there is no more to come.
-  bool wait_for_more() {
-    const int before = count_;
-    while (count_ == before && !ended_) {
-      std::this_thread::sleep_for(1ms);
+  explicit Steps(int every = 1, std::function<void()> fault = nullptr) : every_(every), fault_(std::move(fault)) {}
+  void add() {
+    if (++count_ % every_ == 0 && fault_) {
+      const std::lock_guard lock(mutex_);
+      fault_();
     }
-    return !ended_;
   }
 
  private:
+  const int every_;
+  const std::function<void()> fault_;
+  std::mutex mutex_;
   std::atomic<int> count_ = 0;
-  std::atomic<bool> ended_ = false;
 };
 
 /// The same call until it is answered for good.
@@ -103,21 +104,13 @@ inline void work(const Backend& backend, std::uint64_t seed, Steps& steps) {
   }
 }
 
-/// Several workers, until nothing is open any more; `faults` runs meanwhile.
-template <typename Faults>
-void work_through(const Backend& backend, const Faults& faults) {
-  Steps steps;
-  std::atomic<int> working = 3;
+/// Several workers, until nothing is open any more; `fault` happens after every so many writes.
+inline void work_through(const Backend& backend, int every, std::function<void()> fault) {
+  Steps steps(every, std::move(fault));
   std::vector<std::thread> workers;
   for (std::uint64_t i = 1; i <= 3; ++i) {
-    workers.emplace_back([&, i] {
-      work(backend, i, steps);
-      if (--working == 0) {
-        steps.end();
-      }
-    });
+    workers.emplace_back([&, i] { work(backend, i, steps); });
   }
-  faults(steps);
   for (std::thread& worker : workers) {
     worker.join();
   }

@@ -40,15 +40,13 @@ TEST_CASE("workers go on over a network that is cut at commits") {
   const Backend backend = get(open_postgres(network.dsn("&poll_only=on" + statements), {}, nullptr));
   enqueue_all(backend);
   int faults = 0;
-  work_through(backend, [&](Steps& steps) {
-    while (steps.wait_for_more()) {
-      if (network.proxy.happened()) {
-        network.proxy.inject(fault);
-        ++faults;
-      }
+  work_through(backend, 8, [&] {
+    if (network.proxy.happened()) {
+      network.proxy.inject(fault);
+      ++faults;
     }
-    network.proxy.inject(Fault::kNone);
   });
+  network.proxy.inject(Fault::kNone);
   CHECK(faults > 3);
   everything_is_right(backend);
 }

@@ -84,3 +84,17 @@ TEST_CASE("a plan made while few jobs were open reads few when there are many") 
     CHECK(entries_read(server, schema.name(), table) < 1000);
   }
 }
+
+TEST_CASE("a host that enqueues many new specs in one session reads few keys for each") {
+  TempSchema schema;
+  ok(open_postgres(schema.dsn(), {}, nullptr).status());
+  constexpr int kMany = 1000;
+  RawPostgres().ask("SELECT count(e.job_id) FROM generate_series(1, " + std::to_string(kMany) + ") AS i, " + schema.name() +
+                    ".enqueue('catalog', 'spec ' || i) AS e");
+  RawPostgres server;
+  const std::string told = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'keys' AND schemaname = '" + schema.name() + "'";
+  while (server.ask(told) != std::to_string(kMany)) {
+    std::this_thread::sleep_for(10ms);
+  }
+  CHECK(entries_read(server, schema.name(), "keys") < 20 * kMany);
+}
