@@ -150,6 +150,9 @@ func (e *Engine) Jobs(filter JobFilter) ([]Job, error) {
 	if err := checkNames(filter.CatalogID, filter.SpecName); err != nil {
 		return nil, err
 	}
+	if filter.Limit < 0 {
+		return nil, &Error{Code: ErrInvalidArgument.Code, Message: "the limit is negative"}
+	}
 	var memory arena
 	defer memory.free()
 	wanted := (*C.embedjobs_job_filter)(memory.keep(C.calloc(1, C.sizeof_embedjobs_job_filter)))
@@ -210,6 +213,9 @@ type Hit struct {
 
 // Search embeds the query and finds the k nearest operations, best first. Needs no Start.
 func (e *Engine) Search(catalogID, query string, k int) ([]Hit, error) {
+	if k < 0 {
+		return nil, &Error{Code: ErrInvalidArgument.Code, Message: "k is negative"}
+	}
 	var list *C.embedjobs_hits
 	err := e.withKey(Key{CatalogID: catalogID}, func(engine *C.embedjobs_engine, catalog, _ *C.char, failure **C.embedjobs_error) C.int32_t {
 		return C.embedjobs_engine_search(engine, catalog, (*C.char)(unsafe.Pointer(unsafe.StringData(query))), C.size_t(len(query)),
