@@ -16,6 +16,9 @@ func TestMain(m *testing.M) {
 	if database := os.Getenv("EMBEDJOBS_KILL_HOST"); database != "" {
 		os.Exit(killHost(database))
 	}
+	if folder := os.Getenv("EMBEDJOBS_STALL_HOST"); folder != "" {
+		os.Exit(stallHost(folder))
+	}
 	os.Exit(m.Run())
 }
 
