@@ -11,8 +11,8 @@
 ** Pointers. A pointer that is not said to be "nullable" must not be NULL: the call then answers EMBEDJOBS_INVALID_ARGUMENT and does
 ** nothing. What is passed in is read during the call and never kept: the caller may free it when the call returns.
 **
-** Text is UTF-8. Names (const char *, without a size) end with NUL. Documents, texts and queries are a pointer and a size in bytes, and the
-** pointer may be NULL when the size is 0. Every const char * that the library gives out ends with NUL and is never NULL, unless it is said
+** Text is UTF-8. Names (const char *, without a size) end with NUL, have no control characters and at most 512 bytes, unless it is said.
+** Documents, texts and queries are a pointer and a size in bytes, and the pointer may be NULL when the size is 0. Every const char * that the library gives out ends with NUL and is never NULL, unless it is said
 ** to be nullable.
 **
 ** Numbers. Times are milliseconds since 1970 in UTC, 0 where there is none; spans of time are milliseconds and their names end with _ms.
@@ -52,6 +52,9 @@
 **
 ** fork(). An engine belongs to the process that opened it. In a forked child every call on it answers EMBEDJOBS_REFUSED,
 ** embedjobs_engine_destroy() does nothing, and no destroy callback is called.
+**
+** The end of the process. Destroy every engine before main() returns or exit() is called: until then its threads call the host. A process
+** that ends without it, or dies, loses no more than what was not persisted, and its jobs wait for their leases to expire.
 **
 ** Compatibility. The shared library is libembedjobs_c.so.1. Within 1, functions, members and numbers are added, never changed or removed.
 */
@@ -381,7 +384,8 @@ EMBEDJOBS_API void embedjobs_compute_progress(embedjobs_compute *compute, size_t
 ** INVALID_ARGUMENT: a vector is not finite or all zero, a dimension or an offset is wrong; nothing was stored.
 */
 EMBEDJOBS_API int32_t embedjobs_compute_persist_batch(embedjobs_compute *compute, const embedjobs_rows *rows, embedjobs_error **error);
-/* Names every operation of the document, reused or new, in one call: the proof that the whole document was seen. The last call counts. */
+/* Names every operation of the document, reused or new, in one call: the proof that the whole document was seen. The last call counts. An id
+   that stands twice fails the job. */
 EMBEDJOBS_API int32_t embedjobs_compute_set_manifest(embedjobs_compute *compute, const embedjobs_operations *manifest,
                                                      embedjobs_error **error);
 
@@ -395,7 +399,8 @@ typedef struct embedjobs_spec_states embedjobs_spec_states;
 ** It answers EMBEDJOBS_LEASE_LOST to a stale fence (see embedjobs_fence) and changes nothing then.
 ** The same call may come twice, when its first answer was lost: it must then find its own effect and succeed.
 ** Threads: library threads, or that of embedjobs_engine_worker_run(); never two persist_batch or finalize calls at once for a spec.
-** Errors other than LEASE_LOST, FAILED and CANCELLED are tried again, in passes whose distance grows; what was persisted is kept.
+** Errors other than LEASE_LOST, FAILED and CANCELLED are tried again: soon and a few times by the same pass, under the same fence, then by
+** passes whose distance grows; what was persisted is kept.
 */
 typedef struct embedjobs_persister {
   size_t struct_size;
@@ -588,7 +593,7 @@ EMBEDJOBS_API int32_t embedjobs_engine_open(const embedjobs_options *options, em
 /*
 ** Stops the engine, waits without limit for callbacks that do not return, and frees it. No other call on it may be under way or begin.
 ** From inside one of its own callbacks it returns at once, and the engine ends on a thread of its own after the callback has returned: so
-** a garbage collector may call it wherever it runs. NULL: nothing. In a forked child: nothing.
+** a garbage collector may call it wherever it runs; the tables' destroy tells when it has ended. NULL: nothing. In a forked child: nothing.
 */
 EMBEDJOBS_API void embedjobs_engine_destroy(embedjobs_engine *engine);
 
