@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kMaxDocumentBytes = std::size_t{64} << 20;
 constexpr std::size_t kKeysPerTransaction = 100;
 
-constexpr const char* kPut = "SELECT job_id, created, generation FROM @put_at($1, $2, $3, $4, $5)";
+constexpr const char* kPut = "SELECT job_id, created, generation FROM @put_at($1, $2, $3, $4, coalesce(nullif($5, 0), @time_now()))";
 constexpr const char* kResolve =
     "SELECT d.content, d.version FROM @catalogs AS c JOIN @keys AS k ON k.catalog_id = c.id JOIN @documents AS d ON d.key_id = k.id "
     "WHERE c.name = $1 AND k.spec_name = $2";
@@ -151,8 +151,8 @@ Result<EnqueueResult> PostgresCatalog::put(const SpecKey& key, std::string_view 
     }
   }
   auto answer = database_->write([&](Connection& connection) -> Result<EnqueueResult> {
-    Query row =
-        connection.query(kPut, key.catalog_id, key.spec_name, Blob{content.data(), content.size()}, target_space_id, connection.now());
+    Query row = connection.query(kPut, key.catalog_id, key.spec_name, Blob{content.data(), content.size()}, target_space_id,
+                                 connection.known_now());
     if (!row.next()) {
       return Status(Code::kInternal, "put gave no row");
     }

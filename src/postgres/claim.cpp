@@ -23,14 +23,14 @@ constexpr const char* kChooseTarget = "UPDATE @catalogs SET target_space = $2, s
 // What a claim changes of key and job: see core::claim. The rest of the rows is not sent.
 constexpr const char* kClaimKeys =
     "UPDATE @keys AS k SET fence_counter = u.fence_counter, holder_nonce = $3"
-    " FROM unnest($1::bigint[], $2::bigint[]) AS u (id, fence_counter) WHERE k.id = u.id AND k.id = ANY ($1)";
+    " FROM unnest($1::bigint[], $2::bigint[]) AS u (id, fence_counter) WHERE k.id = ANY (ARRAY[u.id])";
 constexpr const char* kClaimJobs =
     "UPDATE @jobs AS j SET status = 1, fence_counter = u.fence_counter, generation = u.generation, attempts = u.attempts, fence_nonce = $5,"
     " epoch = $6, started_at = $7, updated_at = $7, worker_id = $8, provider = nullif($9, ''), settled = NULL, embedded_so_far = NULL,"
     " reused_count = NULL, embedded_count = NULL, operation_count = NULL, progressed = NULL, records_in_flight = NULL,"
     " pass_prompt_tokens = NULL"
-    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (id, fence_counter, generation, attempts) WHERE j.id = u.id"
-    " AND j.id = ANY ($1)";
+    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (id, fence_counter, generation, attempts) WHERE j.id = ANY "
+    "(ARRAY[u.id])";
 constexpr const char* kInsertLeases =
     "INSERT INTO @leases (job_id, fence_counter, fence_nonce, lease_until, expires_at) "
     "SELECT u.job_id, u.fence_counter, $3, $4, $5 FROM unnest($1::bigint[], $2::bigint[]) AS u (job_id, fence_counter)";
@@ -74,9 +74,7 @@ struct Head {
   bool lease_ended = false;  ///< Looked for when leases are to be looked at.
 };
 
-Head look_at_head(Connection& connection, const ClaimRequest& request, bool leases_too) {
-  connection.ask_moment();
-  Query row = connection.query(claim_sql::kHead, request.space_id, request.nonce, leases_too);
+Head read_head(Connection& connection, Query&& row) {
   if (!row.next()) {
     return {};
   }
@@ -134,10 +132,10 @@ class Picker {
     if (count == 0) {
       return due;
     }
-    const WallTime now = connection_.now();
     FirstDue first;
-    Query row =
-        connection_.query(claim_sql::kDue, space_, how_.above[0], how_.above[1], now, now + core::kFarAhead, count, picked_, of_each);
+    Query row = connection_.query(claim_sql::kDue, space_, how_.above[0], how_.above[1], connection_.known_now(), core::kFarAhead, count,
+                                  picked_, of_each);
+    const WallTime now = connection_.now();
     while (row.next()) {
       due.push_back({.is_far = row.boolean(3), .when = row.integer(1), .id = row.integer(0)});
       std::optional<WallTime>& earliest = first[static_cast<std::size_t>(row.integer(2))];
@@ -281,16 +279,20 @@ Result<ClaimResult> PostgresStore::claim(const ClaimRequest& request) {
   }
   return database_->write([&](Connection& connection) -> Result<ClaimResult> {
     const DueLook look = due_floor_.begin(request.space_id);
-    const Head head = look_at_head(connection, request, look.whole);
+    connection.ask_moment();
+    const auto head_row = connection.query_later(claim_sql::kHead, request.space_id, request.nonce, look.whole);
+    std::vector<std::int64_t> picked = pick_due(connection, request, due_floor_, look);
+    const Head head = read_head(connection, connection.rows_of(head_row));
     ClaimResult result;
     if (head.lease_ended) {
       result.expired = expire_ended(connection, rules(), kMaxExpiredAtOnce);
+      picked = pick_due(connection, request, due_floor_, look);  // with what was put back
     }
     if (head.claimed_before) {
       result.leases = claimed_before(connection, request.nonce);
     }
     if (result.leases.empty()) {
-      std::vector<Taken> taken = take_picked(connection, pick_due(connection, request, due_floor_, look));
+      std::vector<Taken> taken = take_picked(connection, picked);
       choose_targets(connection, request.space_id, taken);
       result.leases = lease_taken(connection, request, rules().lease_duration, taken);
     }

@@ -16,20 +16,22 @@ inline constexpr const char* kHead =
     " CASE WHEN $3 THEN (SELECT min(l.lease_until) FROM @leases AS l) END";
 
 // Due jobs, each range oldest first, from its index; those of a priority come before the next one's, and what is due too far ahead to be
-// true comes last of its priority. $2 and $3: from where (urgent, patient), $4: now, $5: too far ahead, $6: how many, $7: not these. As
-// many of each priority where $8 is true, for the oldest of both; else as many in all. Jobs that another claim looks at are left to it.
+// true comes last of its priority. $2 and $3: from where (urgent, patient), $4: now, 0 for the server's time, $5: how far ahead is too far,
+// $6: how many, $7: not these. As many of each priority where $8 is true, for the oldest of both; else as many in all. Jobs that another
+// claim looks at are left to it.
 #define EMBEDJOBS_DUE(priority, low, high, limit)                                                                         \
   "(SELECT j.id, j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low \
   " AND j.next_run_at <= " high " AND j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS                                      \
   " AND j.id <> ALL ($7) ORDER BY j.next_run_at, j.id LIMIT " limit " FOR UPDATE OF j SKIP LOCKED)"
-#define EMBEDJOBS_MAX_TIME "9223372036854775807"
+#define EMBEDJOBS_DUE_NOW(priority, low, limit) EMBEDJOBS_DUE(priority, low, "(SELECT now FROM clock)", limit)
+#define EMBEDJOBS_DUE_FAR(priority, limit) EMBEDJOBS_DUE(priority, "(SELECT now + $5 FROM clock)", "9223372036854775807", limit)
 inline constexpr const char* kDue =
-    "WITH urgent AS MATERIALIZED " EMBEDJOBS_DUE("0", "$2", "$4", "$6") ","
-    " urgent_far AS MATERIALIZED " EMBEDJOBS_DUE("0", "$5", EMBEDJOBS_MAX_TIME, "$6 - (SELECT count(*) FROM urgent)") ","
+    "WITH clock AS MATERIALIZED (SELECT coalesce(nullif($4, 0), @time_now()) AS now),"
+    " urgent AS MATERIALIZED " EMBEDJOBS_DUE_NOW("0", "$2", "$6") ","
+    " urgent_far AS MATERIALIZED " EMBEDJOBS_DUE_FAR("0", "$6 - (SELECT count(*) FROM urgent)") ","
     " taken AS MATERIALIZED (SELECT CASE WHEN $8 THEN 0 ELSE (SELECT count(*) FROM urgent) + (SELECT count(*) FROM urgent_far) END AS count),"
-    " patient AS MATERIALIZED " EMBEDJOBS_DUE("1", "$3", "$4", "$6 - (SELECT count FROM taken)") ","
-    " patient_far AS MATERIALIZED " EMBEDJOBS_DUE("1", "$5", EMBEDJOBS_MAX_TIME,
-                                                  "$6 - (SELECT count FROM taken) - (SELECT count(*) FROM patient)")
+    " patient AS MATERIALIZED " EMBEDJOBS_DUE_NOW("1", "$3", "$6 - (SELECT count FROM taken)") ","
+    " patient_far AS MATERIALIZED " EMBEDJOBS_DUE_FAR("1", "$6 - (SELECT count FROM taken) - (SELECT count(*) FROM patient)")
     " SELECT id, next_run_at, 0, false FROM urgent UNION ALL SELECT id, next_run_at, 0, true FROM urgent_far"
     " UNION ALL SELECT id, next_run_at, 1, false FROM patient UNION ALL SELECT id, next_run_at, 1, true FROM patient_far";
 
@@ -45,10 +47,9 @@ inline constexpr const char* kTake = "SELECT " EMBEDJOBS_JOB_COLUMNS(
 inline constexpr const char* kEnded = EMBEDJOBS_SELECT_HELD
     "JOIN @leases AS l ON l.job_id = j.id WHERE l.lease_until <= $1 ORDER BY j.id LIMIT $2 "
     "FOR UPDATE OF k SKIP LOCKED FOR UPDATE OF j SKIP LOCKED FOR UPDATE OF l SKIP LOCKED";
-inline constexpr const char* kClaimedBefore =
-    "SELECT " EMBEDJOBS_JOB_COLUMNS("l.expires_at") ", " EMBEDJOBS_KEY_COLUMNS
-                                                    " FROM @leases AS l JOIN @jobs AS j ON j.id = l.job_id " EMBEDJOBS_KEYS_OF_JOBS
-                                                    "WHERE l.fence_nonce = $1 ORDER BY j.id";
+inline constexpr const char* kClaimedBefore = "SELECT " EMBEDJOBS_JOB_COLUMNS(
+    "l.expires_at") ", " EMBEDJOBS_KEY_COLUMNS " FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) " EMBEDJOBS_KEYS_OF_JOBS
+                    "WHERE l.fence_nonce = $1 ORDER BY j.id";
 
 // Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true.
 #define EMBEDJOBS_OTHER_DUE(priority)                                                  \

@@ -144,6 +144,10 @@ std::string_view Query::tag() const {
   return result_ == nullptr ? std::string_view() : std::string_view(PQcmdStatus(result_));
 }
 
+LaterAnswer::~LaterAnswer() {
+  PQclear(result);
+}
+
 // --- Connection: opening
 
 Connection::Connection(pg_conn* conn, const PostgresOptions& options)
@@ -296,11 +300,11 @@ pg_result* Connection::run_statement(const char* sql, const Params& params) {
   return finish_queue(sent);
 }
 
-void Connection::queue_statement(const char* sql, const Params& params, std::int64_t* affected) {
+void Connection::queue_statement(const char* sql, const Params& params, Awaited awaited) {
   if (!prepared_) {  // a pooler may not bear a pipeline
-    PGresult* result = run_statement(sql, params);
-    if (affected != nullptr && result != nullptr) {
-      *affected += count_of(result);
+    pg_result* result = run_statement(sql, params);
+    if (result != nullptr) {
+      take_answer(awaited, result);
     }
     PQclear(result);
     return;
@@ -314,8 +318,8 @@ void Connection::queue_statement(const char* sql, const Params& params, std::int
     return;
   }
   ++queued_;
-  counted_.resize(static_cast<std::size_t>(queued_));
-  counted_.back() = affected;
+  awaited_.resize(static_cast<std::size_t>(queued_));
+  awaited_.back() = std::move(awaited);
   if (!send(*statement, params)) {
     fail_connection();
   }
@@ -332,12 +336,24 @@ void Connection::ask_moment() {
   if (moment_ || !ok()) {
     return;
   }
-  if (!prepared_) {
-    (void)moment();
-    return;
+  queue_statement(kServerTime, Params(), {.is_moment = true});
+}
+
+void Connection::take_answer(const Awaited& awaited, pg_result*& result) {
+  if (awaited.affected != nullptr) {
+    *awaited.affected += count_of(result);
   }
-  queue_statement(kServerTime, Params());
-  moment_place_ = counted_.size() - 1;
+  if (awaited.is_moment && PQntuples(result) == 1) {
+    const std::string_view field(PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0)));
+    set_server_moment(std::chrono::microseconds(read_integer(field)));
+  }
+  if (awaited.answer) {
+    awaited.answer->result = std::exchange(result, nullptr);
+  }
+}
+
+Query Connection::rows_of(const std::shared_ptr<LaterAnswer>& answer) {
+  return {*this, std::exchange(answer->result, nullptr)};
 }
 
 void Connection::push() {
@@ -348,8 +364,7 @@ void Connection::push() {
 
 pg_result* Connection::finish_queue(bool sent) {
   queued_ = 0;
-  const std::vector<std::int64_t*> counted = std::exchange(counted_, {});
-  const std::optional<std::size_t> moment_place = std::exchange(moment_place_, std::nullopt);
+  const std::vector<Awaited> awaited = std::exchange(awaited_, {});
   std::size_t answered = 0;
   if (!sent || PQpipelineSync(conn_) != 1) {
     fail_connection();
@@ -370,12 +385,8 @@ pg_result* Connection::finish_queue(bool sent) {
     const ExecStatusType status = PQresultStatus(result);
     synced = status == PGRES_PIPELINE_SYNC;
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
-      if (answered < counted.size() && counted[answered] != nullptr) {
-        *counted[answered] += count_of(result);
-      }
-      if (answered == moment_place && PQntuples(result) == 1) {
-        const std::string_view field(PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0)));
-        set_server_moment(std::chrono::microseconds(read_integer(field)));
+      if (answered < awaited.size()) {
+        take_answer(awaited[answered], result);
       }
       ++answered;
       std::swap(last, result);
@@ -532,7 +543,7 @@ bool Connection::commit() {
 
 void Connection::rollback() {
   Status kept = std::exchange(error_, Status());
-  counted_.assign(counted_.size(), nullptr);  // who wanted to know has left
+  awaited_.assign(awaited_.size(), {});  // who wanted to know has left
   if (queued_ > 0 && !broken_) {
     PQclear(finish_queue(true));  // in libpq's hands already
     error_ = Status();

@@ -73,6 +73,22 @@ class Query {
   int row_ = -1;
 };
 
+/// The answer to a question that was sent along with others.
+struct LaterAnswer {
+  pg_result* result = nullptr;
+  LaterAnswer() = default;
+  ~LaterAnswer();
+  LaterAnswer(const LaterAnswer&) = delete;
+  LaterAnswer& operator=(const LaterAnswer&) = delete;
+};
+
+/// What is to be done with the answer of a queued statement.
+struct Awaited {
+  std::int64_t* affected = nullptr;  ///< Grows by the rows changed, or the number that is the answer.
+  bool is_moment = false;
+  std::shared_ptr<LaterAnswer> answer;  ///< Gets the rows.
+};
+
 /// What a transaction takes for now.
 struct Moment {
   WallTime wall{};    ///< For stamps and due times.
@@ -115,9 +131,20 @@ class Connection {
   template <typename... Args>
   void run_later_counted(std::int64_t& affected, const char* sql, const Args&... args) {
     if (ok()) {
-      queue_statement(sql, Params(args...), &affected);
+      queue_statement(sql, Params(args...), {.affected = &affected});
     }
   }
+  /// Sends it with the next question. Its rows are there when that one is answered: see rows_of().
+  template <typename... Args>
+  std::shared_ptr<LaterAnswer> query_later(const char* sql, const Args&... args) {
+    auto answer = std::make_shared<LaterAnswer>();
+    if (ok()) {
+      queue_statement(sql, Params(args...), {.answer = answer});
+    }
+    return answer;
+  }
+  /// To be asked once.
+  Query rows_of(const std::shared_ptr<LaterAnswer>& answer);
   /// Lets the server begin with what waits to be sent, while this side goes on.
   void push();
   /// The first column of the first row, or `otherwise`.
@@ -152,6 +179,8 @@ class Connection {
   const Moment& moment();
   /// It is wanted: it comes with the next question, a round trip less.
   void ask_moment();
+  /// Zero where it is not known yet: the statement takes the server's.
+  [[nodiscard]] WallTime known_now() const { return moment_ ? moment_->wall : WallTime{}; }
   [[nodiscard]] WallTime now() { return moment().wall; }
   /// The connection broke before the transaction's first answer, and no commit was sent: it did nothing.
   [[nodiscard]] bool broke_unanswered() const noexcept { return broken_ && !answered_; }
@@ -181,7 +210,8 @@ class Connection {
   [[nodiscard]] Status check_server() const;
   pg_result* run_statement(const char* sql, const Params& params);
   pg_result* run_once(std::string_view sql, const Params& params);
-  void queue_statement(const char* sql, const Params& params, std::int64_t* affected = nullptr);
+  void queue_statement(const char* sql, const Params& params, Awaited awaited = {});
+  void take_answer(const Awaited& awaited, pg_result*& result);
   void set_server_moment(Duration since_epoch) { moment_ = Moment{.wall = WallTime(since_epoch), .lease = since_epoch}; }
   /// Finds or makes the statement; null after an error.
   struct Statement;
@@ -204,10 +234,9 @@ class Connection {
   };
 
   pg_conn* conn_;
-  int queued_ = 0;                           // statements in libpq's pipeline
-  std::vector<std::int64_t*> counted_;       // of the first of these: where their rows are counted, or null
-  std::optional<std::size_t> moment_place_;  // of the question for the moment among these
-  std::string schema_;                       // quoted, with the dot
+  int queued_ = 0;                // statements in libpq's pipeline
+  std::vector<Awaited> awaited_;  // of the first of these
+  std::string schema_;            // quoted, with the dot
   bool prepared_;
   Deadline deadline_{};
   std::optional<Moment> moment_;

@@ -26,7 +26,7 @@ constexpr const char* kSaveKeys =
     "UPDATE @keys AS k SET generation = u.generation, fence_counter = u.fence_counter, holder_nonce = u.holder_nonce,"
     " reuse_floor = u.reuse_floor, last_success_at = u.last_success_at, removed = u.removed "
     "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[])"
-    " AS u (id, generation, fence_counter, holder_nonce, reuse_floor, last_success_at, removed) WHERE k.id = u.id AND k.id = ANY ($1)";
+    " AS u (id, generation, fence_counter, holder_nonce, reuse_floor, last_success_at, removed) WHERE k.id = ANY (ARRAY[u.id])";
 constexpr const char* kSaveSpec =
     "UPDATE @keys SET has_spec = $2, visible_manifest_id = $3, visible_space_id = nullif($4, 0), updated_at = $5 WHERE id = $1";
 
@@ -41,30 +41,32 @@ constexpr const char* kInsertJob =
     "INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, next_run_at, created_at, updated_at, generation) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
 
-// Rows are looked up one by one, "= ANY" beside a join says so: joining the whole table looks cheap to the planner when it was small once.
-// One array a column. Not all columns of a job: the others never change. What says nothing becomes NULL.
-#define EMBEDJOBS_SAVED_ROWS                                                                                                  \
-  "(SELECT id, kind, status, priority, next_run_at, updated_at, generation, nullif(started_at, 0) AS started_at,"             \
-  " nullif(completed_at, 0) AS completed_at, nullif(attempts, 0) AS attempts, nullif(embedded_so_far, 0) AS embedded_so_far," \
-  " nullif(reused_count, 0) AS reused_count, nullif(embedded_count, 0) AS embedded_count,"                                    \
-  " nullif(operation_count, 0) AS operation_count, nullif(fence_counter, 0) AS fence_counter,"                                \
-  " nullif(fence_nonce, 0) AS fence_nonce, nullif(epoch, 0) AS epoch, nullif(errors_in_row, 0) AS errors_in_row,"             \
-  " nullif(crashes_in_row, 0) AS crashes_in_row, nullif(hand_backs_in_row, 0) AS hand_backs_in_row,"                          \
-  " nullif(crashes, 0) AS crashes, nullif(fewest_missing, -1) AS fewest_missing, nullif(paused_since, 0) AS paused_since,"    \
-  " nullif(prompt_tokens, 0) AS prompt_tokens, nullif(pass_prompt_tokens, 0) AS pass_prompt_tokens,"                          \
-  " nullif(settled, false) AS settled, nullif(progressed, false) AS progressed,"                                              \
-  " nullif(records_in_flight, false) AS records_in_flight, nullif(worker_id, '') AS worker_id,"                               \
-  " nullif(last_error, '') AS last_error, nullif(provider, '') AS provider FROM unnest("                                      \
-  "$1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], "                        \
-  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "                                  \
-  "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], "                                \
-  "$20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], "                                \
-  "$26::boolean[], $27::boolean[], $28::boolean[], $29::text[], $30::text[], $31::text[]"                                     \
-  ") AS u ("                                                                                                                  \
-  "id, kind, status, priority, attempts, next_run_at, updated_at, started_at, completed_at, "                                 \
-  "embedded_so_far, reused_count, embedded_count, operation_count, generation, fence_counter, "                               \
-  "fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, "                           \
-  "paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, records_in_flight, worker_id, "                      \
+// "= ANY (ARRAY[...])": see EMBEDJOBS_KEYS_OF_JOBS.
+// One array a column, or an empty one for a column that says nothing in any row: what says nothing becomes NULL.
+#define EMBEDJOBS_SAVED_ROWS                                                                                                              \
+  "(SELECT id, key_id, catalog_id, created_at, kind, status, priority, next_run_at, updated_at, generation, nullif(started_at, 0) AS "    \
+  "started_at,"                                                                                                                           \
+  " nullif(completed_at, 0) AS completed_at, nullif(attempts, 0) AS attempts, nullif(embedded_so_far, 0) AS embedded_so_far,"             \
+  " nullif(reused_count, 0) AS reused_count, nullif(embedded_count, 0) AS embedded_count,"                                                \
+  " nullif(operation_count, 0) AS operation_count, nullif(fence_counter, 0) AS fence_counter,"                                            \
+  " nullif(fence_nonce, 0) AS fence_nonce, nullif(epoch, 0) AS epoch, nullif(errors_in_row, 0) AS errors_in_row,"                         \
+  " nullif(crashes_in_row, 0) AS crashes_in_row, nullif(hand_backs_in_row, 0) AS hand_backs_in_row,"                                      \
+  " nullif(crashes, 0) AS crashes, nullif(fewest_missing, -1) AS fewest_missing, nullif(paused_since, 0) AS paused_since,"                \
+  " nullif(prompt_tokens, 0) AS prompt_tokens, nullif(pass_prompt_tokens, 0) AS pass_prompt_tokens,"                                      \
+  " nullif(settled, false) AS settled, nullif(progressed, false) AS progressed,"                                                          \
+  " nullif(records_in_flight, false) AS records_in_flight, nullif(worker_id, '') AS worker_id,"                                           \
+  " nullif(last_error, '') AS last_error, nullif(provider, '') AS provider FROM unnest("                                                  \
+  "$1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], "                                    \
+  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "                                              \
+  "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], "                                            \
+  "$20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], "              \
+  "$28::bigint[], "                                                                                                                       \
+  "$29::boolean[], $30::boolean[], $31::boolean[], $32::text[], $33::text[], $34::text[]"                                                 \
+  ") AS u ("                                                                                                                              \
+  "id, key_id, catalog_id, created_at, kind, status, priority, next_run_at, updated_at, generation, attempts, started_at, completed_at, " \
+  "embedded_so_far, reused_count, embedded_count, operation_count, fence_counter, "                                                       \
+  "fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, "                                       \
+  "paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, records_in_flight, worker_id, "                                  \
   "last_error, provider)) AS u"
 constexpr const char* kSaveJobs =
     "UPDATE @jobs AS j SET "
@@ -79,17 +81,19 @@ constexpr const char* kSaveJobs =
     "pass_prompt_tokens = u.pass_prompt_tokens, settled = u.settled, progressed = u.progressed, "
     "records_in_flight = u.records_in_flight, worker_id = u.worker_id, last_error = u.last_error, "
     "provider = u.provider"
-    " FROM " EMBEDJOBS_SAVED_ROWS " WHERE j.id = u.id AND j.id = ANY ($1)";
+    " FROM " EMBEDJOBS_SAVED_ROWS " WHERE j.id = ANY (ARRAY[u.id])";
 #define EMBEDJOBS_HISTORY_COLUMNS                                                                     \
   "key_id, catalog_id, created_at, id, kind, status, priority, attempts, next_run_at, updated_at, "   \
   "started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, "        \
   "generation, fence_counter, fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, " \
   "crashes, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, "   \
   "records_in_flight, worker_id, last_error, provider"
-constexpr const char* kEndJobs = "WITH gone AS (DELETE FROM @jobs AS j USING " EMBEDJOBS_SAVED_ROWS
-                                 " WHERE j.id = u.id AND j.id = ANY ($1) RETURNING j.key_id, j.catalog_id, j.created_at, u.*)"
-                                 " INSERT INTO @history (" EMBEDJOBS_HISTORY_COLUMNS ") SELECT " EMBEDJOBS_HISTORY_COLUMNS " FROM gone";
-constexpr const char* kDeleteLeases = "DELETE FROM @leases AS l WHERE l.fence_nonce = ANY ($1) AND l.job_id = ANY ($2)";
+constexpr const char* kDeleteJobs = "DELETE FROM @jobs WHERE id = ANY ($1)";
+constexpr const char* kInsertHistory =
+    "INSERT INTO @history (" EMBEDJOBS_HISTORY_COLUMNS ") SELECT " EMBEDJOBS_HISTORY_COLUMNS " FROM " EMBEDJOBS_SAVED_ROWS;
+constexpr const char* kDeleteLeases =
+    "DELETE FROM @leases AS l USING unnest($1::bigint[], $2::bigint[]) AS u (fence_nonce, job_id) "
+    "WHERE l.fence_nonce = ANY (ARRAY[u.fence_nonce]) AND l.job_id = u.job_id";
 constexpr const char* kChangeCounts = "INSERT INTO @job_counts (status, count) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
 
 constexpr const char* kSaveProgress =
@@ -104,7 +108,7 @@ constexpr const char* kSaveProgress =
     " $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::boolean[], $15::boolean[])"
     " AS u (id, updated_at, embedded_so_far, reused_count, embedded_count, operation_count, errors_in_row, crashes_in_row,"
     " hand_backs_in_row, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, progressed, records_in_flight) "
-    "WHERE j.id = u.id AND j.id = ANY ($1)";
+    "WHERE j.id = ANY (ARRAY[u.id])";
 
 constexpr const char* kLoadInFlight =
     "SELECT text_hash, sent, suspect, alone, strikes, set_aside FROM @in_flight WHERE job_id = $1 ORDER BY text_hash";
@@ -137,21 +141,25 @@ std::int64_t nanoseconds(WallTime time) {
 /// The arrays of EMBEDJOBS_SAVED_ROWS.
 class SavedRows {
  public:
-  void add(const Job& job) {
+  void add(const JobRow& row) {
+    const Job& job = row.job;
     const std::array<std::int64_t, kNumbers> numbers{job.id,
+                                                     row.key_id,
+                                                     row.catalog_id,
+                                                     nanoseconds(job.created_at),
                                                      static_cast<std::int64_t>(job.kind),
                                                      static_cast<std::int64_t>(job.status),
                                                      job.priority,
-                                                     job.attempts,
                                                      nanoseconds(job.next_run_at),
                                                      nanoseconds(job.updated_at),
+                                                     static_cast<std::int64_t>(job.generation),
+                                                     job.attempts,
                                                      nanoseconds(job.started_at),
                                                      nanoseconds(job.completed_at),
                                                      job.embedded_so_far,
                                                      job.reused_count,
                                                      job.embedded_count,
                                                      job.operation_count,
-                                                     static_cast<std::int64_t>(job.generation),
                                                      static_cast<std::int64_t>(job.fence.counter),
                                                      static_cast<std::int64_t>(job.fence.nonce),
                                                      static_cast<std::int64_t>(job.epoch),
@@ -173,16 +181,35 @@ class SavedRows {
     errors_.push_back(storable(job.last_error));
     providers_.push_back(storable(job.provider));
   }
-  [[nodiscard]] bool empty() const { return settled_.empty(); }
-  void run(Connection& connection, const char* sql) const {
+  [[nodiscard]] bool empty() const { return numbers_[0].empty(); }
+  [[nodiscard]] const std::vector<std::int64_t>& ids() const { return numbers_[0]; }
+  void run(Connection& connection, const char* sql) {
+    for (std::size_t i = kNeverNull; i < kNumbers; ++i) {
+      drop_if_all(numbers_[i], i == kFewestMissing ? std::int64_t{-1} : std::int64_t{0});
+    }
+    for (auto* booleans : {&settled_, &progressed_, &records_in_flight_}) {
+      drop_if_all(*booleans, std::uint8_t{0});
+    }
+    for (auto* texts : {&workers_, &errors_, &providers_}) {
+      drop_if_all(*texts, std::string());
+    }
     const auto& n = numbers_;
     connection.run_later(sql, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15], n[16],
-                         n[17], n[18], n[19], n[20], n[21], n[22], n[23], n[24], settled_, progressed_, records_in_flight_, workers_,
-                         errors_, providers_);
+                         n[17], n[18], n[19], n[20], n[21], n[22], n[23], n[24], n[25], n[26], n[27], settled_, progressed_,
+                         records_in_flight_, workers_, errors_, providers_);
   }
 
  private:
-  static constexpr std::size_t kNumbers = 25;
+  static constexpr std::size_t kNumbers = 28;
+  static constexpr std::size_t kNeverNull = 10;  // from id to generation
+  static constexpr std::size_t kFewestMissing = 24;
+
+  template <typename T>
+  static void drop_if_all(std::vector<T>& column, const T& nothing) {
+    if (std::all_of(column.begin(), column.end(), [&](const T& value) { return value == nothing; })) {
+      column.clear();
+    }
+  }
 
   std::array<std::vector<std::int64_t>, kNumbers> numbers_;
   std::vector<std::uint8_t> settled_, progressed_, records_in_flight_;
@@ -363,7 +390,7 @@ void save_jobs(Connection& connection, std::span<const JobRow> rows) {
   CountChanges counts{};
   for (const JobRow& row : rows) {
     const JobStatus status = row.job.status;
-    (is_open(status) ? open : ended).add(row.job);
+    (is_open(status) ? open : ended).add(row);
     if (status != JobStatus::kRunning) {
       idle.push_back(row.job.id);
       idle_nonces.push_back(static_cast<std::int64_t>(row.job.fence.nonce));
@@ -377,7 +404,8 @@ void save_jobs(Connection& connection, std::span<const JobRow> rows) {
     open.run(connection, kSaveJobs);
   }
   if (!ended.empty()) {
-    ended.run(connection, kEndJobs);
+    connection.run_later(kDeleteJobs, ended.ids());
+    ended.run(connection, kInsertHistory);
   }
   if (!idle.empty()) {
     connection.run_later(kDeleteLeases, idle_nonces, idle);

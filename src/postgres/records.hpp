@@ -83,9 +83,9 @@ struct Held {
   Failure failure;
   bool has_failure = false;  ///< There is a row of it.
 };
-/// Keys of jobs. "+ 0" keeps the planner from walking jobs and keys side by side in the order of key_id, which looks cheap to it after
-/// each vacuum that has met few jobs, and which plans are kept of.
-#define EMBEDJOBS_KEYS_OF_JOBS "JOIN @keys AS k ON k.id = j.key_id + 0 JOIN @catalogs AS c ON c.id = k.catalog_id "
+/// Keys of jobs, looked up one by one. Equality would do, but then walking whole tables side by side looks cheap to the planner after each
+/// vacuum that met few jobs, and plans are kept. "= ANY (ARRAY[...])" is nothing to sort or hash by: it can only be looked up.
+#define EMBEDJOBS_KEYS_OF_JOBS "JOIN @keys AS k ON k.id = ANY (ARRAY[j.key_id]) JOIN @catalogs AS c ON c.id = k.catalog_id "
 /// The columns that read_held reads; of `failures AS f` too.
 #define EMBEDJOBS_SELECT_HELD                                                                                                    \
   "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") ", " EMBEDJOBS_KEY_COLUMNS                                                        \

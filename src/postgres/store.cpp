@@ -13,7 +13,8 @@
 namespace embedjobs::postgres {
 namespace {
 
-constexpr const char* kEnqueue = "SELECT place, job_id, created, generation FROM @enqueue_at($1, $2, $3::int, $4)";
+constexpr const char* kEnqueue =
+    "SELECT place, job_id, created, generation FROM @enqueue_at($1, $2, $3::int, coalesce(nullif($4, 0), @time_now()))";
 
 // A lease's row is there as long as its job runs under that fence: whatever voids the fence (removal, expiry, a switch) deletes it. Locked
 // in the order of ids, and before they are written, so that two processes never wait for each other.
@@ -22,12 +23,12 @@ constexpr const char* kRenew =
     "WITH held AS ("
     " SELECT l.fence_nonce, l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY"
     "  AS u (job_id, fence_counter, fence_nonce, catalog_id, spec_name, place)"
-    " JOIN @leases AS l ON l.job_id = u.job_id AND l.fence_counter = u.fence_counter AND l.fence_nonce = u.fence_nonce"
-    " JOIN @jobs AS j ON j.id = l.job_id " EMBEDJOBS_KEYS_OF_JOBS
-    " WHERE k.spec_name = u.spec_name AND c.name = u.catalog_id AND l.fence_nonce = ANY ($3) AND l.job_id = ANY ($1) AND j.id = ANY ($1)"
+    " JOIN @leases AS l ON l.fence_nonce = ANY (ARRAY[u.fence_nonce]) AND l.job_id = u.job_id AND l.fence_counter = u.fence_counter"
+    " JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) " EMBEDJOBS_KEYS_OF_JOBS
+    " WHERE k.spec_name = u.spec_name AND c.name = u.catalog_id"
     " ORDER BY l.job_id FOR NO KEY UPDATE OF l),"
     " renewed AS (UPDATE @leases AS l SET lease_until = $6, expires_at = $7 FROM held AS h"
-    "  WHERE l.fence_nonce = h.fence_nonce AND l.job_id = h.job_id AND l.fence_nonce = ANY ($3) AND l.job_id = ANY ($1))"
+    "  WHERE l.fence_nonce = ANY (ARRAY[h.fence_nonce]) AND l.job_id = h.job_id)"
     " SELECT place FROM held";
 
 /// Each call leaves a few rows in job_counts.
@@ -143,7 +144,7 @@ std::vector<Result<EnqueueResult>> PostgresStore::enqueue_all(std::span<const Sp
   }
   const Status done = database_->write([&](Connection& connection) -> Status {
     for (const auto& [catalog, specs] : catalogs) {
-      Query row = connection.query(kEnqueue, catalog, specs.names, kind, connection.now());
+      Query row = connection.query(kEnqueue, catalog, specs.names, kind, connection.known_now());
       while (row.next()) {
         const EnqueueResult result{.job_id = row.integer(1), .created = row.boolean(2), .generation = row.number(3)};
         for (const std::size_t place : specs.places.at(specs.names[static_cast<std::size_t>(row.integer(0)) - 1])) {

@@ -1,7 +1,7 @@
 // Jobs a second and WAL bytes a job: enqueue + claim + complete, the history kept, through the Store and by a bare loop over libpq that has
 // the same effects on the same tables in the fewest statements it can.
 //
-//   tests/support/postgres_cluster.sh run build/bench/tests/bench/postgres_queue_bench [JOBS]
+//   tests/support/postgres_cluster.sh run build/bench/tests/bench/postgres_queue_bench [JOBS [BATCH [PROCESSES]]]
 #include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -249,10 +249,13 @@ void compare(const Load& load) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int jobs = argc > 1 ? std::atoi(argv[1]) : 8000;
+  const auto number = [&](int place, int otherwise) { return argc > place ? std::atoi(argv[place]) : otherwise; };
+  const int jobs = number(1, 8000);
   for (const int batch : {100, 1000}) {
     for (const int processes : {1, 4}) {
-      compare({jobs, batch, processes});
+      if (number(2, batch) == batch && number(3, processes) == processes) {
+        compare({jobs, batch, processes});
+      }
     }
   }
   return 0;

@@ -21,7 +21,7 @@ inline std::string due_plan(RawPostgres& server, const std::string& schema) {
   server.ask("SET plan_cache_mode = force_generic_plan");
   server.ask("PREPARE claim (text, bigint, bigint, bigint, bigint, bigint, bigint[], boolean) AS " +
              with_schema(postgres::claim_sql::kDue, schema));
-  const std::string json = server.ask("EXPLAIN (FORMAT JSON) EXECUTE claim ('s', 0, 0, 1000000, 2000000, 10, '{}', false)");
+  const std::string json = server.ask("EXPLAIN (FORMAT JSON) EXECUTE claim ('s', 0, 0, 1000000, 1000000, 10, '{}', false)");
   server.ask("DEALLOCATE claim");
   return json;
 }

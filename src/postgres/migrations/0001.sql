@@ -358,8 +358,8 @@ BEGIN
 END
 $$;
 
--- Keys and jobs are looked up by "= ANY" or scalar subqueries: a join of whole tables looks cheap to the planner if they were small at the
--- last vacuum, and plans are kept.
+-- Keys and jobs are looked up by "= ANY (ARRAY[...])" or scalar subqueries: a join of whole tables looks cheap to the planner if they were
+-- small at the last vacuum, and plans are kept.
 
 -- The keys are locked. A new generation of each, and its open job: a pending one becomes due now with fresh budgets, a running one is
 -- pending again when its pass ends.
@@ -385,13 +385,13 @@ BEGIN
     UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time, generation = k.generation,
       next_run_at = at_time, attempts = NULL, errors_in_row = NULL, crashes_in_row = NULL, hand_backs_in_row = NULL, crashes = NULL,
       fewest_missing = NULL, progressed = NULL, paused_since = NULL
-      FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = j.key_id AND k.id = ANY (of_keys);
+      FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = ANY (ARRAY[j.key_id]);
   END IF;
   RETURN QUERY
     WITH fresh AS (
       INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, generation, next_run_at, created_at, updated_at)
       SELECT k.id, k.catalog_id, new_kind, 0, new_priority, k.generation, at_time, at_time, at_time
-        FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id AND k.id = ANY (of_keys)
+        FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = ANY (ARRAY[u.id])
         WHERE (SELECT true FROM @jobs AS j WHERE j.key_id = u.id) IS NULL ORDER BY u.place
       RETURNING key_id AS key, id),
     counted AS (INSERT INTO @job_counts (status, count) SELECT 0, count(*) FROM fresh HAVING count(*) > 0)
@@ -412,7 +412,7 @@ DECLARE
 BEGIN
   IF new_kind = 1 THEN
     -- The reconciler touches no open job and no removed key.
-    wanted := ARRAY(SELECT u.id FROM unnest(ids) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = u.id AND k.id = ANY (ids)
+    wanted := ARRAY(SELECT u.id FROM unnest(ids) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = ANY (ARRAY[u.id])
       WHERE NOT k.removed AND (SELECT true FROM @jobs AS j WHERE j.key_id = u.id) IS NULL ORDER BY u.place);
   END IF;
   RETURN QUERY
