@@ -399,8 +399,8 @@ typedef struct embedjobs_spec_states embedjobs_spec_states;
 ** It answers EMBEDJOBS_LEASE_LOST to a stale fence (see embedjobs_fence) and changes nothing then.
 ** The same call may come twice, when its first answer was lost: it must then find its own effect and succeed.
 ** Threads: library threads, or that of embedjobs_engine_worker_run(); never two persist_batch or finalize calls at once for a spec.
-** Errors other than LEASE_LOST, FAILED and CANCELLED are tried again: soon and a few times by the same pass, under the same fence, then by
-** passes whose distance grows; what was persisted is kept.
+** FAILED fails the job. All other errors but LEASE_LOST are tried again: soon and a few times by the same pass, under the same fence, then
+** by passes whose distance grows; what was persisted is kept.
 */
 typedef struct embedjobs_persister {
   size_t struct_size;

@@ -62,7 +62,8 @@ enum class Reservation : std::int32_t {
 /// Fencing: every call carries the fence. An implementation checks it in the transaction that writes, answers kLeaseLost to a stale one and
 /// changes nothing then. The effect on vectors is exactly once only if fence and rows commit together.
 ///
-/// The same call may arrive twice (its first answer was lost): it must find its own effect and succeed.
+/// The same call may arrive twice (its first answer was lost): it must find its own effect and succeed. Errors are tried again, soon in the
+/// pass and then by later ones, but for kLeaseLost, which ends the pass, and kFailed, which fails the job.
 class Persister {
  public:
   virtual ~Persister() = default;

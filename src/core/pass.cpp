@@ -127,6 +127,10 @@ void Pass::on_split(Result<std::shared_ptr<const Plan>> answer, MonoTime now, Pa
   advance(now, out);
 }
 
+OutcomeKind Pass::outcome_of(const Status& error) {
+  return error.code() == Code::kFailed ? OutcomeKind::kFail : OutcomeKind::kRetry;
+}
+
 bool Pass::lost_lease(const Status& answer, MonoTime now, PassActions& out) {
   if (answer.code() != Code::kLeaseLost) {
     return false;
@@ -143,7 +147,7 @@ bool Pass::answered(const Result<std::vector<T>>& answer, std::size_t asked, con
   }
   if (!lost_lease(answer.status(), now, out)) {
     end_with(
-        OutcomeKind::kRetry,
+        outcome_of(answer.status()),
         fmt::format("{}: {}", failure, answer.ok() ? "the persister answered for another number than asked" : answer.status().message()));
     advance(now, out);
   }
@@ -347,10 +351,10 @@ void Pass::on_finalized(const Status& answer, MonoTime now, PassActions& out) {
     enter_settle({.kind = OutcomeKind::kComplete}, out);
   } else if (answer.code() == Code::kIncomplete && plan_ && list_rounds_ < kListRounds) {
     enter_list(out);
-  } else if (answer.code() != Code::kIncomplete && ++finalize_tries_ < kWriteTries && !stopping_) {
+  } else if (answer.code() != Code::kIncomplete && answer.code() != Code::kFailed && ++finalize_tries_ < kWriteTries && !stopping_) {
     finalize_at_ = now + write_backoff(finalize_tries_);
   } else {
-    end_with(OutcomeKind::kRetry, "the manifest can't be stored: " + answer.message());
+    end_with(outcome_of(answer), "the manifest can't be stored: " + answer.message());
   }
   advance(now, out);
 }

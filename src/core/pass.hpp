@@ -185,6 +185,8 @@ class Pass {
   void advance(MonoTime now, PassActions& out);
   void advance_embed(MonoTime now, PassActions& out);
   bool lost_lease(const Status& answer, MonoTime now, PassActions& out);
+  /// How a pass ends that its persister's error ends.
+  static OutcomeKind outcome_of(const Status& error);
   template <typename T>
   bool answered(const Result<std::vector<T>>& answer, std::size_t asked, const char* failure, MonoTime now, PassActions& out);
   void enter_list(PassActions& out);

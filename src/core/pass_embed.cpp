@@ -321,11 +321,11 @@ void Pass::on_persisted(const Status& answer, MonoTime now, PassActions& out) {
     return;
   }
   if (!answer.ok()) {
-    if (++persist_tries_ < kWriteTries && !stopping_) {
+    if (answer.code() != Code::kFailed && ++persist_tries_ < kWriteTries && !stopping_) {
       persist_at_ = now + write_backoff(persist_tries_);
       return;
     }
-    end_with(OutcomeKind::kRetry, describe(persisting_->front().chunk) + ": the vectors can't be stored: " + answer.message());
+    end_with(outcome_of(answer), describe(persisting_->front().chunk) + ": the vectors can't be stored: " + answer.message());
     persisting_.reset();
     finished_.clear();
     finished_rows_ = 0;

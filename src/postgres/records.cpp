@@ -11,7 +11,6 @@
 namespace embedjobs::postgres {
 namespace {
 
-constexpr const char* kEpoch = "SELECT last_value FROM @epoch";
 constexpr const char* kNotify = "SELECT pg_notify($1, '')";
 
 constexpr const char* kFindCatalog = "SELECT id, target_space, search_space FROM @catalogs WHERE name = $1";
@@ -226,10 +225,6 @@ std::string storable(const std::string& text) {
   std::replace_if(
       ascii.begin(), ascii.end(), [](char c) { return c == '\0' || static_cast<unsigned char>(c) >= 0x80; }, '?');
   return ascii;
-}
-
-std::uint64_t current_epoch(Connection& connection) {
-  return static_cast<std::uint64_t>(connection.value_or(0, kEpoch));
 }
 
 void notify(Connection& connection, std::string_view schema) {

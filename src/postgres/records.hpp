@@ -14,7 +14,6 @@
 
 namespace embedjobs::postgres {
 
-std::uint64_t current_epoch(Connection& connection);
 /// Wakes who listens, when the transaction commits.
 void notify(Connection& connection, std::string_view schema);
 /// Errors and reasons quote providers and hosts: what the server would not take as text is replaced.

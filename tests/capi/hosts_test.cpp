@@ -268,6 +268,21 @@ TEST_CASE("one failed write is repeated in the same pass") {
   CHECK(scene.persister.rows_of("spec") == 3);
 }
 
+TEST_CASE("a persister for which trying again will not help fails the job") {
+  HostScene scene;
+  scene.persister.first_persist = [](embedjobs_call* call) -> std::int32_t {
+    embedjobs_call_set_error(call, "there is no table", 17);
+    return EMBEDJOBS_FAILED;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.wait();
+  CHECK(scene.job().status == EMBEDJOBS_JOB_FAILED);
+  CHECK(scene.job().last_error.find("there is no table") != std::string::npos);
+  CHECK(scene.persister.batches == 1);
+}
+
 TEST_CASE("a persister that stalls is waited for; stop says that it is not stopped") {
   HostScene scene;
   Gate entered;

@@ -214,6 +214,33 @@ TEST_CASE("two writers of overlapping rows both succeed") {
                      ".documents AS d ON d.key_id = k.id WHERE convert_from(d.content, 'UTF8') = t.body::text") == "60");
 }
 
+TEST_CASE("of two calls that watch for one catalog at the same time the later one is refused") {
+  Host host;
+  host.sql.ask("CREATE TABLE host_" + host.schema.name() + ".other (id text PRIMARY KEY, body text)");
+  host.sql.ask("BEGIN");
+  host.watch();
+  RawPostgres second;
+  const std::string call =
+      "SELECT " + host.schema.name() + ".watch('host_" + host.schema.name() + ".other', 'catalog', ARRAY['id'], 'body')";
+  second.ask("SET lock_timeout = '100ms'");
+  CHECK_THAT(second.error_of(call), Catch::Matchers::Contains("lock timeout"));  // waits for the first one
+  host.sql.ask("COMMIT");
+  CHECK_THAT(second.error_of(call), Catch::Matchers::Contains("watched already"));
+}
+
+TEST_CASE("a change of many rows puts and removes each of them") {
+  Host host;
+  host.watch();
+  host.sql.ask("INSERT INTO " + host.table + " SELECT 'r' || i, to_jsonb(i) FROM generate_series(1, 1234) AS i");
+  CHECK(get(host.backend.store->counts()).pending == 1234);
+  CHECK(host.content("r1") == "1");
+  CHECK(host.content("r1234") == "1234");
+  host.sql.ask("UPDATE " + host.table + " SET body = CASE WHEN body::int % 2 = 0 THEN '7'::jsonb END");
+  CHECK(get(host.backend.store->counts()).pending == 617);
+  CHECK(host.content("r1000") == "7");
+  CHECK(host.backend.catalog->resolve({"catalog", "r1001"}).status().code() == Code::kGone);
+}
+
 TEST_CASE("a bulk change wakes once, and removal by SQL is that of the catalog") {
   WatchedHost host;
   host.watch();

@@ -67,6 +67,20 @@ TEST_CASE("a persist error that passes costs no attempt") {
   CHECK(scene.embedder->calls.size() == 1);
 }
 
+TEST_CASE("a persister for which trying again will not help fails the job") {
+  for (const char* step : {"list", "persist", "finalize"}) {
+    INFO(step);
+    WorkerScene scene;
+    scene.runtime.fail_next(step, Status(Code::kFailed, "there is no table"));
+    scene.put(lines(2));
+    scene.start();
+    scene.runtime.run_for(seconds(2));
+    CHECK(scene.job().status == JobStatus::kFailed);
+    CHECK(contains(scene.job().last_error, "there is no table"));
+    CHECK(scene.job().attempts == 1);
+  }
+}
+
 TEST_CASE("a passing error while the document is loaded is retried") {
   WorkerScene scene;
   scene.runtime.fail_next("resolve", kError);

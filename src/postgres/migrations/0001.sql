@@ -296,10 +296,15 @@ LANGUAGE sql VOLATILE AS $$
   SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000
 $$;
 
+CREATE FUNCTION @is_name(name text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(name <> '' AND octet_length(name) <= 512 AND name COLLATE "C" !~ E'[\u0001-\u001f\u007f]', false)
+$$;
+
 CREATE FUNCTION @check_name(what text, name text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  IF name IS NULL OR name = '' OR octet_length(name) > 512 OR name COLLATE "C" ~ E'[\u0001-\u001f\u007f]' THEN
+  IF NOT @is_name(name) THEN
     RAISE EXCEPTION 'the % is empty, longer than 512 bytes, or has a control character', what USING ERRCODE = 'invalid_parameter_value';
   END IF;
 END
@@ -425,27 +430,38 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @put_at(catalog text, spec text, content bytea, target_space text, at_time bigint,
-  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+-- Documents of many specs, each name once.
+CREATE FUNCTION @put_all_at(catalog text, specs text[], contents bytea[], target_space text, at_time bigint)
+RETURNS TABLE (of_key bigint, open_job bigint, is_new boolean, now_generation bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   of_catalog bigint;
   of_keys bigint[];
 BEGIN
-  IF content IS NULL OR octet_length(content) > 67108864 THEN
+  IF EXISTS (SELECT 1 FROM unnest(contents) AS u (content) WHERE u.content IS NULL OR octet_length(u.content) > 67108864) THEN
     RAISE EXCEPTION 'the document is NULL or longer than 64 MiB' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   of_catalog := @make_catalog(catalog);
   IF target_space <> '' THEN
     PERFORM @check_space(target_space);
-    UPDATE @catalogs AS c SET target_space = put_at.target_space, search_space = put_at.target_space
+    UPDATE @catalogs AS c SET target_space = put_all_at.target_space, search_space = put_all_at.target_space
       WHERE c.id = of_catalog AND c.target_space = '';
   END IF;
-  of_keys := @make_keys(of_catalog, ARRAY[spec]);
-  INSERT INTO @documents AS d (key_id, version, content) VALUES (of_keys[1], encode(sha256(put_at.content), 'hex'), put_at.content)
+  of_keys := @make_keys(of_catalog, specs);
+  INSERT INTO @documents AS d (key_id, version, content)
+    SELECT u.id, encode(sha256(u.content), 'hex'), u.content FROM unnest(of_keys, contents) AS u (id, content)
     ON CONFLICT (key_id) DO UPDATE SET version = EXCLUDED.version, content = EXCLUDED.content WHERE d.version <> EXCLUDED.version;
-  UPDATE @keys AS k SET has_spec = true, updated_at = at_time WHERE k.id = of_keys[1];
-  SELECT r.open_job, r.is_new, r.now_generation INTO job_id, created, generation FROM @raise_generations(of_keys, 0, at_time) AS r;
+  UPDATE @keys AS k SET has_spec = true, updated_at = at_time WHERE k.id = ANY (of_keys);
+  RETURN QUERY SELECT * FROM @raise_generations(of_keys, 0, at_time);
+END
+$$;
+
+CREATE FUNCTION @put_at(catalog text, spec text, content bytea, target_space text, at_time bigint,
+  OUT job_id bigint, OUT created boolean, OUT generation bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  SELECT p.open_job, p.is_new, p.now_generation INTO job_id, created, generation
+    FROM @put_all_at(catalog, ARRAY[spec], ARRAY[content], target_space, at_time) AS p;
 END
 $$;
 

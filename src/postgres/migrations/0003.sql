@@ -39,26 +39,57 @@ BEGIN
 END
 $$;
 
--- One row of a watched table. A name that is none fails the statement that wrote it, or is skipped with a warning.
-CREATE FUNCTION @watch_apply(catalog text, spec text, content bytea, space text, bad_names text) RETURNS void
+-- Rows of a watched table, each name once; those without content are removed. A name that is none fails the statement that wrote it, or is
+-- skipped with a warning.
+CREATE FUNCTION @watch_apply(catalog text, specs text[], contents bytea[], space text, bad_names text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  bad CONSTANT bigint := (SELECT count(*) FROM unnest(specs, contents) AS u (name, content) WHERE u.content IS NOT NULL AND NOT @is_name(u.name));
+  put_specs text[];
+  put_contents bytea[];
 BEGIN
-  IF spec IS NULL OR spec = '' OR octet_length(spec) > 512 OR spec ~ E'[\u0001-\u001f\u007f]' THEN
-    IF content IS NULL THEN
-      RETURN;  -- nothing of that name is there to remove
-    END IF;
-    IF bad_names = 'skip' THEN
-      RAISE WARNING 'a row is not watched: its name is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column';
-      RETURN;
-    END IF;
-    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column'
+  IF bad > 0 AND bad_names <> 'skip' THEN
+    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, or has a control character, or a slash before its last column'
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Name the row otherwise, or watch the table with bad_names => ''skip''.';
+  ELSIF bad > 0 THEN
+    RAISE WARNING '% rows are not watched: their name is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column', bad;
   END IF;
-  IF content IS NULL THEN
-    PERFORM @remove_spec(catalog, spec);
-  ELSE
-    PERFORM @put_spec(catalog, spec, content, space);
+  PERFORM @remove_spec(catalog, u.name) FROM unnest(specs, contents) AS u (name, content) WHERE u.content IS NULL AND @is_name(u.name);
+  SELECT array_agg(u.name ORDER BY u.place), array_agg(u.content ORDER BY u.place) INTO put_specs, put_contents
+    FROM unnest(specs, contents) WITH ORDINALITY AS u (name, content, place) WHERE u.content IS NOT NULL AND @is_name(u.name);
+  IF put_specs IS NOT NULL THEN
+    PERFORM @put_all_at(catalog, put_specs, put_contents, space, @time_now());
   END IF;
+END
+$$;
+
+-- Applies the rows of a cursor, names and contents in the order of names, some at a time: so that a bulk change costs little a row, and memory is
+-- that of a few documents. Two statements then lock keys in much the same order. Answers how many have content.
+CREATE FUNCTION @watch_apply_all(changes refcursor, catalog text, space text, bad_names text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  change record;
+  specs text[] := '{}';
+  contents bytea[] := '{}';
+  bytes bigint := 0;
+  with_content bigint := 0;
+BEGIN
+  LOOP
+    FETCH changes INTO change;
+    EXIT WHEN NOT FOUND;
+    IF cardinality(specs) > 0 AND (cardinality(specs) >= 500 OR bytes > 8388608 OR specs[cardinality(specs)] IS NOT DISTINCT FROM change.name) THEN
+      PERFORM @watch_apply(catalog, specs, contents, space, bad_names);
+      specs := '{}';
+      contents := '{}';
+      bytes := 0;
+    END IF;
+    specs := array_append(specs, change.name);
+    contents := array_append(contents, change.content);
+    bytes := bytes + coalesce(octet_length(change.content), 0);
+    with_content := with_content + (change.content IS NOT NULL)::integer;
+  END LOOP;
+  PERFORM @watch_apply(catalog, specs, contents, space, bad_names);
+  RETURN with_content;
 END
 $$;
 
@@ -74,6 +105,7 @@ DECLARE
   old_sql text := none;
   new_sql text := none;
   change record;
+  changes refcursor;
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
     FOR change IN SELECT k.spec_name AS name FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id
@@ -95,12 +127,12 @@ BEGIN
   IF TG_OP IN ('UPDATE', 'INSERT') THEN
     new_sql := format(row_of, sql.name_sql, sql.content_sql, 'new_rows');
   END IF;
-  FOR change IN EXECUTE format(
+  OPEN changes FOR EXECUTE format(
       'SELECT coalesce(n.name, o.name) AS name, n.content FROM (%s) AS o FULL JOIN (%s) AS n ON n.name = o.name'
       ' WHERE n.content IS DISTINCT FROM o.content'
-      ' ORDER BY coalesce(n.name, o.name) COLLATE "C"', old_sql, new_sql) LOOP
-    PERFORM @watch_apply(TG_ARGV[0], change.name, change.content, TG_ARGV[1], TG_ARGV[2]);
-  END LOOP;
+      ' ORDER BY coalesce(n.name, o.name) COLLATE "C"', old_sql, new_sql);
+  PERFORM @watch_apply_all(changes, TG_ARGV[0], TG_ARGV[1], TG_ARGV[2]);
+  CLOSE changes;
   RETURN NULL;
 END
 $$;
@@ -131,6 +163,7 @@ DECLARE
   sql record;
   each record;
   rows_put bigint := 0;
+  existing_rows refcursor;
   arguments text;
 BEGIN
   PERFORM @check_name('catalog', catalog);
@@ -152,6 +185,8 @@ BEGIN
     RAISE EXCEPTION 'only the owner of % may have it watched', watched USING ERRCODE = 'insufficient_privilege';
   END IF;
   SELECT * INTO sql FROM @watch_columns(watched, names, content);
+  -- Two calls at once would not see each other's triggers.
+  PERFORM pg_advisory_xact_lock(hashtextextended('embedjobs/@schema_name/watch', 0));
   IF NOT EXISTS (SELECT 1 FROM pg_index AS i WHERE i.indrelid = watched AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
       AND i.indexprs IS NULL AND (SELECT bool_and(a.attname = ANY (names)) FROM pg_attribute AS a
         WHERE a.attrelid = watched AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))) THEN
@@ -172,12 +207,10 @@ BEGIN
       left('@schema_name', 40) || '_watch_' || each.suffix, each.event, watched, each.tables, arguments);
   END LOOP;
   IF existing THEN
-    FOR each IN EXECUTE format('SELECT %s AS name, %s AS content FROM ONLY %s AS r ORDER BY (%1$s) COLLATE "C"',
-        sql.name_sql, sql.content_sql, watched) LOOP
-      CONTINUE WHEN each.content IS NULL;
-      PERFORM @watch_apply(catalog, each.name, each.content, coalesce(target_space, ''), bad_names);
-      rows_put := rows_put + 1;
-    END LOOP;
+    OPEN existing_rows FOR EXECUTE format('SELECT %s AS name, %s AS content FROM ONLY %s AS r WHERE %2$s IS NOT NULL ORDER BY (%1$s) COLLATE "C"',
+      sql.name_sql, sql.content_sql, watched);
+    rows_put := @watch_apply_all(existing_rows, catalog, coalesce(target_space, ''), bad_names);
+    CLOSE existing_rows;
   END IF;
   RETURN rows_put;
 END
