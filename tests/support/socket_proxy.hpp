@@ -60,7 +60,23 @@ class SocketProxy {
     int client = -1;
     int server = -1;
     bool black_hole = false;
+    std::string commit;  // how a question refers to the prepared COMMIT, once it was prepared
   };
+
+  /// Whether the question commits: by its text, or by the name that its text was given before. (Giving it one commits nothing.)
+  static bool asks_commit(Pair& pair, std::string_view question) {
+    constexpr std::string_view kCommit("COMMIT\0", 7);
+    const std::size_t at = question.find(kCommit);
+    if (at == std::string_view::npos) {
+      return !pair.commit.empty() && question.find(pair.commit) != std::string_view::npos;
+    }
+    const std::size_t name = question.rfind("embedjobs_", at);
+    if (question.front() == 'Q' || name == std::string_view::npos) {
+      return true;
+    }
+    pair.commit = '\0' + std::string(question.substr(name, at - name));
+    return false;
+  }
 
   void run() {
     while (!stopped_) {
@@ -120,8 +136,8 @@ class SocketProxy {
     if (pair.black_hole) {
       return true;
     }
-    const bool commit =
-        std::string_view(buffer, static_cast<std::size_t>(size)).find(std::string_view("COMMIT\0", 7)) != std::string_view::npos;
+    const std::string_view bytes(buffer, static_cast<std::size_t>(size));
+    const bool commit = from_client ? asks_commit(pair, bytes) : bytes.find(std::string_view("COMMIT\0", 7)) != std::string_view::npos;
     Fault wanted = Fault::kNone;
     if (commit) {
       wanted = from_client ? Fault::kCutBeforeCommit : Fault::kCutAfterCommit;
