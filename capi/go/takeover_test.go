@@ -130,6 +130,7 @@ func TestAStaleProcessIsRefusedAndTheOneThatTookOverStands(t *testing.T) {
 	// The whole process stops, as a machine does that sleeps; not while it holds the lock of the database of jobs, for the test's sake.
 	for errors.Is(err, ErrRetry) {
 		_ = stale.Process.Signal(syscall.SIGCONT)
+		time.Sleep(100 * time.Millisecond) // for its write to end
 		_ = stale.Process.Signal(syscall.SIGSTOP)
 		var status syscall.WaitStatus
 		if _, err := syscall.Wait4(stale.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {

@@ -28,6 +28,7 @@ stop
 until "$host" "$work" "$work/document.json" > "$work/second" 2>&1; do
   grep -q '^host: retry: ' "$work/second" || { cat "$work/second"; exit 1; }
   kill -CONT "$stalled"
+  sleep 0.1  # for its write to end
   stop
 done
 cat "$work/second"

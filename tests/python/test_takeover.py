@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import embedjobs
@@ -23,6 +24,7 @@ class TakeoverTest(unittest.TestCase):
                 return stall_host.run(*paths)
             except embedjobs.Retry:
                 stale.send_signal(signal.SIGCONT)
+                time.sleep(0.1)  # for its write to end
 
     def test_a_stale_process_is_refused_and_the_one_that_took_over_stands(self):
         with tempfile.TemporaryDirectory() as folder:
