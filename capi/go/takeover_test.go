@@ -3,6 +3,7 @@ package embedjobs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -91,14 +92,20 @@ func (s *shared) index(folder string) (*words, error) {
 	return embedder, err
 }
 
-// stallHost stops as a whole at its first chunk, as a machine does that sleeps, before it has looked at the fence.
-func stallHost(folder string) int {
-	stalled := false
-	persister := &shared{path: filepath.Join(folder, "vectors.json"), beforePersist: func() {
-		if !stalled {
-			stalled = true
-			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+func waitFor(path string) {
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return
 		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// stallHost waits at its first chunk, before it has looked at the fence, so that it may be stopped there.
+func stallHost(folder string) int {
+	persister := &shared{path: filepath.Join(folder, "vectors.json"), beforePersist: func() {
+		_ = os.WriteFile(filepath.Join(folder, "entered"), nil, 0o600)
+		waitFor(filepath.Join(folder, "go"))
 	}}
 	if _, err := persister.index(folder); err != nil || fmt.Sprint(persister.refused) != "[1]" {
 		fmt.Println(err, persister.refused)
@@ -115,16 +122,27 @@ func TestAStaleProcessIsRefusedAndTheOneThatTookOverStands(t *testing.T) {
 	if err := stale.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var status syscall.WaitStatus
-	if _, err := syscall.Wait4(stale.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
-		t.Fatal(err, status)
-	}
+	defer func() { _ = stale.Process.Kill() }()
+	waitFor(filepath.Join(folder, "entered"))
 	persister := &shared{path: filepath.Join(folder, "vectors.json"), beforePersist: func() {}}
-	embedder, err := persister.index(folder)
+	var embedder *words
+	var err error = ErrRetry
+	// The whole process stops, as a machine does that sleeps; not while it holds the lock of the database of jobs, for the test's sake.
+	for errors.Is(err, ErrRetry) {
+		_ = stale.Process.Signal(syscall.SIGCONT)
+		time.Sleep(100 * time.Millisecond) // for its write to end
+		_ = stale.Process.Signal(syscall.SIGSTOP)
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(stale.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+			t.Fatal(err, status)
+		}
+		embedder, err = persister.index(folder)
+	}
 	if err != nil || embedder.count() != 40 || len(persister.refused) != 0 {
 		t.Error(err, embedder, persister.refused)
 	}
 	before := must[[]byte](t)(os.ReadFile(persister.path))
+	_ = os.WriteFile(filepath.Join(folder, "go"), nil, 0o600)
 	_ = stale.Process.Signal(syscall.SIGCONT)
 	if err := stale.Wait(); err != nil {
 		t.Error(err)

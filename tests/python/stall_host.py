@@ -1,8 +1,9 @@
-"""A host whose process stops at its first chunk, as a machine does that sleeps, before it has looked at the fence. DATABASE VECTORS"""
-import os
-import signal
+"""A host that waits at its first chunk, before it has looked at the fence, so that it may be stopped there: DATABASE VECTORS. It makes the file
+VECTORS.entered, and goes on when there is VECTORS.go."""
+import pathlib
 import sqlite3
 import sys
+import time
 
 import embedjobs
 from scene import Words, openapi
@@ -66,7 +67,16 @@ def run(database, vectors, before_persist=lambda: None):
     return persister, words
 
 
+def wait_for(path):
+    while not pathlib.Path(path).exists():
+        time.sleep(0.001)
+
+
 if __name__ == "__main__":
-    stops = [signal.SIGSTOP]
-    stalled, _ = run(*sys.argv[1:], lambda: stops and os.kill(os.getpid(), stops.pop()))
+
+    def stall():
+        pathlib.Path(sys.argv[2] + ".entered").touch()
+        wait_for(sys.argv[2] + ".go")
+
+    stalled, _ = run(*sys.argv[1:], stall)
     print("refused", stalled.refused)
