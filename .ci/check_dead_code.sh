@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Public: what stands in namespace embedjobs itself. Internals stand in embedjobs::core, embedjobs::sqlite and so on.
-internal='^(core|openapi|hashing|http|memory|sqlite)::'
+internal='^(core|openapi|hashing|http|items|memory|postgres|sqlite)::'
 nm --defined-only "$library" 2> /dev/null | awk '$2 == "T" {print $3}' | sort -u > "$work/mangled"
 c++filt < "$work/mangled" | sed -n 's/^embedjobs:://p; t; s/.*//p' > "$work/names"
 paste "$work/mangled" "$work/names" | awk -F '\t' -v internal="$internal" '$2 != "" && $2 !~ internal {print "-Wl,-u," $1}' > "$work/roots"
@@ -18,7 +18,7 @@ if [ ! -s "$work/roots" ]; then
   exit 1
 fi
 g++ -shared -o "$work/all.so" @"$work/roots" -Wl,--gc-sections -Wl,--print-gc-sections -Wl,--whole-archive "$library" \
-  -Wl,--no-whole-archive -lsqlite3 -lcurl -lsimdjson -lyaml-cpp -lfmt -lcrypto > "$work/removed" 2>&1 || {
+  -Wl,--no-whole-archive -lsqlite3 -lpq -lcurl -lsimdjson -lyaml-cpp -lfmt -lcrypto > "$work/removed" 2>&1 || {
   cat "$work/removed"
   exit 1
 }

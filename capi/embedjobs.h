@@ -11,8 +11,8 @@
 ** Pointers. A pointer that is not said to be "nullable" must not be NULL: the call then answers EMBEDJOBS_INVALID_ARGUMENT and does
 ** nothing. What is passed in is read during the call and never kept: the caller may free it when the call returns.
 **
-** Text is UTF-8. Names (const char *, without a size) end with NUL. Documents, texts and queries are a pointer and a size in bytes, and the
-** pointer may be NULL when the size is 0. Every const char * that the library gives out ends with NUL and is never NULL, unless it is said
+** Text is UTF-8. Names (const char *, without a size) end with NUL, have no control characters and at most 512 bytes, unless it is said.
+** Documents, texts and queries are a pointer and a size in bytes, and the pointer may be NULL when the size is 0. Every const char * that the library gives out ends with NUL and is never NULL, unless it is said
 ** to be nullable.
 **
 ** Numbers. Times are milliseconds since 1970 in UTC, 0 where there is none; spans of time are milliseconds and their names end with _ms.
@@ -52,6 +52,9 @@
 **
 ** fork(). An engine belongs to the process that opened it. In a forked child every call on it answers EMBEDJOBS_REFUSED,
 ** embedjobs_engine_destroy() does nothing, and no destroy callback is called.
+**
+** The end of the process. Destroy every engine before main() returns or exit() is called: until then its threads call the host. A process
+** that ends without it, or dies, loses no more than what was not persisted, and its jobs wait for their leases to expire.
 **
 ** Compatibility. The shared library is libembedjobs_c.so.1. Within 1, functions, members and numbers are added, never changed or removed.
 */
@@ -214,8 +217,8 @@ EMBEDJOBS_API void embedjobs_call_set_error(embedjobs_call *call, const char *me
 EMBEDJOBS_API void embedjobs_call_set_retry_after_ms(embedjobs_call *call, int64_t retry_after_ms);
 /*
 ** 1: what this call does is not wanted any more (the lease was lost, the engine is being stopped): return EMBEDJOBS_CANCELLED within a
-** second. Persister, resolver and secret source hear of the stop only. A callback that takes long asks this often; a call costs a few
-** nanoseconds. NULL: 0.
+** second. Persister, resolver and secret source hear of the stop only. A call that somebody makes of an engine that was stopped before, by a
+** search for example, is wanted. A callback that takes long asks this often; a call costs a few nanoseconds. NULL: 0.
 */
 EMBEDJOBS_API int32_t embedjobs_call_is_cancelled(const embedjobs_call *call);
 /* Time left until the call should end with EMBEDJOBS_TIMEOUT; 0 when it has passed, -1 when there is no limit, and for NULL. */
@@ -381,7 +384,8 @@ EMBEDJOBS_API void embedjobs_compute_progress(embedjobs_compute *compute, size_t
 ** INVALID_ARGUMENT: a vector is not finite or all zero, a dimension or an offset is wrong; nothing was stored.
 */
 EMBEDJOBS_API int32_t embedjobs_compute_persist_batch(embedjobs_compute *compute, const embedjobs_rows *rows, embedjobs_error **error);
-/* Names every operation of the document, reused or new, in one call: the proof that the whole document was seen. The last call counts. */
+/* Names every operation of the document, reused or new, in one call: the proof that the whole document was seen. The last call counts. An id
+   that stands twice fails the job. */
 EMBEDJOBS_API int32_t embedjobs_compute_set_manifest(embedjobs_compute *compute, const embedjobs_operations *manifest,
                                                      embedjobs_error **error);
 
@@ -395,7 +399,8 @@ typedef struct embedjobs_spec_states embedjobs_spec_states;
 ** It answers EMBEDJOBS_LEASE_LOST to a stale fence (see embedjobs_fence) and changes nothing then.
 ** The same call may come twice, when its first answer was lost: it must then find its own effect and succeed.
 ** Threads: library threads, or that of embedjobs_engine_worker_run(); never two persist_batch or finalize calls at once for a spec.
-** Errors other than LEASE_LOST, FAILED and CANCELLED are tried again, in passes whose distance grows; what was persisted is kept.
+** Errors other than LEASE_LOST, FAILED and CANCELLED are tried again: soon and a few times by the same pass, under the same fence, then by
+** passes whose distance grows; what was persisted is kept.
 */
 typedef struct embedjobs_persister {
   size_t struct_size;
@@ -492,14 +497,16 @@ typedef struct embedjobs_event {
 } embedjobs_event;
 
 /*
-** Who is told. The functions are all nullable. They run on library threads, also while embedjobs_engine_worker_run() does the work on the
-** host's: log one line at a time, event and reload in order and never two at once. They must return quickly: work waits for them.
+** Who is told. The functions are all nullable. event and reload run on library threads, also while embedjobs_engine_worker_run() does the
+** work on the host's, in order and never two at once; log runs wherever something is to be said, also on a thread that is inside of a call of
+** this engine (embedjobs_engine_open() among them), one line at a time. They must return quickly: work waits for them.
 */
 typedef struct embedjobs_observer {
   size_t struct_size;
   void *user_data;
   void (*destroy)(void *user_data);
-  /* A line of `size` bytes, without newline, also ended by NUL. level: embedjobs_log_level. */
+  /* A line of `size` bytes, without newline, also ended by NUL. level: embedjobs_log_level. All that goes wrong in the background is told
+     here: what a job was tried again for, why it failed, whom it waits for. */
   void (*log)(void *user_data, int32_t level, const char *message, size_t size);
   void (*event)(void *user_data, const embedjobs_event *event);
   /* The spec's new vectors are visible: reload what depends on them. */
@@ -586,7 +593,7 @@ EMBEDJOBS_API int32_t embedjobs_engine_open(const embedjobs_options *options, em
 /*
 ** Stops the engine, waits without limit for callbacks that do not return, and frees it. No other call on it may be under way or begin.
 ** From inside one of its own callbacks it returns at once, and the engine ends on a thread of its own after the callback has returned: so
-** a garbage collector may call it wherever it runs. NULL: nothing. In a forked child: nothing.
+** a garbage collector may call it wherever it runs; the tables' destroy tells when it has ended. NULL: nothing. In a forked child: nothing.
 */
 EMBEDJOBS_API void embedjobs_engine_destroy(embedjobs_engine *engine);
 
@@ -882,6 +889,87 @@ typedef struct embedjobs_catalogs {
 EMBEDJOBS_API int32_t embedjobs_engine_catalogs(embedjobs_engine *engine, embedjobs_catalogs **out, embedjobs_error **error);
 /* Frees the list. NULL: nothing. */
 EMBEDJOBS_API void embedjobs_catalogs_destroy(embedjobs_catalogs *catalogs);
+
+/* One spec's rows against its document. */
+typedef struct embedjobs_verification {
+  size_t struct_size;
+  const char *catalog_id;
+  const char *spec_name;
+  const char *difference; /* The first one, for people; "" when equal. */
+  int32_t equal;          /* Every operation has its row with the text's hash, and nothing else has one. */
+  int32_t reserved;       /* 0 */
+} embedjobs_verification;
+
+typedef struct embedjobs_verifications {
+  size_t struct_size;
+  size_t count;
+  const embedjobs_verification *const *items;
+} embedjobs_verifications;
+
+/*
+** Splits the stored documents again and compares their operations with the visible rows; embeds nothing. `spec_name` is nullable: all of the
+** catalog. NOT_FOUND: no such catalog or spec. REFUSED: documents or vectors are the host's own, or its computer cuts them.
+*/
+EMBEDJOBS_API int32_t embedjobs_engine_verify(embedjobs_engine *engine, const char *catalog_id, const char *spec_name,
+                                              embedjobs_verifications **out, embedjobs_error **error);
+/* Frees the list. NULL: nothing. */
+EMBEDJOBS_API void embedjobs_verifications_destroy(embedjobs_verifications *verifications);
+
+/* What the database remembers of a provider, for all processes that use it. */
+typedef struct embedjobs_provider {
+  size_t struct_size;
+  const char *provider;     /* embedjobs_embedder.provider, or what a built-in embedder calls its endpoint. */
+  const char *space_id;     /* Of the worker that noted something last; "": not known. */
+  const char *pause_reason; /* "": it was never paused, or has answered since. */
+  int64_t batch_texts;      /* Texts a call that it was found to bear; 0: no limit was met. */
+  int64_t batch_bytes;      /* The same in bytes of text. */
+  int64_t paused_until;     /* Later than read_at: nobody asks it before. */
+  uint64_t tokens_total;    /* Prompt tokens, as the provider counted them. */
+  uint64_t tokens_today;    /* Those of the UTC day of read_at. */
+  int64_t updated_at;
+  int64_t read_at; /* The database's time of this answer. */
+} embedjobs_provider;
+
+typedef struct embedjobs_providers {
+  size_t struct_size;
+  size_t count;
+  const embedjobs_provider *const *items;
+} embedjobs_providers;
+
+/* All of them, by name. */
+EMBEDJOBS_API int32_t embedjobs_engine_providers(embedjobs_engine *engine, embedjobs_providers **out, embedjobs_error **error);
+/* Frees the list. NULL: nothing. */
+EMBEDJOBS_API void embedjobs_providers_destroy(embedjobs_providers *providers);
+
+/* Who works: one worker of any process, as it presents itself. */
+typedef struct embedjobs_worker {
+  size_t struct_size;
+  const char *worker_id; /* As in embedjobs_job.worker_id. */
+  const char *host;      /* The machine's name. */
+  const char *version;   /* Of the library. */
+  const char *provider;  /* Whom it asks for vectors; "": not known yet, or a host's computer. */
+  const char *space_id;  /* What it writes; "": not known yet. */
+  int64_t process_id;
+  int64_t slots; /* Jobs at a time. */
+  int64_t lease_duration_ms;
+  int64_t started_at; /* 0, as the members above are 0 or "": only a running job names it. */
+  int64_t last_seen_at;
+  int64_t read_at;      /* The database's time of this answer. */
+  int64_t running_jobs; /* What it holds; embedjobs_engine_jobs() names them. */
+  int32_t live;         /* It was heard of within one of its leases. */
+  int32_t reserved;     /* 0 */
+} embedjobs_worker;
+
+typedef struct embedjobs_workers {
+  size_t struct_size;
+  size_t count;
+  const embedjobs_worker *const *items;
+} embedjobs_workers;
+
+/* Those that were heard of within a day, by id. */
+EMBEDJOBS_API int32_t embedjobs_engine_workers(embedjobs_engine *engine, embedjobs_workers **out, embedjobs_error **error);
+/* Frees the list. NULL: nothing. */
+EMBEDJOBS_API void embedjobs_workers_destroy(embedjobs_workers *workers);
 
 /* Counters of this engine since it was opened, and gauges of the whole store. */
 typedef struct embedjobs_metrics {

@@ -6,6 +6,7 @@ import "C"
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -115,18 +116,44 @@ func (c *callContext) end() {
 func (h *host) answer(call *C.embedjobs_call, done *C.size_t, what string, body func(ctx context.Context) (int, error)) (code C.int32_t) {
 	ctx := &callContext{call: call}
 	defer ctx.end()
+	returned := false
 	defer func() {
-		if panicked := recover(); panicked != nil {
-			h.log.Error(fmt.Sprintf("%s panicked: %v\n%s", what, panicked, debug.Stack()))
-			code = failed(call, &Error{Code: ErrInternal.Code, Message: fmt.Sprintf("%s panicked: %v", what, panicked)})
+		if panicked := h.ended(what, returned, recover()); panicked != "" {
+			code = failed(call, &Error{Code: ErrInternal.Code, Message: panicked})
 		}
 	}()
 	count, err := body(ctx)
 	if err != nil {
-		return failed(call, err)
+		code = failed(call, err)
+	} else {
+		*done = C.size_t(count)
+		code = C.EMBEDJOBS_OK
 	}
-	*done = C.size_t(count)
-	return C.EMBEDJOBS_OK
+	returned = true
+	return code
+}
+
+// ended says how a callback that did not return has ended, and puts its stack in the log; "" when it returned.
+func (h *host) ended(what string, returned bool, panicked any) string {
+	if returned {
+		return ""
+	}
+	if panicked == nil {
+		// The frames of C below can't be unwound, and Go ends a thread of the library with the process: say which callback it was.
+		message := what + " called runtime.Goexit (t.FailNow, t.Fatal?) in a callback, which must return"
+		h.logError(message)
+		fmt.Fprintf(os.Stderr, "embedjobs: fatal error: %s\n%s\n", message, debug.Stack())
+		os.Exit(2)
+	}
+	message := fmt.Sprintf("%s panicked: %v", what, panicked)
+	h.logError(message + "\n" + string(debug.Stack()))
+	return message
+}
+
+// logError survives a logger that panics: nobody is left to tell.
+func (h *host) logError(message string) {
+	defer func() { _ = recover() }()
+	h.log.Error(message)
 }
 
 // failed tells the library why, and gives the code to return.

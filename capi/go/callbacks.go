@@ -130,13 +130,20 @@ func goDescribe(handle C.uintptr_t, call *C.embedjobs_call, count C.size_t, cata
 		if err != nil {
 			return 0, err
 		}
+		if len(answers) != len(keys) {
+			return 0, fmt.Errorf("Describe returned %d answers, expected %d: %w", len(answers), len(keys), ErrInternal)
+		}
 		var memory arena
 		defer memory.free()
 		for i, state := range answers {
-			if state != nil {
-				C.embedjobs_spec_states_set(states, C.size_t(i), memory.name(state.SpaceID), memory.name(state.ContentVersion),
-					memory.name(state.SplitterVersion))
+			if state == nil {
+				continue
 			}
+			if err := checkNames(state.SpaceID, state.ContentVersion, state.SplitterVersion); err != nil {
+				return 0, err
+			}
+			C.embedjobs_spec_states_set(states, C.size_t(i), memory.name(state.SpaceID), memory.name(state.ContentVersion),
+				memory.name(state.SplitterVersion))
 		}
 		return len(answers), nil
 	})
@@ -153,6 +160,9 @@ func goResolve(handle C.uintptr_t, call *C.embedjobs_call, catalog, spec *C.char
 		var memory arena
 		defer memory.free()
 		content := (*C.char)(unsafe.Pointer(unsafe.SliceData(document.Content)))
+		if err := checkNames(document.Version); err != nil {
+			return 0, err
+		}
 		if C.embedjobs_document_set(answer, content, C.size_t(len(document.Content)), memory.name(document.Version)) != C.EMBEDJOBS_OK {
 			return 0, fmt.Errorf("the document has no version: %w", ErrInternal)
 		}
@@ -175,8 +185,13 @@ func goList(handle C.uintptr_t, call *C.embedjobs_call, afterCatalog, afterSpec 
 		var memory arena
 		defer memory.free()
 		for _, document := range documents {
-			C.embedjobs_document_list_add(list, memory.name(document.Key.CatalogID), memory.name(document.Key.SpecName),
-				memory.name(document.Version))
+			catalog, spec, version := document.Key.CatalogID, document.Key.SpecName, document.Version
+			if err := checkNames(catalog, spec, version); err != nil {
+				return 0, err
+			}
+			if C.embedjobs_document_list_add(list, memory.name(catalog), memory.name(spec), memory.name(version)) != C.EMBEDJOBS_OK {
+				return 0, fmt.Errorf("List gave %q with version %q, or more than %d documents: %w", document.Key, version, limit, ErrInternal)
+			}
 		}
 		return len(documents), nil
 	})
@@ -184,19 +199,17 @@ func goList(handle C.uintptr_t, call *C.embedjobs_call, afterCatalog, afterSpec 
 
 // told runs a callback that answers nothing; a panic goes to the log.
 func (h *host) told(what string, body func()) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			h.log.Error(fmt.Sprintf("%s panicked: %v", what, panicked))
-		}
-	}()
+	returned := false
+	defer func() { h.ended(what, returned, recover()) }()
 	body()
+	returned = true
 }
 
 var levels = [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
 //export goLog
 func goLog(handle C.uintptr_t, level C.int32_t, message *C.char, size C.size_t) {
-	defer func() { _ = recover() }() // nobody is left to tell
+	defer func() { _ = recover() }() // as logError
 	hostOf(handle).log.Log(context.Background(), levels[level], bytesString(message, uint64(size)))
 }
 

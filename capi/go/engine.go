@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -55,13 +56,16 @@ type Options struct {
 
 // Engine takes documents and gives searchable vectors. Its methods may be called from any goroutine.
 type Engine struct {
-	mutex  sync.RWMutex // Held for reading by every call, so that Close waits for them.
-	handle *C.embedjobs_engine
+	handle  *C.embedjobs_engine
+	mutex   sync.Mutex // Never held while the library is called: callbacks call it, too.
+	left    *sync.Cond // A call has returned.
+	calls   int        // Under way: Close waits for them.
+	closing bool       // No call begins any more.
 }
 
 // Open opens an engine; it does not work yet. Close it when it is not needed any more.
 func Open(options Options) (*Engine, error) {
-	if err := checkNames(options.DSN, options.EmbedderSpec, options.WorkerID); err != nil {
+	if err := options.check(); err != nil {
 		return nil, err
 	}
 	h := &host{embedder: options.Embedder, computer: options.Computer, persister: options.Persister, resolver: options.Resolver,
@@ -80,7 +84,30 @@ func Open(options Options) (*Engine, error) {
 	if err := check(C.embedjobs_engine_open(given, &handle, &failure), failure); err != nil {
 		return nil, err
 	}
-	return &Engine{handle: handle}, nil
+	engine := &Engine{handle: handle}
+	engine.left = sync.NewCond(&engine.mutex)
+	return engine, nil
+}
+
+// check refuses what C would cut off or misread.
+func (o *Options) check() error {
+	names := []string{o.DSN, o.EmbedderSpec, o.WorkerID}
+	if o.Embedder != nil {
+		space := o.Embedder.Space()
+		names = append(names, space.Model, space.Variant)
+	}
+	if limited, ok := o.Embedder.(LimitedEmbedder); ok {
+		limits := limited.Limits()
+		names = append(names, limits.Provider)
+		if min(limits.ConcurrentCalls, limits.BatchTexts, limits.BatchBytes, limits.BatchTokens, limits.InputBytes) < 0 {
+			return &Error{Code: ErrInvalidArgument.Code, Message: "a limit of the embedder is negative"}
+		}
+	}
+	if o.Computer != nil {
+		space := o.Computer.Space()
+		names = append(names, space.Model, space.Variant, o.Computer.Version())
+	}
+	return checkNames(names...)
 }
 
 // fill makes the options for C; each table counts in h.
@@ -151,7 +178,14 @@ func (o *Options) fillNumbers(given *C.embedjobs_options) {
 	given.vector_grace_ms = ms(o.VectorGrace)
 }
 
-func ms(span time.Duration) C.int64_t { return C.int64_t(span.Milliseconds()) }
+// ms rounds up: no span becomes 0, which means the default, without being it.
+func ms(span time.Duration) C.int64_t {
+	whole := span.Milliseconds()
+	if span > time.Duration(whole)*time.Millisecond {
+		whole++
+	}
+	return C.int64_t(whole)
+}
 
 func flag(value bool) C.int {
 	if value {
@@ -172,23 +206,53 @@ func checkNames(names ...string) error {
 
 // call runs one function of the library on the open engine.
 func (e *Engine) call(f func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t) error {
-	e.mutex.RLock()
-	defer e.mutex.RUnlock()
-	if e.handle == nil {
+	if !e.enter() {
 		return &Error{Code: ErrRefused.Code, Message: "the engine is closed"}
 	}
+	defer e.leave()
 	var failure *C.embedjobs_error
 	return check(f(e.handle, &failure), failure)
 }
 
-// Close stops, waits for callbacks under way, and frees the engine. Waits of other goroutines end with ErrCancelled. Twice is fine; not from
-// inside a callback.
-func (e *Engine) Close() error {
-	_ = e.RequestStop()
+func (e *Engine) enter() bool {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
+	if e.closing {
+		return false
+	}
+	e.calls++
+	return true
+}
+
+func (e *Engine) leave() {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.calls--
+	e.left.Broadcast()
+}
+
+// Close stops, waits for callbacks and calls under way, and frees the engine. Waits of other goroutines end with ErrCancelled, and calls that
+// begin now are refused. Twice is fine: the second one returns at once. From inside a callback it answers ErrRefused and does nothing:
+// RequestStop is what a callback may call.
+func (e *Engine) Close() error {
+	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+		return C.embedjobs_engine_stop(engine, 0, failure) // It knows whether this is a callback.
+	})
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if e.closing {
+		return nil
+	}
+	if errors.Is(err, ErrRefused) {
+		return &Error{Code: ErrRefused.Code, Message: "recursive call: Close can't be called from inside a callback of its engine; RequestStop can"}
+	}
+	e.closing = true
+	for e.calls > 0 {
+		e.left.Wait()
+	}
+	e.mutex.Unlock()
 	C.embedjobs_engine_destroy(e.handle)
-	e.handle = nil
+	e.mutex.Lock()
 	return nil
 }
 
@@ -327,7 +391,10 @@ func (e *Engine) Put(key Key, content []byte) (Enqueued, error) {
 func (e *Engine) PutItems(key Key, items []Item) (Enqueued, error) {
 	var lines bytes.Buffer
 	encoder := json.NewEncoder(&lines)
-	for _, item := range items {
+	for i, item := range items {
+		if !utf8.ValidString(item.ID) || !utf8.ValidString(item.Text) { // JSON would replace it silently
+			return Enqueued{}, &Error{Code: ErrInvalidDocument.Code, Message: fmt.Sprintf("line %d: not valid UTF-8", i+1)}
+		}
 		if err := encoder.Encode(item); err != nil {
 			return Enqueued{}, err
 		}

@@ -150,6 +150,9 @@ func (e *Engine) Jobs(filter JobFilter) ([]Job, error) {
 	if err := checkNames(filter.CatalogID, filter.SpecName); err != nil {
 		return nil, err
 	}
+	if filter.Limit < 0 {
+		return nil, &Error{Code: ErrInvalidArgument.Code, Message: "the limit is negative"}
+	}
 	var memory arena
 	defer memory.free()
 	wanted := (*C.embedjobs_job_filter)(memory.keep(C.calloc(1, C.sizeof_embedjobs_job_filter)))
@@ -210,6 +213,9 @@ type Hit struct {
 
 // Search embeds the query and finds the k nearest operations, best first. Needs no Start.
 func (e *Engine) Search(catalogID, query string, k int) ([]Hit, error) {
+	if k < 0 {
+		return nil, &Error{Code: ErrInvalidArgument.Code, Message: "k is negative"}
+	}
 	var list *C.embedjobs_hits
 	err := e.withKey(Key{CatalogID: catalogID}, func(engine *C.embedjobs_engine, catalog, _ *C.char, failure **C.embedjobs_error) C.int32_t {
 		return C.embedjobs_engine_search(engine, catalog, (*C.char)(unsafe.Pointer(unsafe.StringData(query))), C.size_t(len(query)),
@@ -272,6 +278,97 @@ func (e *Engine) Catalogs() ([]Catalog, error) {
 			C.GoString(given.search_space_id), int64(given.spec_count), int64(given.specs_in_target)})
 	}
 	return catalogs, nil
+}
+
+// Verification is one spec's rows against its document.
+type Verification struct {
+	Key        Key
+	Equal      bool
+	Difference string // The first one; "" when equal.
+}
+
+// Verify compares the visible rows with the documents, of all specs of a catalog, or of one.
+func (e *Engine) Verify(catalogID, specName string) ([]Verification, error) {
+	if err := checkNames(catalogID, specName); err != nil {
+		return nil, err
+	}
+	var memory arena
+	defer memory.free()
+	var list *C.embedjobs_verifications
+	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+		return C.embedjobs_engine_verify(engine, memory.name(catalogID), memory.text(specName), &list, failure)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer C.embedjobs_verifications_destroy(list)
+	verifications := make([]Verification, 0, list.count)
+	for _, given := range unsafe.Slice(list.items, list.count) {
+		verifications = append(verifications,
+			Verification{Key{C.GoString(given.catalog_id), C.GoString(given.spec_name)}, given.equal != 0, C.GoString(given.difference)})
+	}
+	return verifications, nil
+}
+
+// Provider is what the database remembers of a provider. Zero: no limit was met, or no time.
+type Provider struct {
+	Provider, SpaceID, PauseReason string
+	BatchTexts, BatchBytes         int64
+	PausedUntil                    time.Time // Later than ReadAt: nobody asks it before.
+	TokensTotal, TokensToday       uint64
+	UpdatedAt, ReadAt              time.Time
+}
+
+// Providers gives all of them, by name.
+func (e *Engine) Providers() ([]Provider, error) {
+	var list *C.embedjobs_providers
+	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+		return C.embedjobs_engine_providers(engine, &list, failure)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer C.embedjobs_providers_destroy(list)
+	providers := make([]Provider, 0, list.count)
+	for _, given := range unsafe.Slice(list.items, list.count) {
+		providers = append(providers, Provider{
+			Provider: C.GoString(given.provider), SpaceID: C.GoString(given.space_id), PauseReason: C.GoString(given.pause_reason),
+			BatchTexts: int64(given.batch_texts), BatchBytes: int64(given.batch_bytes), PausedUntil: timeOf(given.paused_until),
+			TokensTotal: uint64(given.tokens_total), TokensToday: uint64(given.tokens_today), UpdatedAt: timeOf(given.updated_at),
+			ReadAt: timeOf(given.read_at)})
+	}
+	return providers, nil
+}
+
+// Worker is a worker of any process, as it presents itself.
+type Worker struct {
+	WorkerID, Host, Version, Provider, SpaceID string
+	ProcessID, Slots, RunningJobs              int64
+	LeaseDuration                              time.Duration
+	StartedAt, LastSeenAt, ReadAt              time.Time
+	Live                                       bool // It was heard of within one of its leases.
+}
+
+// Workers gives those that were heard of within a day, by id.
+func (e *Engine) Workers() ([]Worker, error) {
+	var list *C.embedjobs_workers
+	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+		return C.embedjobs_engine_workers(engine, &list, failure)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer C.embedjobs_workers_destroy(list)
+	workers := make([]Worker, 0, list.count)
+	for _, given := range unsafe.Slice(list.items, list.count) {
+		workers = append(workers, Worker{
+			WorkerID: C.GoString(given.worker_id), Host: C.GoString(given.host), Version: C.GoString(given.version),
+			Provider: C.GoString(given.provider), SpaceID: C.GoString(given.space_id), ProcessID: int64(given.process_id),
+			Slots: int64(given.slots), RunningJobs: int64(given.running_jobs),
+			LeaseDuration: time.Duration(given.lease_duration_ms) * time.Millisecond, StartedAt: timeOf(given.started_at),
+			LastSeenAt: timeOf(given.last_seen_at), ReadAt: timeOf(given.read_at), Live: given.live != 0})
+	}
+	return workers, nil
 }
 
 // Prometheus gives counters of this engine and gauges of the store in Prometheus' text format.

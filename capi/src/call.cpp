@@ -5,25 +5,9 @@
 #include <algorithm>
 #include <chrono>
 
-#include "core/utf8.hpp"
 #include "error.hpp"
 
 namespace embedjobs::capi {
-namespace {
-
-constexpr std::size_t kMessageBytes = 1000;
-
-/// One line of valid UTF-8.
-std::string clean(std::string_view message) {
-  std::string line = core::one_line(core::cut_utf8(message, kMessageBytes));
-  if (!core::is_valid_utf8(line)) {
-    std::replace_if(
-        line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }, '?');
-  }
-  return line;
-}
-
-}  // namespace
 
 thread_local const Frame* Frame::top_ = nullptr;
 
@@ -52,7 +36,7 @@ extern "C" {
 
 void embedjobs_call_set_error(embedjobs_call* call, const char* message, std::size_t size) {
   if (call != nullptr && message != nullptr) {
-    embedjobs::capi::quiet_boundary([&] { call->message = embedjobs::capi::clean({message, size}); });
+    embedjobs::capi::quiet_boundary([&] { call->message = embedjobs::capi::clean_line({message, size}); });
   }
 }
 
@@ -64,7 +48,11 @@ void embedjobs_call_set_retry_after_ms(embedjobs_call* call, std::int64_t retry_
 }
 
 std::int32_t embedjobs_call_is_cancelled(const embedjobs_call* call) {
-  return call != nullptr && (call->stop.stop_requested() || call->state.stopping.load(std::memory_order_relaxed)) ? 1 : 0;
+  if (call == nullptr) {
+    return 0;
+  }
+  const bool stopping = !call->began_stopped && call->state.stopping.load(std::memory_order_relaxed);
+  return stopping || call->stop.stop_requested() ? 1 : 0;
 }
 
 std::int64_t embedjobs_call_remaining_ms(const embedjobs_call* call) {

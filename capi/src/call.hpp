@@ -46,9 +46,18 @@ class Frame {
 
 }  // namespace embedjobs::capi
 
+namespace embedjobs::capi {
+
+/// What makes a call: only the worker, which ends at a stop; or also somebody who reads, and an engine that was stopped goes on being read.
+enum class Caller { kWorker, kAnybody };
+
+}  // namespace embedjobs::capi
+
 struct embedjobs_call {
-  explicit embedjobs_call(const embedjobs::capi::HostState& engine) : state(engine) {}
+  embedjobs_call(const embedjobs::capi::HostState& engine, embedjobs::capi::Caller caller)
+      : state(engine), began_stopped(caller == embedjobs::capi::Caller::kAnybody && engine.stopping.load(std::memory_order_relaxed)) {}
   const embedjobs::capi::HostState& state;
+  const bool began_stopped;  ///< The stop is no reason to end it.
   std::stop_token stop;
   std::optional<embedjobs::MonoTime> deadline;
   std::string message;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <limits>
+#include <system_error>
 #include <thread>
 
 #include "cancel.hpp"
@@ -44,16 +45,22 @@ Status write_report(embedjobs_idle_report* out, const Result<IdleReport>& report
   return report.status();
 }
 
-/// From inside a callback nobody may wait for the engine: a thread of its own ends it.
-void end_elsewhere(std::shared_ptr<OpenEngine> open) {
+/// From inside a callback nobody may wait for the engine: a thread of its own ends it. Where no thread can be had, the engine stops and is
+/// left as it is: to end it here would wait for the callback that is here.
+void end_elsewhere(const std::shared_ptr<OpenEngine>& open) {
+  auto* const kept = new std::shared_ptr<OpenEngine>(open);
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread([ended = std::move(open)]() mutable {
-    (void)ended->engine->stop(kForEver);
-    ended.reset();
-  }).detach();
+  try {
+    std::thread([kept] {
+      (void)(*kept)->engine->stop(kForEver);
+      delete kept;
+    }).detach();
+  } catch (const std::system_error&) {
+    // Nobody is left to tell.
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -101,7 +108,7 @@ void embedjobs_engine_destroy(embedjobs_engine* engine) {
     open->state->stopping = true;
     if (capi::Frame::inside(*open->state)) {
       (void)open->engine->stop(Duration(0));
-      capi::end_elsewhere(std::move(open));
+      capi::end_elsewhere(open);
     }
   });
 }

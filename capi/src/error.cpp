@@ -1,9 +1,10 @@
 #include "error.hpp"
 
+#include <algorithm>
 #include <chrono>
-#include <string>
 
 #include "core/guard.hpp"
+#include "core/utf8.hpp"
 
 struct embedjobs_error {
   embedjobs::Code code;
@@ -12,20 +13,43 @@ struct embedjobs_error {
 };
 
 namespace embedjobs::capi {
+namespace {
 
-std::int32_t report(const Status& status, embedjobs_error** error) noexcept {
+std::int32_t make_error(Code code, std::string_view message, Duration retry_after, embedjobs_error** error) noexcept {
   if (error != nullptr) {
-    *error = nullptr;
-    if (!status.ok()) {
-      try {
-        const auto wait = std::chrono::ceil<std::chrono::milliseconds>(status.retry_after());
-        *error = new embedjobs_error{status.code(), core::one_line(status.message()), wait.count()};
-      } catch (const std::bad_alloc&) {
-        *error = nullptr;
-      }
+    try {
+      *error = new embedjobs_error{code, clean_line(message), std::chrono::ceil<std::chrono::milliseconds>(retry_after).count()};
+    } catch (const std::bad_alloc&) {
+      *error = nullptr;
     }
   }
-  return static_cast<std::int32_t>(status.code());
+  return static_cast<std::int32_t>(code);
+}
+
+}  // namespace
+
+std::string clean_line(std::string_view message) {
+  constexpr std::size_t kMostBytes = 1000;
+  std::string line = core::one_line(core::cut_utf8(message, kMostBytes));
+  if (!core::is_valid_utf8(line)) {
+    std::replace_if(
+        line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }, '?');
+  }
+  return line;
+}
+
+std::int32_t report(const Status& status, embedjobs_error** error) noexcept {
+  if (!status.ok()) {
+    return make_error(status.code(), status.message(), status.retry_after(), error);
+  }
+  if (error != nullptr) {
+    *error = nullptr;
+  }
+  return EMBEDJOBS_OK;
+}
+
+std::int32_t report_defect(const char* message, embedjobs_error** error) noexcept {
+  return make_error(Code::kInternal, message, Duration(0), error);
 }
 
 }  // namespace embedjobs::capi

@@ -3,6 +3,8 @@
 
 #include <exception>
 #include <new>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <cxxabi.h>
@@ -12,8 +14,13 @@
 
 namespace embedjobs::capi {
 
+/// One line of valid UTF-8, of which the first 1,000 bytes are kept.
+std::string clean_line(std::string_view message);
+
 /// The code of `status`; with `error`, also the error that says why. Never throws: without memory the error is NULL.
 std::int32_t report(const Status& status, embedjobs_error** error) noexcept;
+/// The same for EMBEDJOBS_INTERNAL and the words of an exception.
+std::int32_t report_defect(const char* message, embedjobs_error** error) noexcept;
 
 /// Calls `f`, which answers a Status, and reports it. Every function of the interface that can fail is one call of this. The unwinding
 /// of a thread that is being ended goes on; no exception gets out.
@@ -24,11 +31,11 @@ std::int32_t boundary(embedjobs_error** error, F&& f) {
   } catch (const abi::__forced_unwind&) {
     throw;
   } catch (const std::bad_alloc&) {
-    return report(Status(Code::kInternal, "out of memory"), error);
+    return report_defect("out of memory", error);
   } catch (const std::exception& failure) {
-    return report(Status(Code::kInternal, failure.what()), error);
+    return report_defect(failure.what(), error);
   } catch (...) {
-    return report(Status(Code::kInternal, "an exception of an unknown type"), error);
+    return report_defect("an exception of an unknown type", error);
   }
 }
 

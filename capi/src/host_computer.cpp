@@ -32,7 +32,7 @@ class HostComputer final : public EmbeddingComputer {
                                           content.size(),
                                           request.batch_size,
                                           {request.fence.counter, request.fence.nonce}};
-    embedjobs_call call(table_->state());
+    embedjobs_call call(table_->state(), Caller::kWorker);
     call.stop = request.stop;
     std::int32_t code = EMBEDJOBS_OK;
     std::size_t counted = 0;

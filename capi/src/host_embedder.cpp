@@ -31,7 +31,7 @@ class HostEmbedder final : public Embedder {
     const embedjobs_texts batch{
         sizeof(batch), texts.size(), packed.strings->bytes(), packed.strings->offsets(), static_cast<std::int32_t>(context.purpose), 0};
     embedjobs_vectors out{sizeof(out), answer.vectors.data(), space_.dimension, -1};
-    embedjobs_call call(table_->state());
+    embedjobs_call call(table_->state(), Caller::kAnybody);
     call.stop = context.stop;
     if (context.time_limit > Duration(0)) {
       call.deadline = std::chrono::steady_clock::now() + context.time_limit;

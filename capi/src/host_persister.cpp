@@ -52,7 +52,7 @@ class HostPersister final : public Persister {
     const PackedOperations packed(wanted);
     const embedjobs_operations view = packed.view();
     std::vector<std::uint8_t> existing(wanted.size() + 1, 0);  // never NULL
-    const Status status = call(wanted.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+    const Status status = call(Caller::kWorker, wanted.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
       return t.list_existing(t.user_data, c, PassView(context).get(), &view, existing.data(), done);
     });
     if (!status.ok()) {
@@ -71,7 +71,7 @@ class HostPersister final : public Persister {
   Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override {
     const PackedRows packed(rows, context.space.dimension);
     const embedjobs_rows view = packed.view();
-    return call(rows.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+    return call(Caller::kWorker, rows.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
       return t.persist_batch(t.user_data, c, PassView(context).get(), &view, done);
     });
   }
@@ -79,7 +79,7 @@ class HostPersister final : public Persister {
   Status finalize(const PassContext& context, const Manifest& manifest) override {
     const PackedOperations packed(manifest);
     const embedjobs_operations view = packed.view();
-    return call(manifest.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+    return call(Caller::kWorker, manifest.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
       return t.finalize(t.user_data, c, PassView(context).get(), &view, done);
     });
   }
@@ -97,7 +97,7 @@ class HostPersister final : public Persister {
       specs.push_back(key.spec_name.c_str());
     }
     embedjobs_spec_states sink{states};
-    const Status status = call(keys.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+    const Status status = call(Caller::kAnybody, keys.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
       return t.describe(t.user_data, c, keys.size(), catalogs.data(), specs.data(), &sink, done);
     });
     if (!status.ok()) {
@@ -108,8 +108,8 @@ class HostPersister final : public Persister {
 
  private:
   template <typename F>
-  Status call(std::size_t expected, F&& f) {
-    embedjobs_call call(table_->state());
+  Status call(Caller caller, std::size_t expected, F&& f) {
+    embedjobs_call call(table_->state(), caller);
     return call_host(kWho, call, expected, [&](embedjobs_call* c, std::size_t* done) { return f(*table_->operator->(), c, done); });
   }
 

@@ -25,7 +25,7 @@ class HostResolver final : public SpecResolver {
 
   Result<Document> resolve(const SpecKey& key) override {
     embedjobs_document answer;
-    embedjobs_call call(table_->state());
+    embedjobs_call call(table_->state(), Caller::kWorker);
     const Status status = call_host(kWho, call, 1, [&](embedjobs_call* c, std::size_t* done) {
       return (*table_)->resolve((*table_)->user_data, c, key.catalog_id.c_str(), key.spec_name.c_str(), &answer, done);
     });
@@ -43,7 +43,7 @@ class HostResolver final : public SpecResolver {
       return SpecResolver::list(after, limit);
     }
     embedjobs_document_list answer{.limit = limit};
-    embedjobs_call call(table_->state());
+    embedjobs_call call(table_->state(), Caller::kAnybody);
     const Status status = core::guarded(kWho, [&]() -> Status {
       std::size_t done = EMBEDJOBS_NOT_DONE;
       std::int32_t code = EMBEDJOBS_INTERNAL;

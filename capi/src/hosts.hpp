@@ -24,7 +24,8 @@ Result<std::shared_ptr<Persister>> make_host_persister(TablePtr<embedjobs_persis
 Result<std::shared_ptr<SpecResolver>> make_host_resolver(TablePtr<embedjobs_resolver> table);
 /// Empty where the host has no such callback.
 LogSink make_log_sink(TablePtr<embedjobs_observer> table);
-EventSink make_event_sink(TablePtr<embedjobs_observer> table);
+/// Also writes to `log`, if it is one, what went wrong in the background.
+EventSink make_event_sink(TablePtr<embedjobs_observer> table, LogSink log);
 /// The embedder of an HTTP spec whose key the host answers.
 Result<std::shared_ptr<Embedder>> make_keyed_embedder(const std::string& spec, TablePtr<embedjobs_secret_source> table);
 

@@ -56,6 +56,12 @@ EMBEDJOBS_LAYOUT(embedjobs_hits, items, items);
 EMBEDJOBS_LAYOUT(embedjobs_stored_rows, vectors, vectors);
 EMBEDJOBS_LAYOUT(embedjobs_catalog, specs_in_target, specs_in_target);
 EMBEDJOBS_LAYOUT(embedjobs_catalogs, items, items);
+EMBEDJOBS_LAYOUT(embedjobs_verification, reserved, reserved);
+EMBEDJOBS_LAYOUT(embedjobs_verifications, items, items);
+EMBEDJOBS_LAYOUT(embedjobs_provider, read_at, read_at);
+EMBEDJOBS_LAYOUT(embedjobs_providers, items, items);
+EMBEDJOBS_LAYOUT(embedjobs_worker, reserved, reserved);
+EMBEDJOBS_LAYOUT(embedjobs_workers, items, items);
 EMBEDJOBS_LAYOUT(embedjobs_metrics, store_cancelled, store_cancelled);
 #undef EMBEDJOBS_LAYOUT
 static_assert(sizeof(embedjobs_fence) == 16, "embedjobs_fence never grows");

@@ -1,4 +1,7 @@
 // A host's log, events and reload.
+#include <fmt/format.h>
+
+#include "core/duration.hpp"
 #include "hosts.hpp"
 
 namespace embedjobs::capi {
@@ -23,6 +26,30 @@ embedjobs_event view_of(const Event& event) {
   return view;
 }
 
+/// A host that only logs learns of everything that went wrong while nobody waited for it.
+void log_trouble(const LogSink& log, const Event& event) {
+  const std::string spec = event.key.catalog_id + "/" + event.key.spec_name;
+  switch (event.kind) {
+    case EventKind::kJobRetried:
+      return log(LogLevel::kWarning, fmt::format("{}: attempt {} failed and is made again: {}", spec, event.attempt, event.message));
+    case EventKind::kJobFailed: return log(LogLevel::kError, fmt::format("{}: the job failed: {}", spec, event.message));
+    case EventKind::kLeaseLost: return log(LogLevel::kWarning, spec + ": the lease was lost, another pass takes over");
+    case EventKind::kProviderPaused:
+      return log(LogLevel::kWarning, fmt::format("the provider is waited for, {}: {}", core::format_duration(event.delay), event.message));
+    case EventKind::kProviderResumed: return log(LogLevel::kInfo, "the provider answers again");
+    case EventKind::kLeaseExpired:
+      return log(LogLevel::kWarning, fmt::format("{} leases of workers that stopped were put back", event.count));
+    case EventKind::kStoreUnusable: return log(LogLevel::kError, "the database can't be used: " + event.message);
+    case EventKind::kJobClaimed:
+    case EventKind::kJobProgress:
+    case EventKind::kJobSucceeded:
+    case EventKind::kJobReleased:
+    case EventKind::kLeaseRenewed:
+    case EventKind::kBatchResized:
+    case EventKind::kChunkPersisted: return;
+  }
+}
+
 }  // namespace
 
 LogSink make_log_sink(TablePtr<embedjobs_observer> table) {
@@ -36,11 +63,14 @@ LogSink make_log_sink(TablePtr<embedjobs_observer> table) {
   };
 }
 
-EventSink make_event_sink(TablePtr<embedjobs_observer> table) {
-  if (!table || ((*table)->event == nullptr && (*table)->reload == nullptr)) {
+EventSink make_event_sink(TablePtr<embedjobs_observer> table, LogSink log) {
+  if (!table || ((*table)->event == nullptr && (*table)->reload == nullptr && !log)) {
     return {};
   }
-  return [table = std::move(table)](const Event& event) {
+  return [table = std::move(table), log = std::move(log)](const Event& event) {
+    if (log) {
+      log_trouble(log, event);
+    }
     const Frame frame(table->state());
     if ((*table)->event != nullptr) {
       const embedjobs_event view = view_of(event);

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <limits>
 
+#include <fmt/format.h>
+
+#include "core/log_queue.hpp"
+#include "core/utf8.hpp"
 #include "hosts.hpp"
 #include "layout.hpp"
 
@@ -74,8 +78,35 @@ Status make_parts(const Tables& tables, OpenOptions& to) {
   if (status.ok() && tables.resolver) {
     status = take(make_host_resolver(tables.resolver), to.parts.resolver);
   }
-  to.options.log = make_log_sink(tables.observer);
-  to.options.events = make_event_sink(tables.observer);
+  to.options.log = core::one_at_a_time(make_log_sink(tables.observer));
+  to.options.events = make_event_sink(tables.observer, to.options.log);
+  return status;
+}
+
+/// A name that people and other programs will read. NULL is none.
+Status check_label(const char* label, std::string_view what) {
+  constexpr std::size_t kMostBytes = 512;
+  const std::string_view text = label == nullptr ? "" : label;
+  if (text.size() > kMostBytes) {
+    return {Code::kInvalidArgument, fmt::format("{} has {} bytes, at most {} are allowed", what, text.size(), kMostBytes)};
+  }
+  const bool plain = std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return plain && core::is_valid_utf8(text)
+             ? Status()
+             : Status(Code::kInvalidArgument, fmt::format("{} is not UTF-8 without control characters", what));
+}
+
+Status check_labels(const embedjobs_options& from, const Tables& tables) {
+  Status status = check_label(from.worker_id, "worker_id");
+  if (status.ok()) {
+    status = check_label(from.embedder, "embedder");
+  }
+  if (status.ok() && tables.embedder) {
+    status = check_label((*tables.embedder)->provider, "embedjobs_embedder.provider");
+  }
+  if (status.ok() && tables.computer) {
+    status = check_label((*tables.computer)->version, "embedjobs_computer.version");
+  }
   return status;
 }
 
@@ -125,6 +156,9 @@ Result<OpenOptions> read_options(const embedjobs_options* options, const std::sh
   }
   Tables tables;
   if (Status status = read_tables(from, state, tables); !status.ok()) {
+    return status;
+  }
+  if (Status status = check_labels(from, tables); !status.ok()) {
     return status;
   }
   if (from.dsn != nullptr) {

@@ -7,6 +7,7 @@ namespace {
 
 using Statuses = OwningList<embedjobs_statuses, embedjobs_spec_status>;
 using Catalogs = OwningList<embedjobs_catalogs, embedjobs_catalog>;
+using Verifications = OwningList<embedjobs_verifications, embedjobs_verification>;
 using Health = Owning<embedjobs_health>;
 
 void add_status(Statuses& list, const SpecStatus& status) {
@@ -52,6 +53,14 @@ void add_catalog(Catalogs& list, const CatalogInfo& info) {
   item.specs_in_target = info.specs_in_target;
 }
 
+void add_verification(Verifications& list, const VerifyReport& report) {
+  embedjobs_verification& item = list.add();
+  item.catalog_id = list.keep(report.key.catalog_id);
+  item.spec_name = list.keep(report.key.spec_name);
+  item.difference = list.keep(report.difference);
+  item.equal = report.equal ? 1 : 0;
+}
+
 }  // namespace
 }  // namespace embedjobs::capi
 
@@ -62,17 +71,8 @@ extern "C" {
 
 std::int32_t embedjobs_engine_statuses(embedjobs_engine* engine, const char* catalog_id, embedjobs_statuses** out,
                                        embedjobs_error** error) {
-  return capi::result_call<embedjobs_statuses, capi::Statuses>(engine, FromCallback::kRefused, __func__, out, error,
-                                                               [&](Engine& core, capi::Statuses& list) -> Status {
-                                                                 const auto statuses = core.status(capi::to_optional(catalog_id));
-                                                                 if (statuses.ok()) {
-                                                                   for (const SpecStatus& status : *statuses) {
-                                                                     capi::add_status(list, status);
-                                                                   }
-                                                                   list.finish();
-                                                                 }
-                                                                 return statuses.status();
-                                                               });
+  return capi::list_call<embedjobs_statuses, capi::Statuses>(
+      engine, __func__, out, error, [&](Engine& core) { return core.status(capi::to_optional(catalog_id)); }, capi::add_status);
 }
 
 void embedjobs_statuses_destroy(embedjobs_statuses* statuses) {
@@ -95,21 +95,29 @@ void embedjobs_health_destroy(embedjobs_health* health) {
 }
 
 std::int32_t embedjobs_engine_catalogs(embedjobs_engine* engine, embedjobs_catalogs** out, embedjobs_error** error) {
-  return capi::result_call<embedjobs_catalogs, capi::Catalogs>(engine, FromCallback::kRefused, __func__, out, error,
-                                                               [&](Engine& core, capi::Catalogs& list) -> Status {
-                                                                 const auto catalogs = core.catalogs();
-                                                                 if (catalogs.ok()) {
-                                                                   for (const CatalogInfo& info : *catalogs) {
-                                                                     capi::add_catalog(list, info);
-                                                                   }
-                                                                   list.finish();
-                                                                 }
-                                                                 return catalogs.status();
-                                                               });
+  return capi::list_call<embedjobs_catalogs, capi::Catalogs>(
+      engine, __func__, out, error, [](Engine& core) { return core.catalogs(); }, capi::add_catalog);
 }
 
 void embedjobs_catalogs_destroy(embedjobs_catalogs* catalogs) {
   delete static_cast<capi::Catalogs*>(catalogs);
+}
+
+std::int32_t embedjobs_engine_verify(embedjobs_engine* engine, const char* catalog_id, const char* spec_name, embedjobs_verifications** out,
+                                     embedjobs_error** error) {
+  return capi::list_call<embedjobs_verifications, capi::Verifications>(
+      engine, __func__, out, error,
+      [&](Engine& core) -> Result<std::vector<VerifyReport>> {
+        if (Status status = capi::check_name(catalog_id, "catalog_id"); !status.ok()) {
+          return status;
+        }
+        return core.verify(catalog_id, capi::to_optional(spec_name));
+      },
+      capi::add_verification);
+}
+
+void embedjobs_verifications_destroy(embedjobs_verifications* verifications) {
+  delete static_cast<capi::Verifications*>(verifications);
 }
 
 }  // extern "C"

@@ -14,7 +14,7 @@ namespace {
 /// Throws when the host has no key: the embedder makes a passing error of it, without the words.
 std::string ask(const OwnedTable<embedjobs_secret_source>& table) {
   embedjobs_secret secret;
-  embedjobs_call call(table.state());
+  embedjobs_call call(table.state(), Caller::kAnybody);
   const Status status = call_host("the host's secret source", call, 1,
                                   [&](embedjobs_call* c, std::size_t* done) { return table->get(table->user_data, c, &secret, done); });
   if (!status.ok() || !secret.value) {

@@ -2,9 +2,11 @@
 ** A C host with an embedder and a place for vectors of its own: host FOLDER DOCUMENT
 **
 ** Indexes an OpenAPI document. Jobs and the document live in FOLDER/jobs.db; vectors in FOLDER/vectors.txt, a line each, appended with the
-** fence under which they were written. Kill it at any moment and start it again: it goes on after the last chunk that it wrote.
+** fence under which they were written. Kill it at any moment and start it again: it goes on after the last chunk that it wrote. Several may
+** share a folder: one works, and one that was taken for dead and comes back is refused by its fence.
 */
 #include <embedjobs.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,41 +16,41 @@ enum { DIMENSION = 8, MOST = 100000 };
 
 /* The host's own store: hashes of the texts whose vectors are in the file, and the fence that was accepted last. */
 typedef struct host_store {
-  FILE *file;
+  FILE* file;
+  long end; /* Of what is known of the file. */
   size_t count, embedded;
   embedjobs_fence fence;
   char hashes[MOST][2 * EMBEDJOBS_HASH_SIZE + 1];
 } host_store;
 
-static void to_hex(const uint8_t *hash, char *hex) {
-  for (int i = 0; i < EMBEDJOBS_HASH_SIZE; ++i) sprintf(hex + 2 * i, "%02x", hash[i]);
+static void to_hex(const uint8_t* hash, char* hex) {
+  for (int i = 0; i < EMBEDJOBS_HASH_SIZE; ++i)
+    sprintf(hex + 2 * i, "%02x", hash[i]);
 }
 
-static int has(const host_store *store, const uint8_t *hash) {
+static int has(const host_store* store, const uint8_t* hash) {
   char hex[2 * EMBEDJOBS_HASH_SIZE + 1];
   to_hex(hash, hex);
   for (size_t i = 0; i < store->count; ++i) {
-    if (strcmp(store->hashes[i], hex) == 0) return 1;
+    if (strcmp(store->hashes[i], hex) == 0)
+      return 1;
   }
   return 0;
 }
 
-/* A stale holder is refused: a lower counter, or the same with another nonce. */
-static int accept(host_store *store, const embedjobs_pass *pass) {
-  const embedjobs_fence *fence = &pass->fence;
-  if (fence->counter < store->fence.counter || (fence->counter == store->fence.counter && fence->nonce != store->fence.nonce)) return 0;
-  store->fence = *fence;
-  return 1;
+static int set_lock(const host_store* store, short type) {
+  struct flock lock = {0};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  return fcntl(fileno(store->file), F_SETLKW, &lock) == 0;
 }
 
-/* Reads what is there; a last line that was cut by a crash is dropped. */
-static int open_store(host_store *store, const char *path) {
+/* Locks the file and reads what is new in it; a last line that was cut by a crash is dropped. */
+static int lock_and_read(host_store* store) {
   char line[1024];
-  long good = 0;
-  store->file = fopen(path, "a+");
-  if (store->file == NULL) return 0;
-  rewind(store->file);
-  while (fgets(line, sizeof line, store->file) != NULL && strchr(line, '\n') != NULL && store->count < MOST) {
+  if (!set_lock(store, F_WRLCK) || fseek(store->file, store->end, SEEK_SET) != 0)
+    return 0;
+  while (store->count < MOST && fgets(line, sizeof line, store->file) != NULL && strchr(line, '\n') != NULL) {
     unsigned long long counter, nonce;
     if (sscanf(line, "fence %llu %llu", &counter, &nonce) == 2) {
       store->fence.counter = counter;
@@ -56,93 +58,150 @@ static int open_store(host_store *store, const char *path) {
     } else {
       sscanf(line, "%64s", store->hashes[store->count++]);
     }
-    good = ftell(store->file);
+    store->end = ftell(store->file);
   }
-  return ftruncate(fileno(store->file), good) == 0;
+  return ftruncate(fileno(store->file), store->end) == 0;
+}
+
+static int open_store(host_store* store, const char* path) {
+  store->file = fopen(path, "a+");
+  return store->file != NULL && lock_and_read(store) && set_lock(store, F_UNLCK);
+}
+
+/* What was appended counts when it is in the file, else not at all. */
+static int flush(host_store* store, size_t count_before, int durable) {
+  if (fflush(store->file) == 0 && (!durable || fsync(fileno(store->file)) == 0)) {
+    store->end = ftell(store->file);
+    return 1;
+  }
+  store->count = count_before;
+  clearerr(store->file);
+  return 0; /* lock_and_read() cuts off what came half-way */
+}
+
+/*
+** Begins a callback: locks the store and accepts the fence of the pass, for all processes. A stale holder is refused: a lower counter, or
+*the
+** same with another nonce.
+*/
+static int32_t begin(host_store* store, embedjobs_call* call, const embedjobs_pass* pass) {
+  const embedjobs_fence *fence = &pass->fence, *known = &store->fence;
+  if (lock_and_read(store)) {
+    if (fence->counter < known->counter || (fence->counter == known->counter && fence->nonce != known->nonce)) {
+      set_lock(store, F_UNLCK);
+      return EMBEDJOBS_LEASE_LOST;
+    }
+    if (fence->counter == known->counter)
+      return EMBEDJOBS_OK;
+    fprintf(store->file, "fence %llu %llu\n", (unsigned long long)fence->counter, (unsigned long long)fence->nonce);
+    if (flush(store, store->count, 0)) {
+      store->fence = *fence;
+      return EMBEDJOBS_OK;
+    }
+  }
+  set_lock(store, F_UNLCK);
+  embedjobs_call_set_error(call, "vectors.txt can't be read or written", 36);
+  return EMBEDJOBS_RETRY;
+}
+
+/* Ends it; with EMBEDJOBS_OK, `count` things were dealt with. */
+static int32_t end(host_store* store, int32_t code, size_t count, size_t* done) {
+  set_lock(store, F_UNLCK);
+  if (code == EMBEDJOBS_OK)
+    *done = count;
+  return code;
 }
 
 /* The embedder: a stand-in for a model of the host's. */
-static int32_t embed(void *user_data, embedjobs_call *call, const embedjobs_texts *texts, embedjobs_vectors *out, size_t *done) {
-  host_store *store = user_data;
+static int32_t embed(void* user_data, embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out, size_t* done) {
+  host_store* store = user_data;
   for (size_t i = 0; i < texts->count; ++i) {
     uint8_t hash[EMBEDJOBS_HASH_SIZE];
-    if (embedjobs_call_is_cancelled(call)) return EMBEDJOBS_CANCELLED;
+    if (embedjobs_call_is_cancelled(call))
+      return EMBEDJOBS_CANCELLED;
     embedjobs_hash_text(texts->bytes + texts->offsets[i], (size_t)(texts->offsets[i + 1] - texts->offsets[i]), hash);
-    for (size_t j = 0; j < out->dimension; ++j) out->values[i * out->dimension + j] = (float)hash[j] - 127.5f;
+    for (size_t j = 0; j < out->dimension; ++j)
+      out->values[i * out->dimension + j] = (float)hash[j] - 127.5f;
   }
   store->embedded += texts->count;
   *done = texts->count;
   return EMBEDJOBS_OK;
 }
 
-static int32_t list_existing(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_operations *wanted,
-                             uint8_t *existing, size_t *done) {
-  host_store *store = user_data;
-  (void)call;
-  if (!accept(store, pass)) return EMBEDJOBS_LEASE_LOST;
+static int32_t list_existing(void* user_data, embedjobs_call* call, const embedjobs_pass* pass, const embedjobs_operations* wanted,
+                             uint8_t* existing, size_t* done) {
+  host_store* store = user_data;
+  const int32_t begun = begin(store, call, pass);
+  if (begun != EMBEDJOBS_OK)
+    return begun;
   for (size_t i = 0; i < wanted->count; ++i) {
     existing[i] = pass->reuse_floor == 0 && has(store, wanted->hashes + i * EMBEDJOBS_HASH_SIZE) ? 1 : 0;
   }
-  *done = wanted->count;
-  return EMBEDJOBS_OK;
+  return end(store, EMBEDJOBS_OK, wanted->count, done);
 }
 
-static int32_t persist_batch(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_rows *rows, size_t *done) {
-  host_store *store = user_data;
-  if (!accept(store, pass)) return EMBEDJOBS_LEASE_LOST;
-  fprintf(store->file, "fence %llu %llu\n", (unsigned long long)pass->fence.counter, (unsigned long long)pass->fence.nonce);
+static int32_t persist_batch(void* user_data, embedjobs_call* call, const embedjobs_pass* pass, const embedjobs_rows* rows, size_t* done) {
+  host_store* store = user_data;
+  const size_t count_before = store->count;
+  const int32_t begun = begin(store, call, pass);
+  if (begun != EMBEDJOBS_OK)
+    return begun;
   for (size_t i = 0; i < rows->count; ++i) {
-    const uint8_t *hash = rows->hashes + i * EMBEDJOBS_HASH_SIZE;
-    if (has(store, hash) || store->count == MOST) continue; /* operations may share a text */
+    const uint8_t* hash = rows->hashes + i * EMBEDJOBS_HASH_SIZE;
+    if (has(store, hash) || store->count == MOST)
+      continue; /* operations may share a text */
     to_hex(hash, store->hashes[store->count]);
     fprintf(store->file, "%s", store->hashes[store->count++]);
-    for (size_t j = 0; j < rows->dimension; ++j) fprintf(store->file, " %g", (double)rows->vectors[i * rows->dimension + j]);
+    for (size_t j = 0; j < rows->dimension; ++j)
+      fprintf(store->file, " %g", (double)rows->vectors[i * rows->dimension + j]);
     fprintf(store->file, "\n");
   }
-  if (fflush(store->file) != 0 || fsync(fileno(store->file)) != 0) {
-    embedjobs_call_set_error(call, "vectors.txt can't be written", 28);
-    return EMBEDJOBS_RETRY;
-  }
-  *done = rows->count;
-  return EMBEDJOBS_OK;
+  if (flush(store, count_before, 1))
+    return end(store, EMBEDJOBS_OK, rows->count, done);
+  embedjobs_call_set_error(call, "vectors.txt can't be written", 28);
+  return end(store, EMBEDJOBS_RETRY, 0, done);
 }
 
-static int32_t finalize(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_operations *manifest, size_t *done) {
-  host_store *store = user_data;
-  (void)call;
-  if (!accept(store, pass)) return EMBEDJOBS_LEASE_LOST;
+static int32_t finalize(void* user_data, embedjobs_call* call, const embedjobs_pass* pass, const embedjobs_operations* manifest,
+                        size_t* done) {
+  host_store* store = user_data;
+  const int32_t begun = begin(store, call, pass);
+  if (begun != EMBEDJOBS_OK)
+    return begun;
   for (size_t i = 0; i < manifest->count; ++i) {
-    if (!has(store, manifest->hashes + i * EMBEDJOBS_HASH_SIZE)) return EMBEDJOBS_INCOMPLETE;
+    if (!has(store, manifest->hashes + i * EMBEDJOBS_HASH_SIZE))
+      return end(store, EMBEDJOBS_INCOMPLETE, 0, done);
   }
   printf("%s: %zu operations, %zu vectors, %zu texts embedded now\n", pass->spec_name, manifest->count, store->count, store->embedded);
-  *done = manifest->count;
-  return EMBEDJOBS_OK;
+  return end(store, EMBEDJOBS_OK, manifest->count, done);
 }
 
-static char *read_file(const char *path, size_t *size) {
-  FILE *file = fopen(path, "rb");
-  char *content = NULL;
+static char* read_file(const char* path, size_t* size) {
+  FILE* file = fopen(path, "rb");
+  char* content = NULL;
   if (file != NULL && fseek(file, 0, SEEK_END) == 0) {
     *size = (size_t)ftell(file);
     rewind(file);
     content = malloc(*size + 1);
-    if (content != NULL && fread(content, 1, *size, file) != *size) *size = 0;
+    if (content != NULL && fread(content, 1, *size, file) != *size)
+      *size = 0;
   }
-  if (file != NULL) fclose(file);
+  if (file != NULL)
+    fclose(file);
   return content;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   static host_store store;
   embedjobs_options options = {0};
   embedjobs_embedder embedder = {0};
   embedjobs_persister persister = {0};
-  embedjobs_engine *engine = NULL;
-  embedjobs_error *error = NULL;
+  embedjobs_engine* engine = NULL;
+  embedjobs_error* error = NULL;
   char dsn[4096], vectors[4096];
   size_t size = 0;
   int32_t code;
-  char *content = argc == 3 ? read_file(argv[2], &size) : NULL;
+  char* content = argc == 3 ? read_file(argv[2], &size) : NULL;
   if (content == NULL) {
     fprintf(stderr, "usage: host FOLDER DOCUMENT\n");
     return 2;
@@ -170,10 +229,13 @@ int main(int argc, char **argv) {
   options.host_persister = &persister;
 
   code = embedjobs_engine_open(&options, &engine, &error);
-  if (code == EMBEDJOBS_OK) code = embedjobs_engine_put(engine, "examples", "document", content, size, NULL, &error);
+  if (code == EMBEDJOBS_OK)
+    code = embedjobs_engine_put(engine, "examples", "document", content, size, NULL, &error);
   /* On this thread, so that the callbacks need no lock; embedjobs_engine_start() would use threads of the library. */
-  if (code == EMBEDJOBS_OK) code = embedjobs_engine_worker_run(engine, EMBEDJOBS_RUN_UNTIL_IDLE, 60000, -1, NULL, NULL, &error);
-  if (code != EMBEDJOBS_OK) fprintf(stderr, "host: %s: %s\n", embedjobs_code_name(code), embedjobs_error_message(error));
+  if (code == EMBEDJOBS_OK)
+    code = embedjobs_engine_worker_run(engine, EMBEDJOBS_RUN_UNTIL_IDLE, 60000, -1, NULL, NULL, &error);
+  if (code != EMBEDJOBS_OK)
+    fprintf(stderr, "host: %s: %s\n", embedjobs_code_name(code), embedjobs_error_message(error));
   embedjobs_error_destroy(error);
   embedjobs_engine_destroy(engine);
   fclose(store.file);

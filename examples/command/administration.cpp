@@ -134,19 +134,25 @@ Result<int> schema_version(const Session& session) {
   return 0;
 }
 
+struct MigrateFlags {
+  bool print_only = false;
+  int from = -1;  ///< Not given: the database is asked.
+};
+
 /// The SQL that is still to be run, for those who run it themselves.
-int print_migration(const Session& session) {
+int print_migration(const Session& session, int from) {
 #ifdef EMBEDJOBS_HAS_POSTGRES
   if (is_postgres(session)) {
-    const Result<PostgresSchema> schema = inspect_postgres(session.dsn);
+    const Result<PostgresSchema> schema = from < 0 ? inspect_postgres(session.dsn) : parse_postgres(session.dsn);
     if (!schema.ok()) {
       return fail(schema.status());
     }
-    const Result<std::string> sql = postgres_migration_sql(schema->name, schema->database_version, schema->wanted_vectors);
+    const int version = from < 0 ? schema->database_version : from;
+    const Result<std::string> sql = postgres_migration_sql(schema->name, version, schema->wanted_vectors);
     if (!sql.ok()) {
       return fail(sql.status());
     }
-    if (schema->database_version < schema->library_version) {
+    if (version < schema->library_version) {
       print_line(*sql);
     }
     return kSuccess;
@@ -155,9 +161,9 @@ int print_migration(const Session& session) {
   return fail(Status(Code::kInvalidArgument, "migrate --print is for PostgreSQL: name the database with --db postgresql://..."));
 }
 
-int run_migrate(const Session& session, bool print_only) {
-  if (print_only) {
-    return print_migration(session);
+int run_migrate(const Session& session, const MigrateFlags& flags) {
+  if (flags.print_only) {
+    return print_migration(session, flags.from);
   }
   const Result<int> before = schema_version(session);
   if (!before.ok()) {
@@ -286,13 +292,21 @@ void add_administration(CLI::App& app, Session& session) {
   switch_space->callback([&session, catalog] { session.action = [&session, catalog] { return run_switch_space(session, *catalog); }; });
 
   CLI::App* migrate = app.add_subcommand("migrate", "Make the database, or bring its schema up to date");
-  auto print_only = std::make_shared<bool>(false);
-  migrate->add_flag("--print", *print_only, "Change nothing: print the SQL that is still to be run (PostgreSQL)");
+  auto migrate_flags = std::make_shared<MigrateFlags>();
+  [[maybe_unused]] CLI::Option* print =
+      migrate->add_flag("--print", migrate_flags->print_only, "Change nothing: print the SQL that is still to be run (PostgreSQL)");
+#ifdef EMBEDJOBS_HAS_POSTGRES
+  migrate->add_option("--from", migrate_flags->from, "With --print: the schema's version, 0 for none; the database is not asked then")
+      ->needs(print)
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("VERSION");
+#endif
   migrate->footer(
       "Every command does so when it opens the database; this one does nothing else. A schema of a newer version is refused.\nExamples:\n  "
       "embedjobs migrate --db sqlite:/var/lib/embedjobs.db\n  embedjobs migrate --db postgresql://owner@db/app --print | psql "
-      "postgresql://owner@db/app");
-  migrate->callback([&session, print_only] { session.action = [&session, print_only] { return run_migrate(session, *print_only); }; });
+      "postgresql://owner@db/app\n  embedjobs migrate --db 'postgresql:///app?schema=embeddings' --print --from 0 > schema.sql");
+  migrate->callback(
+      [&session, migrate_flags] { session.action = [&session, migrate_flags] { return run_migrate(session, *migrate_flags); }; });
 
   auto indexed = std::make_shared<std::string>();
   CLI::App* index_vectors = app.add_subcommand("index-vectors", "Make an index over a catalog's vectors (PostgreSQL with pgvector)");

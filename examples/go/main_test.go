@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"embedjobs"
 )
 
 const document = `{"openapi":"3.0.3","paths":{"/orders":{"get":{"operationId":"list","summary":"List orders"},
@@ -71,5 +73,21 @@ func TestADocumentThatIsPutIsFoundAlsoAfterARestart(t *testing.T) {
 		if err := g.engine.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestAWriteThatFailsChangesNothing(t *testing.T) {
+	folder := t.TempDir()
+	file, err := openVectorFile(filepath.Join(folder, "none", "vectors.json")) // there is no such folder
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := &embedjobs.Pass{Key: embedjobs.Key{CatalogID: "c", SpecName: "s"}, Fence: embedjobs.Fence{Counter: 1, Nonce: 1}}
+	rows := &embedjobs.Rows{Operations: embedjobs.Operations{IDs: []string{"a"}, Hashes: []embedjobs.Hash{{}}}, Dimension: 1, Vectors: []float32{1}}
+	if err := file.PersistBatch(context.Background(), pass, rows); err == nil {
+		t.Error("a write to nowhere has succeeded")
+	}
+	if len(file.state.Fences)+len(file.state.Vectors) != 0 {
+		t.Errorf("%+v", file.state)
 	}
 }

@@ -14,26 +14,30 @@ import (
 type vectorFile struct {
 	path  string
 	mutex sync.RWMutex
-	state struct {
-		Fences  map[string]embedjobs.Fence
-		Vectors map[string]map[string][]float32 // By spec and text hash.
-		Visible map[string]map[string]string    // By spec and operation id: the hash.
-	}
+	state vectorState
+}
+
+type vectorState struct {
+	Fences  map[string]embedjobs.Fence
+	Vectors map[string]map[string][]float32 // By spec and text hash.
+	Visible map[string]map[string]string    // By spec and operation id: the hash.
 }
 
 func openVectorFile(path string) (*vectorFile, error) {
-	file := &vectorFile{path: path}
-	file.state.Fences = map[string]embedjobs.Fence{}
-	file.state.Vectors = map[string]map[string][]float32{}
-	file.state.Visible = map[string]map[string]string{}
+	state, err := readVectors(path)
+	return &vectorFile{path: path, state: state}, err
+}
+
+func readVectors(path string) (vectorState, error) {
+	state := vectorState{map[string]embedjobs.Fence{}, map[string]map[string][]float32{}, map[string]map[string]string{}}
 	data, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
-		return file, nil
+		return state, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &file.state)
+		err = json.Unmarshal(data, &state)
 	}
-	return file, err
+	return state, err
 }
 
 // change accepts the fence, lets f change the state, and makes both durable at once; nothing changes if any of it fails.
@@ -49,10 +53,16 @@ func (v *vectorFile) change(pass *embedjobs.Pass, f func(spec string) error) err
 	if v.state.Vectors[spec] == nil {
 		v.state.Vectors[spec] = map[string][]float32{}
 	}
-	if err := f(spec); err != nil {
-		return err
+	err := f(spec)
+	if err == nil {
+		err = v.write()
 	}
-	return v.write()
+	if err != nil {
+		if last, unread := readVectors(v.path); unread == nil {
+			v.state = last
+		}
+	}
+	return err
 }
 
 // write replaces the file as a whole: a crash leaves the old one or the new one.

@@ -62,6 +62,8 @@ struct PostgresSchema {
 };
 /// Errors as open_postgres.
 Result<PostgresSchema> inspect_postgres(std::string_view dsn);
+/// What the DSN alone says, without asking the server: `database_version` and `vectors` are unknown. kInvalidArgument: not a DSN.
+Result<PostgresSchema> parse_postgres(std::string_view dsn);
 
 /// The SQL that makes the schema, or brings it from `from_version` to this library's, for those who run such things themselves.
 /// kInvalidArgument: not a schema's name, or not a version that this library can start from.

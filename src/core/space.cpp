@@ -4,6 +4,8 @@
 
 #include <charconv>
 
+#include "core/utf8.hpp"
+
 namespace embedjobs {
 namespace {
 
@@ -16,7 +18,7 @@ bool is_plain(std::string_view part) {
       return false;
     }
   }
-  return part.size() <= kMaxPartBytes;
+  return part.size() <= kMaxPartBytes && core::is_valid_utf8(part);
 }
 
 }  // namespace
@@ -28,10 +30,10 @@ std::string Space::id() const {
 
 Status validate(const Space& space) {
   if (space.model.empty() || !is_plain(space.model) || space.model.find('?') != std::string::npos) {
-    return {Code::kInvalidArgument, "a space's model is 1 to 256 bytes without control characters and '?'"};
+    return {Code::kInvalidArgument, "a space's model is 1 to 256 bytes of UTF-8 without control characters and '?'"};
   }
   if (!is_plain(space.variant)) {
-    return {Code::kInvalidArgument, "a space's variant is at most 256 bytes without control characters"};
+    return {Code::kInvalidArgument, "a space's variant is at most 256 bytes of UTF-8 without control characters"};
   }
   if (space.dimension == 0 || space.dimension > kMaxDimension) {
     return {Code::kInvalidArgument, fmt::format("a space's dimension is 1 to {}, not {}", kMaxDimension, space.dimension)};

@@ -4,9 +4,7 @@
 #include <algorithm>
 
 #include "postgres/backend.hpp"
-#include "postgres/enqueue.hpp"
 #include "postgres/postgres_catalog.hpp"
-#include "postgres/spec.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -40,11 +38,8 @@ constexpr const char* kDescribe =
     " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place)"
     " JOIN @catalogs AS c ON c.name = u.catalog_id JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.spec_name"
     " JOIN @manifests AS m ON m.id = k.visible_manifest_id JOIN @spaces AS s ON s.id = m.space_id WHERE m.complete";
-// Locked in the order of their ids, before anything of them is touched.
-constexpr const char* kLockKeysToRemove =
-    "SELECT " EMBEDJOBS_KEY_COLUMNS
-    " FROM @keys AS k WHERE k.catalog_id = $1"
-    " AND (k.has_spec OR EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = k.id)) ORDER BY k.id LIMIT $2 FOR UPDATE OF k";
+constexpr const char* kRemove = "SELECT @remove_at($1, $2, $3)";
+constexpr const char* kRemoveSome = "SELECT @remove_some_at($1, $2, $3)";
 
 Status no_such_spec(const SpecKey& key) {
   return {Code::kNotFound, fmt::format("{}/{}: no such spec", key.catalog_id, key.spec_name)};
@@ -63,13 +58,6 @@ SpecInfo read_spec(const Query& row) {
           .generation = row.number(3),
           .complete = row.boolean(7),
           .updated_at = row.time(4)};
-}
-
-void remove_spec(Connection& connection, KeyRow& key) {
-  cancel_key(connection, key);
-  if (key.has_spec) {
-    drop_spec(connection, key);
-  }
 }
 
 }  // namespace
@@ -176,38 +164,26 @@ Result<EnqueueResult> PostgresCatalog::put(const SpecKey& key, std::string_view 
   return answer;
 }
 
-Status PostgresCatalog::remove(const SpecKey& name) {
+Status PostgresCatalog::remove(const SpecKey& key) {
+  if (!validate(key).ok()) {
+    return no_such_spec(key);
+  }
   return database_->write([&](Connection& connection) -> Status {
-    std::optional<KeyRow> key = lock_key(connection, name);
-    if (!key || (!key->has_spec && !lock_open_job(connection, *key))) {
-      return no_such_spec(name);
-    }
-    remove_spec(connection, *key);
-    return {};
+    const bool there = connection.value_or(1, kRemove, key.catalog_id, key.spec_name, connection.now()) != 0;
+    return there ? Status() : no_such_spec(key);
   });
 }
 
 Status PostgresCatalog::remove_catalog(std::string_view catalog_id) {
   for (bool first = true;; first = false) {
-    auto removed = database_->write([&](Connection& connection) -> Result<std::size_t> {
-      const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-      std::vector<KeyRow> keys;
-      if (catalog) {
-        Query row = connection.query(kLockKeysToRemove, catalog->id, kKeysPerTransaction);
-        while (row.next()) {
-          keys.push_back(read_key(row));
-        }
-      }
-      if (first && keys.empty()) {
-        return no_such_catalog(catalog_id);
-      }
-      for (KeyRow& key : keys) {
-        remove_spec(connection, key);
-      }
-      return keys.size();
+    auto removed = database_->write([&](Connection& connection) -> Result<std::int64_t> {
+      return connection.value_or(0, kRemoveSome, catalog_id, kKeysPerTransaction, connection.now());
     });
-    if (!removed.ok() || *removed == 0) {
+    if (!removed.ok()) {
       return removed.status();
+    }
+    if (*removed == 0) {
+      return first ? no_such_catalog(catalog_id) : Status();
     }
   }
 }

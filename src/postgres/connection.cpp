@@ -14,6 +14,7 @@ namespace embedjobs::postgres {
 namespace {
 
 constexpr int kOldestServer = 130000;
+constexpr std::string_view kNotSupported = "0A000", kReadOnly = "25006";
 
 void ignore_notice(void* /*context*/, const char* /*message*/) {}
 
@@ -76,12 +77,21 @@ std::int64_t rows_changed(pg_result* result) {
   return count;
 }
 
+/// What a statement counted: rows that it changed, or the number that it answers with.
+std::int64_t count_of(pg_result* result) {
+  if (PQntuples(result) == 0 || PQnfields(result) == 0) {
+    return rows_changed(result);
+  }
+  return read_integer({PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0))});
+}
+
 }  // namespace
 
 std::string session_settings(const PostgresOptions& options, std::string_view scope) {
   const auto limit = std::chrono::ceil<std::chrono::milliseconds>(options.call_timeout).count();
   return fmt::format(
-      "SET {0}jit = off; SET {0}enable_seqscan = off; SET {0}plan_cache_mode = force_generic_plan; SET {0}statement_timeout = {1};"
+      "SET {0}search_path = pg_catalog, pg_temp; SET {0}jit = off; SET {0}enable_seqscan = off;"
+      " SET {0}plan_cache_mode = force_generic_plan; SET {0}statement_timeout = {1}; SET {0}lock_timeout = 0;"
       " SET {0}idle_in_transaction_session_timeout = {1}",
       scope, limit);
 }
@@ -95,9 +105,6 @@ Deadline deadline_in(Duration limit) {
 
 Query::Query(Connection& connection, pg_result* result)
     : connection_(connection), result_(result), rows_(result == nullptr ? 0 : PQntuples(result)) {}
-
-Query::Query(Query&& other) noexcept
-    : connection_(other.connection_), result_(std::exchange(other.result_, nullptr)), rows_(other.rows_), row_(other.row_) {}
 
 Query::~Query() {
   PQclear(result_);
@@ -157,10 +164,25 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectionParameters&
   if (PQisthreadsafe() == 0) {
     return {Code::kUnusable, "the linked libpq was built without threads"};
   }
+  const std::vector<ConnectionParameters> hosts = each_host(parameters);
+  const Deadline end = std::min(deadline, deadline_in(options.connect_timeout));
+  // libpq goes on to the next host when one says no. One that says nothing has its share of the time, not all of it.
+  for (std::size_t i = 0;; ++i) {
+    const auto now = std::chrono::steady_clock::now();
+    const Deadline share = now + (end - now) / static_cast<int>(hosts.size() - i);
+    auto opened = open_one(hosts[i], options, share, deadline);
+    if (opened.ok() || opened.status().code() != Code::kRetry || i + 1 == hosts.size()) {
+      return opened;
+    }
+  }
+}
+
+Result<std::unique_ptr<Connection>> Connection::open_one(const ConnectionParameters& parameters, const PostgresOptions& options,
+                                                         Deadline connected, Deadline deadline) {
   const auto keywords = terminated(parameters.keywords);
   const auto values = terminated(parameters.values);
   std::unique_ptr<Connection> connection(new Connection(PQconnectStartParams(keywords.data(), values.data(), 0), options));
-  if (Status status = connection->connect(std::min(deadline, deadline_in(options.connect_timeout))); !status.ok()) {
+  if (Status status = connection->connect(connected); !status.ok()) {
     return status;
   }
   if (Status status = connection->check_server(); !status.ok()) {
@@ -319,7 +341,7 @@ void Connection::ask_moment() {
 
 void Connection::take_answer(const Awaited& awaited, pg_result*& result) {
   if (awaited.affected != nullptr) {
-    *awaited.affected += rows_changed(result);
+    *awaited.affected += count_of(result);
   }
   if (awaited.is_moment && PQntuples(result) == 1) {
     const std::string_view field(PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0)));
@@ -486,7 +508,10 @@ void Connection::fail_result(const pg_result* result) {
     fail_connection();
     return;
   }
-  const std::string_view sqlstate = field;
+  // A standby calls a transaction that would write "not supported", as it does many a thing.
+  const char* standby = PQparameterStatus(conn_, "in_hot_standby");  // 14 and newer
+  const bool on_standby = standby != nullptr && std::string_view(standby) == "on";
+  const std::string_view sqlstate = on_standby && std::string_view(field) == kNotSupported ? kReadOnly : field;
   const char* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   if (ok()) {
     conflict_ = is_conflict(sqlstate);

@@ -31,7 +31,8 @@ namespace embedjobs::postgres {
 
 class Connection;
 
-/// How statements are planned: by index, also where the table was empty a moment ago, since plans are kept. `scope` is "" or "LOCAL ".
+/// What must not depend on the defaults of role and database: where names are looked up, limits of time, and how statements are planned: by
+/// index, also where the table was empty a moment ago, since plans are kept. `scope` is "" or "LOCAL ".
 std::string session_settings(const PostgresOptions& options, std::string_view scope);
 
 /// When a call must have ended, by the steady clock of the machine: about sockets, never about leases.
@@ -43,10 +44,8 @@ class Query {
  public:
   Query(Connection& connection, pg_result* result);
   ~Query();
-  Query(Query&& other) noexcept;
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
-  Query& operator=(Query&&) = delete;
 
   /// True: a row is there to read. False: the end, or an error.
   bool next();
@@ -85,7 +84,7 @@ struct LaterAnswer {
 
 /// What is to be done with the answer of a queued statement.
 struct Awaited {
-  std::int64_t* affected = nullptr;  ///< Grows by the rows changed.
+  std::int64_t* affected = nullptr;  ///< Grows by the rows changed, or the number that is the answer.
   bool is_moment = false;
   std::shared_ptr<LaterAnswer> answer;  ///< Gets the rows.
 };
@@ -127,7 +126,8 @@ class Connection {
       queue_statement(sql, Params(args...));
     }
   }
-  /// The same; `affected` grows by the rows changed, once the answer is there. It outlives the next question.
+  /// The same; `affected` grows by the rows changed, or by the number that a SELECT answers with, once that is there. It outlives the next
+  /// question, and the transaction when none follows.
   template <typename... Args>
   void run_later_counted(std::int64_t& affected, const char* sql, const Args&... args) {
     if (ok()) {
@@ -203,6 +203,9 @@ class Connection {
 
  private:
   Connection(pg_conn* conn, const PostgresOptions& options);
+  /// Connects until `connected`; the rest may take until `deadline`.
+  static Result<std::unique_ptr<Connection>> open_one(const ConnectionParameters& parameters, const PostgresOptions& options,
+                                                      Deadline connected, Deadline deadline);
   Status connect(Deadline deadline);
   [[nodiscard]] Status check_server() const;
   pg_result* run_statement(const char* sql, const Params& params);

@@ -70,6 +70,9 @@ Result<std::shared_ptr<Database>> Database::open(std::string_view dsn, const Pos
   if (Status status = prepare_schema(**connection, database->options_); !status.ok()) {
     return status;
   }
+  if (Status status = check_rights(**connection, database->options_.schema); !status.ok()) {
+    return status;
+  }
   if (Status status = check_vector_type(**connection, database->options_); !status.ok()) {
     return status;
   }

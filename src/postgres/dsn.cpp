@@ -94,25 +94,49 @@ Status take_options(std::string_view query, std::string& rest, PostgresOptions& 
   return {};
 }
 
-/// What libpq does by itself is not enough to notice a dead peer in time.
-void add_defaults(ConnectionParameters& parameters) {
-  const std::pair<const char*, const char*> defaults[] = {{"client_encoding", "UTF8"}, {"fallback_application_name", "embedjobs"},
-                                                          {"keepalives_idle", "30"},   {"keepalives_interval", "10"},
-                                                          {"keepalives_count", "3"},   {"tcp_user_timeout", "30000"}};
-  for (const auto& [keyword, value] : defaults) {
-    if (std::find(parameters.keywords.begin(), parameters.keywords.end(), keyword) == parameters.keywords.end()) {
-      parameters.keywords.emplace_back(keyword);
-      parameters.values.emplace_back(value);
-    }
+/// The value of a keyword, or null.
+std::string* find_value(ConnectionParameters& parameters, std::string_view keyword) {
+  const auto found = std::find(parameters.keywords.begin(), parameters.keywords.end(), keyword);
+  return found == parameters.keywords.end() ? nullptr : &parameters.values[static_cast<std::size_t>(found - parameters.keywords.begin())];
+}
+
+void set_value(ConnectionParameters& parameters, std::string_view keyword, std::string_view value, bool override_given) {
+  std::string* given = find_value(parameters, keyword);
+  if (given == nullptr) {
+    parameters.keywords.emplace_back(keyword);
+    parameters.values.emplace_back(value);
+  } else if (override_given) {
+    *given = value;
   }
+}
+
+void add_defaults(ConnectionParameters& parameters) {
+  set_value(parameters, "client_encoding", "UTF8", true);  // texts are UTF-8 here, whatever the DSN says
+  set_value(parameters, "fallback_application_name", "embedjobs", false);
+  // What libpq does by itself is not enough to notice a dead peer in time.
+  set_value(parameters, "keepalives_idle", "30", false);
+  set_value(parameters, "keepalives_interval", "10", false);
+  set_value(parameters, "keepalives_count", "3", false);
+  set_value(parameters, "tcp_user_timeout", "30000", false);
+}
+
+std::vector<std::string> split(std::string_view list) {
+  std::vector<std::string> items;
+  for (std::size_t end = 0; end != std::string_view::npos;) {
+    end = list.find(',');
+    items.emplace_back(list.substr(0, end));
+    list.remove_prefix(end == std::string_view::npos ? list.size() : end + 1);
+  }
+  return items;
 }
 
 Result<ConnectionParameters> parse_uri(const std::string& uri) {
   char* message = nullptr;
   const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(PQconninfoParse(uri.c_str(), &message), PQconninfoFree);
+  const bool unknown_option = message != nullptr && std::string_view(message).find("URI query parameter") != std::string_view::npos;
   PQfreemem(message);  // it may quote a password
   if (!parsed) {
-    return unreadable("");
+    return unreadable(unknown_option ? ", neither libpq nor embedjobs knows one of its options" : "");
   }
   ConnectionParameters parameters;
   for (const PQconninfoOption* option = parsed.get(); option->keyword != nullptr; ++option) {
@@ -148,6 +172,32 @@ Status check_schema_name(std::string_view name) {
               : Status(Code::kInvalidArgument,
                        "the name of a PostgreSQL schema is one to 63 of a-z, 0-9 and _, does not begin with a digit "
                        "and not with pg_");
+}
+
+std::vector<ConnectionParameters> each_host(const ConnectionParameters& parameters) {
+  ConnectionParameters all = parameters;
+  const std::string* attributes = find_value(all, "target_session_attrs");
+  if (attributes != nullptr && *attributes == "prefer-standby") {
+    return {parameters};  // to prefer one, libpq looks at all
+  }
+  std::vector<std::pair<std::string_view, std::vector<std::string>>> lists;
+  std::size_t count = 1;
+  for (const std::string_view keyword : {"host", "hostaddr", "port"}) {
+    if (const std::string* value = find_value(all, keyword); value != nullptr) {
+      lists.emplace_back(keyword, split(*value));
+      count = keyword == "port" ? count : std::max(count, lists.back().second.size());
+    }
+  }
+  std::vector<ConnectionParameters> hosts(count, parameters);
+  for (const auto& [keyword, items] : lists) {
+    if (items.size() != count && !(keyword == "port" && items.size() == 1)) {
+      return {parameters};  // libpq says what is wrong
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      *find_value(hosts[i], keyword) = items[items.size() == 1 ? 0 : i];
+    }
+  }
+  return hosts;
 }
 
 Result<Dsn> parse_dsn(std::string_view text, const PostgresOptions& options) {

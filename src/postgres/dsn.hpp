@@ -15,6 +15,9 @@ struct ConnectionParameters {
   std::vector<std::string> values;
 };
 
+/// One set for each host that they name, in order.
+std::vector<ConnectionParameters> each_host(const ConnectionParameters& parameters);
+
 struct Dsn {
   ConnectionParameters parameters;
   PostgresOptions options;  ///< Those that were given, with what the DSN says about them.

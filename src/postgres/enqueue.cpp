@@ -30,18 +30,4 @@ void enqueue_for_switch(Connection& connection, KeyRow& key, const SpecKey& name
   }
 }
 
-void cancel_key(Connection& connection, KeyRow& key) {
-  std::optional<JobRow> open = lock_open_job(connection, key);
-  const bool flew = open && may_fly(open->job);
-  core::cancel(open ? &open->job : nullptr, key.state, connection.now());
-  drop_failure(connection, key);
-  save_keys(connection, {&key, 1});
-  if (open) {
-    save_jobs(connection, {&*open, 1});
-  }
-  if (flew) {
-    clear_in_flight(connection, open->job.id);
-  }
-}
-
 }  // namespace embedjobs::postgres

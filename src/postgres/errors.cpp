@@ -27,7 +27,7 @@ constexpr std::array kRules{
     Rule{"57014", Code::kRetry, ""},  // statement timeout
     Rule{"57", Code::kRetry, ""},     // shut down, starting up
     Rule{"55P03", Code::kRetry, ""},  // lock timeout
-    Rule{"25006", Code::kRetry, "it is a standby: add target_session_attrs=read-write to the DSN"},
+    Rule{"25006", Code::kRetry, "a standby takes no work: name the primary, or all hosts with target_session_attrs=read-write"},
     Rule{"25P0", Code::kRetry, ""},  // idle too long within a transaction
     Rule{"58P01", Code::kUnusable, "the server lacks a file of its installation"},
     Rule{"55000", Code::kUnusable, ""},

@@ -203,19 +203,18 @@ Status Finalizer::put_piece(Connection& connection, std::int64_t space_id, std::
   if (piece.empty()) {
     return {};
   }
-  const std::vector<TextHash> hashes = hashes_of(piece);
-  const std::vector<bool> stored = reusable(connection, space_id, context_, hashes);
+  Operations operations{.ids = {}, .texts = hashes_of(piece)};
+  const std::vector<bool> stored = reusable(connection, space_id, context_, operations.texts);
   const auto missing = std::find(stored.begin(), stored.end(), false);
   if (missing != stored.end()) {
     return incomplete(piece[static_cast<std::size_t>(missing - stored.begin())], 1);
   }
-  std::vector<Blob> ids;
-  ids.reserve(piece.size());
+  operations.ids.reserve(piece.size());
   for (const std::uint32_t index : piece) {
-    ids.push_back(blob_of(manifest_.operation_id(index)));
+    operations.ids.push_back(blob_of(manifest_.operation_id(index)));
   }
-  put_operations(connection, manifest_id, ids, hashes);
-  mark_referenced(connection, space_id, hashes);
+  put_operations(connection, manifest_id, operations);
+  mark_referenced(connection, space_id, operations.texts);
   return {};
 }
 

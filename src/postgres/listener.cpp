@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+#include "postgres/schema.hpp"
+
 namespace embedjobs::postgres {
 namespace {
 
@@ -56,7 +58,7 @@ void Listener::listen() {
   }
   Connection& connection = **opened;
   // LISTEN first, then look at the table, then wait: what was sent before is not sent again.
-  (void)connection.execute(fmt::format("LISTEN \"embedjobs_{}\"", options_.schema));
+  (void)connection.execute(fmt::format("LISTEN \"{}\"", channel_of(options_.schema)));
   if (!connection.ok()) {
     return;
   }

@@ -7,6 +7,13 @@
 #include "postgres/vector_type.hpp"
 
 namespace embedjobs {
+namespace {
+
+PostgresSchema wanted_schema(const postgres::Dsn& dsn) {
+  return {.name = dsn.options.schema, .library_version = postgres::kSchemaVersion, .wanted_vectors = dsn.options.vectors};
+}
+
+}  // namespace
 
 Result<Backend> open_postgres(std::string_view dsn, const PostgresOptions& options, std::shared_ptr<Clock> clock) {
   return core::guarded("PostgreSQL", [&]() -> Result<Backend> {
@@ -33,15 +40,20 @@ Result<PostgresSchema> inspect_postgres(std::string_view dsn) {
     if (!version.ok()) {
       return version.status();
     }
-    PostgresSchema schema{.name = parsed->options.schema,
-                          .library_version = postgres::kSchemaVersion,
-                          .database_version = *version,
-                          .wanted_vectors = parsed->options.vectors};
+    PostgresSchema schema = wanted_schema(*parsed);
+    schema.database_version = *version;
     if (*version > 0) {
       schema.vectors = (*connection)->vector_type().kind;
     }
     Status error = (*connection)->take_error();
     return error.ok() ? Result<PostgresSchema>(std::move(schema)) : Result<PostgresSchema>(std::move(error));
+  });
+}
+
+Result<PostgresSchema> parse_postgres(std::string_view dsn) {
+  return core::guarded("PostgreSQL", [&]() -> Result<PostgresSchema> {
+    auto parsed = postgres::parse_dsn(dsn, {});
+    return parsed.ok() ? Result<PostgresSchema>(wanted_schema(*parsed)) : Result<PostgresSchema>(parsed.status());
   });
 }
 

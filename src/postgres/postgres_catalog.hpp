@@ -35,6 +35,9 @@ class PostgresCatalog final : public Catalog {
   Result<std::size_t> sweep(Duration grace, std::size_t limit) override;
 
  private:
+  /// A part of a chunk, in a transaction of its own.
+  Status upsert_piece(const PassContext& context, std::span<const VectorRow> rows);
+
   std::shared_ptr<Database> database_;
 };
 

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/utf8.hpp"
+#include "postgres/schema.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -20,8 +21,6 @@ constexpr const char* kInsertSpace =
 #define EMBEDJOBS_SELECT_KEY \
   "SELECT " EMBEDJOBS_KEY_COLUMNS " FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2"
 constexpr const char* kFindKey = EMBEDJOBS_SELECT_KEY;
-constexpr const char* kLockKey = EMBEDJOBS_SELECT_KEY " FOR UPDATE OF k";
-constexpr const char* kLockKeyOfId = "SELECT " EMBEDJOBS_KEY_COLUMNS " FROM @keys AS k WHERE k.id = $1 FOR UPDATE";
 constexpr const char* kSaveKeys =
     "UPDATE @keys AS k SET generation = u.generation, fence_counter = u.fence_counter, holder_nonce = u.holder_nonce,"
     " reuse_floor = u.reuse_floor, last_success_at = u.last_success_at, removed = u.removed "
@@ -121,7 +120,6 @@ constexpr const char* kSaveFailure =
     "INSERT INTO @failures (key_id, occurrences, first_failed_at, last_failed_at, last_error, resolved) VALUES ($1, $2, $3, $4, $5, $6) "
     "ON CONFLICT (key_id) DO UPDATE SET occurrences = EXCLUDED.occurrences, first_failed_at = EXCLUDED.first_failed_at,"
     " last_failed_at = EXCLUDED.last_failed_at, last_error = EXCLUDED.last_error, resolved = EXCLUDED.resolved";
-constexpr const char* kDropFailure = "DELETE FROM @failures WHERE key_id = $1";
 
 std::optional<KeyRow> first_key(Query&& row) {
   return row.next() ? std::optional(read_key(row)) : std::nullopt;
@@ -230,7 +228,7 @@ std::string storable(const std::string& text) {
 }
 
 void notify(Connection& connection, std::string_view schema) {
-  connection.run_later(kNotify, fmt::format("embedjobs_{}", schema));
+  connection.run_later(kNotify, channel_of(schema));
 }
 
 std::optional<CatalogRow> find_catalog(Connection& connection, std::string_view name) {
@@ -271,14 +269,6 @@ KeyRow read_key(const Query& row, int first) {
 
 std::optional<KeyRow> find_key(Connection& connection, const SpecKey& key) {
   return first_key(connection.query(kFindKey, key.catalog_id, key.spec_name));
-}
-
-std::optional<KeyRow> lock_key(Connection& connection, const SpecKey& key) {
-  return first_key(connection.query(kLockKey, key.catalog_id, key.spec_name));
-}
-
-std::optional<KeyRow> lock_key(Connection& connection, std::int64_t key_id) {
-  return first_key(connection.query(kLockKeyOfId, key_id));
 }
 
 void save_keys(Connection& connection, std::span<const KeyRow> keys) {
@@ -516,11 +506,6 @@ Failure read_failure(const Query& row, int first) {
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure) {
   connection.run_later(kSaveFailure, key_id, failure.occurrences, failure.first_failed_at, failure.last_failed_at,
                        storable(failure.last_error), failure.resolved);
-}
-
-void drop_failure(Connection& connection, KeyRow& key) {
-  connection.run_later(kDropFailure, key.id);
-  key.last_success_at = {};
 }
 
 void note_settled(Connection& connection, Held& held, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,

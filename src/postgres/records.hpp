@@ -46,9 +46,6 @@ struct KeyRow {
 inline constexpr int kKeyColumns = 11;
 KeyRow read_key(const Query& row, int first = 0);
 std::optional<KeyRow> find_key(Connection& connection, const SpecKey& key);
-/// Locked against everyone, the pass that holds it included.
-std::optional<KeyRow> lock_key(Connection& connection, const SpecKey& key);
-std::optional<KeyRow> lock_key(Connection& connection, std::int64_t key_id);
 /// What queue transitions change. The keys are locked.
 void save_keys(Connection& connection, std::span<const KeyRow> keys);
 void save_spec(Connection& connection, const KeyRow& key);
@@ -118,8 +115,6 @@ void clear_in_flight(Connection& connection, JobId id);
 
 Failure read_failure(const Query& row, int first);
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure);
-/// Of a key that is locked, and saved afterwards.
-void drop_failure(Connection& connection, KeyRow& key);
 
 /// Stores what a transition said beside job and key: the unit's record of failing (the last success goes into held.key, which is saved
 /// afterwards), and the in-flight rows, which a fresh budget forgets. `flew`: there may be some.

@@ -10,13 +10,26 @@ namespace {
 
 // 2: it has a version; 1: it has something else; 0: it has nothing, or is not there. One look, since another process may be at it.
 constexpr const char* kWhatThere =
-    "SELECT coalesce(max(CASE WHEN c.relname = 'schema_version' THEN 2 ELSE 1 END), 0) "
-    "FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1";
+    "SELECT coalesce(max(there), 0) FROM ("
+    "SELECT n.nspname, CASE WHEN c.relname = 'schema_version' THEN 2 ELSE 1 END AS there"
+    " FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "UNION ALL SELECT n.nspname, 1 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace) AS t"
+    " WHERE t.nspname = $1";
 constexpr const char* kHasSchema = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1";
+// Of a role that may write somewhere: the tables that it may not read and write. One that only looks is let.
+constexpr const char* kMissingRights =
+    "SELECT CASE WHEN bool_or(has_table_privilege(c.oid, 'INSERT')) THEN string_agg(c.relname, ', ' ORDER BY c.relname) FILTER (WHERE NOT"
+    " (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')"
+    " AND has_table_privilege(c.oid, 'DELETE'))) END "
+    "FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'schema_version'";
 constexpr const char* kGetVersion = "SELECT version FROM @schema_version";
 constexpr const char* kCanMigrate =
     "SELECT (CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1) THEN has_schema_privilege($1, 'CREATE')"
     " ELSE has_database_privilege(current_database(), 'CREATE') END)::int";
+// What is written means the same whoever runs it, with whatever settings.
+constexpr std::string_view kMigrationSettings =
+    "SET LOCAL search_path = pg_catalog, pg_temp;\nSET LOCAL standard_conforming_strings = on;\n";
 constexpr const char* kLock = "SELECT pg_advisory_xact_lock($1)";
 
 void replace_all(std::string& text, std::string_view what, std::string_view with) {
@@ -29,6 +42,7 @@ std::string expanded(std::string_view sql, std::string_view schema, PostgresVect
   std::string text(sql);
   replace_all(text, "@vectors_wanted", to_string(vectors));
   replace_all(text, "@schema_name", schema);
+  replace_all(text, "@channel", channel_of(schema));
   replace_all(text, "@schema_quoted", fmt::format("\"{}\"", schema));
   replace_all(text, "@", fmt::format("\"{}\".", schema));
   return text;
@@ -88,8 +102,13 @@ Result<int> read_version(Connection& connection, std::string_view schema) {
   return version;
 }
 
+std::string channel_of(std::string_view schema) {
+  constexpr std::size_t kLongestName = 63;  // of the server's identifiers; two schemas with one channel wake each other, no more
+  return fmt::format("embedjobs_{}", schema).substr(0, kLongestName);
+}
+
 std::string migration_sql(std::string_view schema, int from_version, PostgresVectors vectors) {
-  std::string sql;
+  std::string sql(kMigrationSettings);
   for (int from = from_version; from < kSchemaVersion; ++from) {
     sql += expanded(kMigrations[from], schema, vectors);
   }
@@ -99,6 +118,17 @@ std::string migration_sql(std::string_view schema, int from_version, PostgresVec
   }
   sql += expanded(fmt::format("UPDATE @schema_version SET version = {};\n", kSchemaVersion), schema, vectors);
   return sql;
+}
+
+Status check_rights(Connection& connection, std::string_view schema) {
+  Query row = connection.query(kMissingRights, schema);
+  const std::string tables = row.next() ? row.text(0) : std::string();
+  if (!tables.empty()) {
+    return {Code::kUnusable, fmt::format("this role may write to the schema {}, but lacks rights on {}: grant what docs/postgres.md lists, "
+                                         "again after each migration",
+                                         schema, tables)};
+  }
+  return {};
 }
 
 Status prepare_schema(Connection& connection, const PostgresOptions& options) {

@@ -6,10 +6,9 @@
 
 #include "core/checks.hpp"
 #include "postgres/backend.hpp"
-#include "postgres/enqueue.hpp"
 #include "postgres/postgres_store.hpp"
 #include "postgres/providers.hpp"
-#include "postgres/spec.hpp"
+#include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -19,6 +18,7 @@ constexpr const char* kEnqueue =
 
 // A lease's row is there as long as its job runs under that fence: whatever voids the fence (removal, expiry, a switch) deletes it. Locked
 // in the order of ids, and before they are written, so that two processes never wait for each other.
+constexpr const char* kRemoveKey = "SELECT @remove_key_at($1, $2, $3)";
 constexpr const char* kRenew =
     "WITH held AS ("
     " SELECT l.fence_nonce, l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY"
@@ -173,14 +173,8 @@ Status PostgresStore::remove_key(const SpecKey& key) {
     return status;
   }
   return database_->write([&](Connection& connection) -> Status {
-    std::optional<KeyRow> row = lock_key(connection, key);
-    if (!row || row->state.removed) {
+    if (connection.value_or(1, kRemoveKey, key.catalog_id, key.spec_name, connection.now()) == 0) {
       return {Code::kNotFound, fmt::format("{}/{}: no such spec", key.catalog_id, key.spec_name)};
-    }
-    cancel_key(connection, *row);
-    // Where the host keeps the document, nothing else will ever clear the rows.
-    if (row->has_spec && !has_document(connection, *row)) {
-      drop_spec(connection, *row);
     }
     return {};
   });

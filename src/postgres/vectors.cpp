@@ -16,16 +16,6 @@ namespace {
 constexpr const char* kProbe =
     "SELECT v.text_hash, v.epoch, v.embedded_bytes, v.input_cap FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2)";
 
-// Rows come in the order of hashes, so that two passes with texts in common do not wait for each other crosswise. Of pgvector's type they
-// come as an array of vectors; of real[] as one flat array, $7 floats each, since unnest() of an array of arrays flattens it.
-#define EMBEDJOBS_INPUT_OF_VECTORS                                                                                       \
-  "(SELECT unnest($2::bytea[]) AS text_hash, unnest($3::bigint[]) AS embedded_bytes, unnest($4::bigint[]) AS input_cap," \
-  " unnest($6) AS vector) AS i"
-#define EMBEDJOBS_INPUT_OF_REALS                                          \
-  "(SELECT u.text_hash, u.embedded_bytes, u.input_cap,"                   \
-  " ($6::real[])[(u.place - 1) * $7 + 1 : u.place * $7] AS vector"        \
-  " FROM unnest($2::bytea[], $3::bigint[], $4::bigint[]) WITH ORDINALITY" \
-  " AS u (text_hash, embedded_bytes, input_cap, place)) AS i"
 // Not ON CONFLICT: its bookkeeping for every row costs more than the look, which is a scalar so that no plan joins whole tables. Two that
 // store the same text at once: the later one runs again.
 #define EMBEDJOBS_INSERT_FROM(input)                                                     \
@@ -47,23 +37,6 @@ constexpr const char* kReplaceVectors = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_O
 constexpr const char* kReplaceReals = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_OF_REALS, "=");
 constexpr const char* kMarkReferenced = "DELETE FROM @unreferenced WHERE space_id = $1 AND text_hash = ANY ($2)";
 
-/// Rows as arrays, one a text, in the order of hashes.
-struct Arrays {
-  std::vector<TextHash> texts;
-  std::vector<std::int64_t> bytes;
-  std::vector<std::int64_t> caps;
-  std::vector<std::span<const float>> vectors;
-
-  explicit Arrays(std::span<const VectorRow* const> rows) {
-    for (const VectorRow* row : rows) {
-      texts.push_back(row->text_hash);
-      bytes.push_back(static_cast<std::int64_t>(row->embedded_bytes));
-      caps.push_back(static_cast<std::int64_t>(row->input_cap));
-      vectors.emplace_back(row->vector);
-    }
-  }
-};
-
 /// What a chunk does to the table of vectors. Large ones are sent in parts: the server stores one while the next is made and sent.
 class VectorWriter {
  public:
@@ -82,7 +55,7 @@ class VectorWriter {
   std::int64_t write(std::span<const VectorRow* const> rows, const char* of_vectors, const char* of_reals) {
     std::int64_t written = 0;
     while (!rows.empty()) {
-      const Arrays part(rows.first(std::min(rows.size(), kRowsPerPart)));
+      const VectorArrays part(rows.first(std::min(rows.size(), kRowsPerPart)));
       rows = rows.subspan(part.texts.size());
       const TypedValue vectors = type_.array_of(part.vectors);
       const bool last = rows.empty();
@@ -137,6 +110,28 @@ class VectorWriter {
 
 }  // namespace
 
+VectorArrays::VectorArrays(std::span<const VectorRow* const> rows) {
+  for (const VectorRow* row : rows) {
+    texts.push_back(row->text_hash);
+    bytes.push_back(static_cast<std::int64_t>(row->embedded_bytes));
+    caps.push_back(static_cast<std::int64_t>(row->input_cap));
+    vectors.emplace_back(row->vector);
+  }
+}
+
+std::vector<const VectorRow*> last_of_each_text(std::span<const VectorRow> rows) {
+  std::map<TextHash, const VectorRow*> last;
+  for (const VectorRow& row : rows) {
+    last[row.text_hash] = &row;
+  }
+  std::vector<const VectorRow*> texts;
+  texts.reserve(last.size());
+  for (const auto& [hash, row] : last) {
+    texts.push_back(row);
+  }
+  return texts;
+}
+
 std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context, const std::vector<TextHash>& texts) {
   std::set<TextHash> found;
   {
@@ -160,16 +155,7 @@ Status put_vectors(Connection& connection, std::int64_t space_id, const PassCont
   if (Status status = check_fits(connection.vector_type(), context.space, rows); !status.ok()) {
     return status;
   }
-  std::map<TextHash, const VectorRow*> last;
-  for (const VectorRow& row : rows) {
-    last[row.text_hash] = &row;
-  }
-  std::vector<const VectorRow*> texts;
-  texts.reserve(last.size());
-  for (const auto& [hash, row] : last) {
-    texts.push_back(row);
-  }
-  VectorWriter(connection, space_id, context).put(texts);
+  VectorWriter(connection, space_id, context).put(last_of_each_text(rows));
   return {};
 }
 

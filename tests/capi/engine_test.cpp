@@ -7,14 +7,8 @@ using namespace capi_test;
 
 namespace {
 
-struct EmbedderScene : Scene {
-  HostEmbedder embedder;
-  embedjobs_embedder table = embedder.table();
-  EmbedderScene() {
-    options.host_embedder = &table;
-    open();
-  }
-  ~EmbedderScene() { close(); }
+struct ReadScene : EmbedderScene {
+  ReadScene() { open(); }
   void index(std::size_t operations) {
     put(spec_with(operations, "users"));
     start();
@@ -35,7 +29,7 @@ TEST_CASE("version, names of codes and hashes need no engine") {
 }
 
 TEST_CASE("a host's embedder fills the built-in catalog, and searches it") {
-  EmbedderScene scene;
+  ReadScene scene;
   auto enqueued = sized<embedjobs_enqueued>();
   const std::string spec = spec_with(70, "users");
   scene.ok(embedjobs_engine_put(scene.engine, "catalog", "spec", spec.data(), spec.size(), &enqueued, scene.error.out()));
@@ -56,7 +50,7 @@ TEST_CASE("a host's embedder fills the built-in catalog, and searches it") {
 }
 
 TEST_CASE("statuses, health and catalogs are read as a person sees them") {
-  EmbedderScene scene;
+  ReadScene scene;
   scene.index(5);
   embedjobs_statuses* statuses = nullptr;
   scene.ok(embedjobs_engine_statuses(scene.engine, "catalog", &statuses, scene.error.out()));
@@ -87,7 +81,7 @@ TEST_CASE("statuses, health and catalogs are read as a person sees them") {
 }
 
 TEST_CASE("rows are read with ids, hashes and vectors, after the engine too") {
-  EmbedderScene scene;
+  ReadScene scene;
   scene.index(3);
   embedjobs_stored_rows* rows = nullptr;
   scene.ok(embedjobs_engine_rows(scene.engine, "catalog", "spec", 1, &rows, scene.error.out()));
@@ -108,7 +102,7 @@ TEST_CASE("rows are read with ids, hashes and vectors, after the engine too") {
 }
 
 TEST_CASE("jobs are listed by every member of the filter") {
-  EmbedderScene scene;
+  ReadScene scene;
   scene.index(3);
   auto filter = sized<embedjobs_job_filter>();
   const auto count = [&] {
@@ -137,7 +131,7 @@ TEST_CASE("jobs are listed by every member of the filter") {
 }
 
 TEST_CASE("metrics count in members and in Prometheus' words") {
-  EmbedderScene scene;
+  ReadScene scene;
   scene.index(3);
   embedjobs_metrics* metrics = nullptr;
   scene.ok(embedjobs_engine_metrics(scene.engine, &metrics, scene.error.out()));
@@ -151,7 +145,7 @@ TEST_CASE("metrics count in members and in Prometheus' words") {
 }
 
 TEST_CASE("items that a host has cut itself need no document") {
-  EmbedderScene scene;
+  ReadScene scene;
   const std::string items = "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\"b\",\"text\":\"two\"}\n";
   scene.ok(embedjobs_engine_put_items(scene.engine, "catalog", "spec", items.data(), items.size(), nullptr, scene.error.out()));
   scene.start();
@@ -162,7 +156,7 @@ TEST_CASE("items that a host has cut itself need no document") {
 }
 
 TEST_CASE("a retry embeds afresh, a removal clears, an unreadable document replaces nothing") {
-  EmbedderScene scene;
+  ReadScene scene;
   scene.index(3);
   scene.ok(embedjobs_engine_retry(scene.engine, "catalog", "spec", nullptr, scene.error.out()));
   scene.wait();
@@ -183,7 +177,7 @@ TEST_CASE("a retry embeds afresh, a removal clears, an unreadable document repla
 }
 
 TEST_CASE("the worker runs on the host's own thread") {
-  EmbedderScene scene;
+  ReadScene scene;
   std::vector<std::thread::id> threads;
   scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
     threads.push_back(std::this_thread::get_id());
@@ -206,7 +200,7 @@ TEST_CASE("the worker runs on the host's own thread") {
 }
 
 TEST_CASE("a running worker is stopped from a callback, and its job handed back") {
-  EmbedderScene scene;
+  ReadScene scene;
   scene.options.batch_size = 1;
   scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
     CHECK(embedjobs_engine_request_stop(scene.engine, nullptr) == EMBEDJOBS_OK);
@@ -220,7 +214,7 @@ TEST_CASE("a running worker is stopped from a callback, and its job handed back"
 }
 
 TEST_CASE("a wait ends by its time limit, by a cancel, and by a stop") {
-  EmbedderScene scene;
+  ReadScene scene;
   scene.put(spec_with(3, "users"));  // nobody works
   const auto wait = [&](std::int64_t limit_ms, embedjobs_cancel* cancel) {
     return embedjobs_engine_wait_idle(scene.engine, 0, limit_ms, cancel, nullptr, scene.error.out());

@@ -176,6 +176,25 @@ TEST_CASE("documents and vectors are the host's, on its thread too") {
   CHECK(embedjobs_engine_put(scene.engine, "catalog", "spec", "{}", 2, nullptr, scene.error.out()) == EMBEDJOBS_REFUSED);
 }
 
+TEST_CASE("a list that does not move on is an error and no endless walk") {
+  HostScene scene;
+  scene.with_resolver();
+  scene.resolver_table.list = [](void*, embedjobs_call*, const char*, const char*, std::size_t limit, embedjobs_document_list* list,
+                                 std::size_t* done) -> std::int32_t {
+    for (std::size_t i = 0; i < limit; ++i) {
+      CHECK(embedjobs_document_list_add(list, "catalog", std::to_string(100'000 + i).c_str(), "v") == EMBEDJOBS_OK);
+    }
+    CHECK(embedjobs_document_list_add(list, "catalog", "one more", "v") == EMBEDJOBS_INVALID_ARGUMENT);
+    *done = limit;
+    return EMBEDJOBS_OK;
+  };
+  scene.open();
+  embedjobs_statuses* statuses = nullptr;
+  CHECK(embedjobs_engine_statuses(scene.engine, nullptr, &statuses, scene.error.out()) == EMBEDJOBS_INTERNAL);
+  CHECK(scene.error.message().find("not ordered by key") != std::string::npos);
+  CHECK(embedjobs_engine_reconcile(scene.engine, nullptr, scene.error.out()) == EMBEDJOBS_INTERNAL);
+}
+
 TEST_CASE("gone is an answer: the vectors are cleared and the job ends") {
   HostScene scene;
   scene.with_resolver();
@@ -426,6 +445,16 @@ TEST_CASE("a computer's wrong arguments are refused, and harm nothing") {
   scene.start();
   scene.wait();
   CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
+}
+
+TEST_CASE("a computer that names an id twice fails its job, and says which") {
+  ComputerScene scene;
+  scene.open();
+  scene.put("one two one");
+  scene.start();
+  scene.wait();
+  CHECK(scene.job().status == EMBEDJOBS_JOB_FAILED);
+  CHECK(scene.job().last_error.find("names operation id 'one' twice") != std::string::npos);
 }
 
 TEST_CASE("embedder, computer, persister and resolver go together") {

@@ -5,24 +5,8 @@
 
 using namespace capi_test;
 
-namespace {
-
-struct MembersScene : Scene {
-  HostEmbedder embedder;
-  HostObserver observer;
-  embedjobs_embedder table = embedder.table();
-  embedjobs_observer watching = observer.table();
-  MembersScene() {
-    options.host_embedder = &table;
-    options.observer = &watching;
-  }
-  ~MembersScene() { close(); }
-};
-
-}  // namespace
-
 TEST_CASE("an embedder's limits are kept, and cut texts are marked on their way to the persister") {
-  MembersScene scene;
+  EmbedderScene scene;
   HostPersister persister;
   auto storing = persister.table();
   std::atomic<std::size_t> most_texts = 0, most_bytes = 0, cut_rows = 0;
@@ -74,7 +58,7 @@ TEST_CASE("an embedder's limits are kept, and cut texts are marked on their way 
 }
 
 TEST_CASE("a job's members tell its life") {
-  MembersScene scene;
+  EmbedderScene scene;
   scene.open();
   auto enqueued = sized<embedjobs_enqueued>();
   const std::string spec = spec_with(3, "users");
@@ -121,7 +105,7 @@ TEST_CASE("a job's members tell its life") {
 }
 
 TEST_CASE("a failed spec says why, and offers a retry") {
-  MembersScene scene;
+  EmbedderScene scene;
   scene.embedder.first = [](embedjobs_call* call, auto...) -> std::int32_t {
     embedjobs_call_set_error(call, "no such model", 13);
     return EMBEDJOBS_FAILED;
@@ -162,7 +146,7 @@ TEST_CASE("a failed spec says why, and offers a retry") {
 }
 
 TEST_CASE("an event's members tell what happened") {
-  MembersScene scene;
+  EmbedderScene scene;
   std::atomic<std::int64_t> persisted = 0, delay = 0, job = 0;
   scene.observer.on_event = [&](const embedjobs_event* event) {
     CHECK(event->struct_size == sizeof(*event));
@@ -199,7 +183,7 @@ TEST_CASE("an event's members tell what happened") {
 }
 
 TEST_CASE("open jobs of another space are told apart by a wait") {
-  MembersScene scene;
+  EmbedderScene scene;
   scene.open();
   scene.put(spec_with(3, "users"));
   scene.start();
@@ -234,4 +218,119 @@ TEST_CASE("the key of a provider over HTTP is asked of the host, and never shown
   for (const std::string& line : observer.lines) {
     CHECK(line.find("sk-of-the-host") == std::string::npos);
   }
+}
+
+TEST_CASE("rows are verified against their documents") {
+  EmbedderScene scene;
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.put(spec_with(2, "orders"), "waits");
+  embedjobs_verifications* verified = nullptr;
+  scene.ok(embedjobs_engine_verify(scene.engine, "catalog", nullptr, &verified, scene.error.out()));
+  REQUIRE(verified->count == 2);
+  CHECK(std::string(verified->items[0]->catalog_id) == "catalog");
+  CHECK(std::string(verified->items[1]->spec_name) == "waits");
+  CHECK(verified->items[1]->equal == 0);
+  CHECK(std::string(verified->items[1]->difference).find("has no row") != std::string::npos);
+  embedjobs_verifications_destroy(verified);
+  scene.start();
+  scene.wait();
+  scene.ok(embedjobs_engine_verify(scene.engine, "catalog", "spec", &verified, scene.error.out()));
+  REQUIRE(verified->count == 1);
+  CHECK(verified->items[0]->equal == 1);
+  CHECK(std::string(verified->items[0]->difference).empty());
+  embedjobs_verifications_destroy(verified);
+  CHECK(embedjobs_engine_verify(scene.engine, "catalog", "none", &verified, scene.error.out()) == EMBEDJOBS_NOT_FOUND);
+  CHECK(verified == nullptr);
+}
+
+TEST_CASE("what is remembered of a provider, and who works, can be read") {
+  EmbedderScene scene;
+  scene.options.worker_id = "worker-of-the-test";
+  scene.options.lease_duration_ms = 600'000;
+  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts* texts, auto...) -> std::int32_t {
+    if (texts->count > 2) {
+      return EMBEDJOBS_BATCH_TOO_LARGE;
+    }
+    if (texts->count == 2) {
+      return -1;
+    }
+    embedjobs_call_set_error(call, "busy", 4);
+    embedjobs_call_set_retry_after_ms(call, 3'600'000);
+    return EMBEDJOBS_PAUSED;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.observer.wait_for(EMBEDJOBS_EVENT_PROVIDER_PAUSED);
+  embedjobs_workers* workers = nullptr;
+  const auto read_workers = [&] {
+    scene.ok(embedjobs_engine_workers(scene.engine, &workers, scene.error.out()));
+    return workers->count == 1 && std::string(workers->items[0]->space_id) == "8/c-host?v1";
+  };
+  while (!read_workers()) {  // it presents itself beside its work
+    embedjobs_workers_destroy(workers);
+  }
+  const embedjobs_worker& worker = *workers->items[0];
+  CHECK(std::string(worker.worker_id) == "worker-of-the-test");
+  CHECK_FALSE(std::string(worker.host).empty());
+  CHECK(std::string(worker.version) == embedjobs_version());
+  CHECK(std::string(worker.provider) == "c-host@test");
+  CHECK(worker.process_id > 0);
+  CHECK(worker.slots == 1);
+  CHECK(worker.lease_duration_ms == 600'000);
+  CHECK(worker.started_at > 1'600'000'000'000);
+  CHECK(worker.last_seen_at >= worker.started_at);
+  CHECK(worker.read_at >= worker.last_seen_at);
+  CHECK(worker.running_jobs <= 1);
+  CHECK(worker.live == 1);
+  embedjobs_workers_destroy(workers);
+
+  embedjobs_providers* providers = nullptr;
+  const auto read_providers = [&] {
+    scene.ok(embedjobs_engine_providers(scene.engine, &providers, scene.error.out()));
+    return providers->count == 1 && !std::string(providers->items[0]->pause_reason).empty();
+  };
+  while (!read_providers()) {
+    embedjobs_providers_destroy(providers);
+  }
+  const embedjobs_provider& provider = *providers->items[0];
+  CHECK(std::string(provider.provider) == "c-host@test");
+  CHECK(std::string(provider.space_id) == "8/c-host?v1");
+  CHECK(std::string(provider.pause_reason).find("busy") != std::string::npos);
+  CHECK(provider.batch_texts <= 2);
+  CHECK(provider.batch_bytes >= 0);
+  CHECK(provider.paused_until > provider.read_at);
+  CHECK(provider.tokens_total == provider.tokens_today);
+  CHECK(provider.updated_at <= provider.read_at);
+  embedjobs_providers_destroy(providers);
+}
+
+TEST_CASE("a host that only logs learns of what went wrong in the background") {
+  EmbedderScene scene;
+  std::atomic<int> calls = 0;
+  scene.embedder.first = [&](embedjobs_call* call, auto...) -> std::int32_t {
+    embedjobs_call_set_error(call, "no GPU", 6);
+    return calls++ == 0 ? EMBEDJOBS_RETRY : EMBEDJOBS_FAILED;
+  };
+  scene.watching.event = nullptr;
+  scene.watching.reload = nullptr;
+  scene.open();
+  scene.put(spec_with(1, "users"));
+  scene.start();
+  const auto logged = [&](std::int32_t level, const std::string& words) {
+    HostObserver& host = scene.observer;
+    std::unique_lock lock(host.mutex);
+    std::size_t at = 0;
+    host.changed.wait(lock, [&] {
+      const auto found = std::find_if(host.lines.begin(), host.lines.end(), [&](const auto& line) { return line.find(words) == 0; });
+      at = static_cast<std::size_t>(found - host.lines.begin());
+      return found != host.lines.end();
+    });
+    CHECK(host.levels[at] == level);
+    CHECK(host.lines[at].find("no GPU") != std::string::npos);
+  };
+  logged(EMBEDJOBS_LOG_WARNING, "catalog/spec: attempt 1 failed and is made again: ");
+  scene.enqueue();
+  logged(EMBEDJOBS_LOG_ERROR, "catalog/spec: the job failed: ");
 }

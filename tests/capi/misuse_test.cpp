@@ -1,8 +1,4 @@
 // What must not be done, and what happens then: an error that says so, and no harm.
-#include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -15,16 +11,7 @@ using namespace capi_test;
 
 namespace {
 
-struct OpenScene : Scene {
-  HostEmbedder embedder;
-  HostObserver observer;
-  embedjobs_embedder table = embedder.table();
-  embedjobs_observer watching = observer.table();
-  OpenScene() {
-    options.host_embedder = &table;
-    options.observer = &watching;
-  }
-  ~OpenScene() { close(); }
+struct OpenScene : EmbedderScene {
   /// Indexes a document whose first call the test answers; the job's error.
   std::string error_of_first_call(HostEmbedder::Call answer) {
     std::atomic<int> calls = 0;
@@ -81,6 +68,9 @@ TEST_CASE("NULL is refused everywhere, and destroyed everywhere") {
   refused(embedjobs_engine_rows(none, "c", "s", 0, nullptr, error.out()));
   refused(embedjobs_engine_catalogs(none, nullptr, error.out()));
   refused(embedjobs_engine_metrics(none, nullptr, error.out()));
+  refused(embedjobs_engine_verify(none, "c", nullptr, nullptr, error.out()));
+  refused(embedjobs_engine_providers(none, nullptr, error.out()));
+  refused(embedjobs_engine_workers(none, nullptr, error.out()));
   CHECK(embedjobs_engine_start(none, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);  // nobody asks why
   CHECK(embedjobs_engine_open(nullptr, nullptr, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
 
@@ -95,6 +85,9 @@ TEST_CASE("NULL is refused everywhere, and destroyed everywhere") {
   embedjobs_stored_rows_destroy(nullptr);
   embedjobs_catalogs_destroy(nullptr);
   embedjobs_metrics_destroy(nullptr);
+  embedjobs_verifications_destroy(nullptr);
+  embedjobs_providers_destroy(nullptr);
+  embedjobs_workers_destroy(nullptr);
 
   CHECK(embedjobs_error_code(nullptr) == EMBEDJOBS_OK);
   CHECK(std::string(embedjobs_error_message(nullptr)).empty());
@@ -134,6 +127,9 @@ TEST_CASE("NULL, no names, no UTF-8 and huge lengths are refused at an open engi
   refused(embedjobs_engine_search(engine, nullptr, "q", 1, 1, &hits, scene.error.out()));
   refused(embedjobs_engine_statuses(engine, nullptr, nullptr, scene.error.out()));
   refused(embedjobs_engine_switch_space(engine, "c", nullptr, nullptr, scene.error.out()));
+  embedjobs_verifications* verified = nullptr;
+  refused(embedjobs_engine_verify(engine, nullptr, "s", &verified, scene.error.out()));
+  refused(embedjobs_engine_verify(engine, "c", "", &verified, scene.error.out()));
   refused(embedjobs_engine_worker_run(engine, 7, 0, 0, nullptr, nullptr, scene.error.out()));
   auto enqueued = sized<embedjobs_enqueued>();
   enqueued.struct_size = 8;
@@ -265,6 +261,69 @@ TEST_CASE("tables without what they need are refused") {
   refused();
 }
 
+TEST_CASE("names in options are bounded UTF-8 of one line") {
+  const std::string bad = GENERATE(std::string("\xff"), std::string("a\nb"), std::string(513, 'x'));
+  HostEmbedder embedder;
+  auto table = embedder.table();
+  auto options = sized<embedjobs_options>();
+  options.dsn = "memory:";
+  options.host_embedder = &table;
+  embedjobs_engine* engine = nullptr;
+  for (const char** name : {&options.worker_id, &table.provider, &table.model, &table.variant}) {
+    const char* const good = std::exchange(*name, bad.c_str());
+    CHECK(embedjobs_engine_open(&options, &engine, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
+    *name = good;
+  }
+  REQUIRE(embedjobs_engine_open(&options, &engine, nullptr) == EMBEDJOBS_OK);
+  embedjobs_engine_destroy(engine);
+}
+
+TEST_CASE("an error's words are UTF-8, whatever they repeat") {
+  auto options = sized<embedjobs_options>();
+  const std::string dsn = "sqlite:/\xff/" + std::string(2000, 'x');
+  options.dsn = dsn.c_str();
+  embedjobs_engine* engine = nullptr;
+  Error error;
+  CHECK(embedjobs_engine_open(&options, &engine, error.out()) == EMBEDJOBS_UNUSABLE);
+  CHECK(error.message().find("/?/xxx") != std::string::npos);
+  CHECK(error.message().size() <= 1000);
+}
+
+TEST_CASE("numbers of any size mean what can be meant") {
+  OpenScene scene;
+  for (std::size_t* number : {&scene.table.concurrent_calls, &scene.table.batch_texts, &scene.table.batch_bytes, &scene.table.batch_tokens,
+                              &scene.table.input_bytes}) {
+    *number = SIZE_MAX;
+  }
+  for (std::int64_t* number : {&scene.options.workers, &scene.options.batch_size, &scene.options.batch_bytes,
+                               &scene.options.lease_duration_ms, &scene.options.requests_per_minute, &scene.options.tokens_per_minute,
+                               &scene.options.daily_token_budget, &scene.options.safety_bound_ms, &scene.options.provider_concurrency}) {
+    *number = INT64_MAX;
+  }
+  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out, std::size_t* done) -> std::int32_t {
+    CHECK(embedjobs_call_remaining_ms(call) >= -1);
+    std::fill(out->values, out->values + texts->count * out->dimension, 1.0F);
+    out->prompt_tokens = INT64_MAX;
+    *done = texts->count;
+    return EMBEDJOBS_OK;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.ok(embedjobs_engine_wait_idle(scene.engine, INT64_MAX, INT64_MAX, nullptr, nullptr, scene.error.out()));
+  CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
+  embedjobs_hits* hits = nullptr;
+  scene.ok(embedjobs_engine_search(scene.engine, "catalog", "users", 5, SIZE_MAX, &hits, scene.error.out()));
+  CHECK(hits->count == 3);
+  embedjobs_hits_destroy(hits);
+  auto filter = sized<embedjobs_job_filter>();
+  filter.limit = SIZE_MAX;
+  embedjobs_jobs* jobs = nullptr;
+  scene.ok(embedjobs_engine_jobs(scene.engine, &filter, &jobs, scene.error.out()));
+  CHECK(jobs->count == 1);
+  embedjobs_jobs_destroy(jobs);
+}
+
 TEST_CASE("an embedder that throws is tried again") {
   OpenScene scene;
   CHECK(scene.error_of_first_call([](auto...) -> std::int32_t { throw std::runtime_error("no GPU"); })
@@ -325,200 +384,4 @@ TEST_CASE("vectors that are not finite or all zero are never stored") {
   scene.ok(embedjobs_engine_rows(scene.engine, "catalog", "spec", 0, &rows, scene.error.out()));
   CHECK(rows->count == 0);
   embedjobs_stored_rows_destroy(rows);
-}
-
-TEST_CASE("calls from inside a callback: what would wait for it is refused, the rest works") {
-  OpenScene scene;
-  std::atomic<bool> tried = false;
-  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
-    if (tried.exchange(true)) {
-      return -1;
-    }
-    embedjobs_engine* engine = scene.engine;
-    Error error;
-    const auto refused = [&](std::int32_t code) {
-      CHECK(code == EMBEDJOBS_REFUSED);
-      CHECK(error.message().find("recursive call") == 0);
-    };
-    embedjobs_hits* hits = nullptr;
-    embedjobs_statuses* statuses = nullptr;
-    embedjobs_health* health = nullptr;
-    embedjobs_catalogs* catalogs = nullptr;
-    embedjobs_stored_rows* rows = nullptr;
-    refused(embedjobs_engine_start(engine, error.out()));
-    refused(embedjobs_engine_stop(engine, -1, error.out()));
-    refused(embedjobs_engine_wait_idle(engine, 0, -1, nullptr, nullptr, error.out()));
-    refused(embedjobs_engine_worker_run(engine, 0, 0, -1, nullptr, nullptr, error.out()));
-    refused(embedjobs_engine_search(engine, "catalog", "q", 1, 1, &hits, error.out()));
-    refused(embedjobs_engine_statuses(engine, nullptr, &statuses, error.out()));
-    refused(embedjobs_engine_health(engine, nullptr, &health, error.out()));
-    refused(embedjobs_engine_catalogs(engine, &catalogs, error.out()));
-    refused(embedjobs_engine_rows(engine, "catalog", "spec", 0, &rows, error.out()));
-    refused(embedjobs_engine_reconcile(engine, nullptr, error.out()));
-    refused(embedjobs_engine_retry_failed(engine, nullptr, error.out()));
-    refused(embedjobs_engine_remove_catalog(engine, "catalog", error.out()));
-    refused(embedjobs_engine_switch_space(engine, "catalog", "4/x", nullptr, error.out()));
-    const std::string other = spec_with(2, "other");
-    CHECK(embedjobs_engine_put(engine, "catalog", "other", other.data(), other.size(), nullptr, error.out()) == EMBEDJOBS_OK);
-    CHECK(embedjobs_engine_enqueue(engine, "catalog", "other", 0, nullptr, error.out()) == EMBEDJOBS_OK);
-    CHECK(embedjobs_engine_retry(engine, "catalog", "other", nullptr, error.out()) == EMBEDJOBS_OK);
-    CHECK(embedjobs_engine_put(engine, "catalog", "third", other.data(), other.size(), nullptr, error.out()) == EMBEDJOBS_OK);
-    CHECK(embedjobs_engine_remove(engine, "catalog", "third", error.out()) == EMBEDJOBS_OK);
-    embedjobs_metrics* metrics = nullptr;
-    CHECK(embedjobs_engine_metrics(engine, &metrics, error.out()) == EMBEDJOBS_OK);
-    embedjobs_metrics_destroy(metrics);
-    return -1;
-  };
-  scene.open();
-  scene.put(spec_with(3, "users"));
-  scene.start();
-  scene.wait();
-  CHECK(tried);
-  CHECK(scene.embedder.texts == 5);
-}
-
-TEST_CASE("an engine may be destroyed from inside its own callback") {
-  HostEmbedder embedder;
-  Gate destroyed;
-  struct Destroying {
-    HostEmbedder& embedder;
-    Gate& destroyed;
-  } destroying{embedder, destroyed};
-  auto table = embedder.table();
-  table.user_data = &destroying;
-  table.destroy = [](void* self) { static_cast<Destroying*>(self)->destroyed.open(); };
-  table.embed = [](void* self, embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out, std::size_t* done) {
-    return HostEmbedder::embed(&static_cast<Destroying*>(self)->embedder, call, texts, out, done);
-  };
-  std::atomic<embedjobs_engine*> engine = nullptr;
-  embedder.first = [&](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
-    embedjobs_engine_destroy(engine.exchange(nullptr));
-    CHECK(embedjobs_call_is_cancelled(call) == 1);
-    return -1;
-  };
-  Scene scene;
-  scene.options.host_embedder = &table;
-  scene.open();
-  engine = std::exchange(scene.engine, nullptr);
-  const std::string spec = spec_with(3, "users");
-  REQUIRE(embedjobs_engine_put(engine, "catalog", "spec", spec.data(), spec.size(), nullptr, nullptr) == EMBEDJOBS_OK);
-  REQUIRE(embedjobs_engine_start(engine, nullptr) == EMBEDJOBS_OK);
-  destroyed.wait();
-}
-
-TEST_CASE("after stop the engine reads and enqueues, and does not start again") {
-  OpenScene scene;
-  scene.open();
-  scene.put(spec_with(3, "users"));
-  scene.start();
-  scene.wait();
-  scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
-  scene.ok(embedjobs_engine_stop(scene.engine, 0, scene.error.out()));  // idempotent
-  CHECK(embedjobs_engine_start(scene.engine, scene.error.out()) == EMBEDJOBS_REFUSED);
-  CHECK(embedjobs_engine_worker_run(scene.engine, 0, 0, -1, nullptr, nullptr, scene.error.out()) == EMBEDJOBS_REFUSED);
-  scene.enqueue();
-  CHECK(scene.job().status == EMBEDJOBS_JOB_PENDING);
-}
-
-TEST_CASE("an embedder that hangs past the deadline: not stopped, and destroy waits for it") {
-  OpenScene scene;
-  Gate entered;
-  std::atomic<int> told = 0;
-  scene.embedder.first = [&](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
-    entered.open();
-    while (told < 2) {
-      told = std::max<int>(told, embedjobs_call_is_cancelled(call));
-      std::this_thread::yield();
-    }
-    return EMBEDJOBS_CANCELLED;
-  };
-  scene.open();
-  scene.put(spec_with(3, "users"));
-  scene.start();
-  entered.wait();
-  CHECK(embedjobs_engine_stop(scene.engine, 20, scene.error.out()) == EMBEDJOBS_TIMEOUT);
-  while (told < 1) {
-    std::this_thread::yield();
-  }
-  told = 2;
-  scene.close();
-  CHECK(scene.embedder.destroyed == 1);
-}
-
-TEST_CASE("a forked child is refused, and its destroy does nothing") {
-  OpenScene scene;
-  scene.open();
-  scene.start();
-  const pid_t child = fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    embedjobs_error* error = nullptr;
-    bool good = embedjobs_engine_enqueue(scene.engine, "c", "s", 0, nullptr, &error) == EMBEDJOBS_REFUSED;
-    good = good && embedjobs_engine_request_stop(scene.engine, nullptr) == EMBEDJOBS_REFUSED;
-    good = good && embedjobs_engine_stop(scene.engine, -1, nullptr) == EMBEDJOBS_REFUSED;
-    embedjobs_engine_destroy(scene.engine);
-    _exit(good && scene.embedder.destroyed == 0 ? 0 : 1);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  CHECK(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
-  scene.put(spec_with(2, "users"));
-  scene.wait();
-}
-
-TEST_CASE("a thread that is ended inside a callback is no success, and another one goes on") {
-  const bool on_own_thread = GENERATE(false, true);
-  OpenScene scene;
-  std::atomic<int> calls = 0;
-  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
-    if (calls++ == 0) {
-      pthread_exit(nullptr);
-    }
-    return -1;
-  };
-  scene.open();
-  scene.put(spec_with(3, "users"));
-  const auto run = [&](std::int32_t until) {
-    return std::thread([&, until] { (void)embedjobs_engine_worker_run(scene.engine, until, 0, -1, nullptr, nullptr, nullptr); });
-  };
-  if (on_own_thread) {
-    run(EMBEDJOBS_RUN_UNTIL_STOPPED).join();  // ended by the callback
-    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_CLAIMED);
-    std::thread second = run(EMBEDJOBS_RUN_UNTIL_STOPPED);
-    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
-    scene.enqueue();
-    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_SUCCEEDED);
-    scene.ok(embedjobs_engine_request_stop(scene.engine, scene.error.out()));
-    second.join();
-  } else {
-    scene.start();
-    scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_RETRIED);
-    CHECK(scene.job().last_error.find("the thread was ended inside the call") != std::string::npos);
-    scene.enqueue();
-    scene.wait();
-  }
-  CHECK(scene.job().status == EMBEDJOBS_JOB_SUCCEEDED);
-}
-
-TEST_CASE("only one thread may run the worker") {
-  OpenScene scene;
-  Gate entered;
-  Gate leave;
-  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
-    entered.open();
-    leave.wait();
-    return -1;
-  };
-  scene.open();
-  scene.put(spec_with(2, "users"));
-  std::thread runner([&] {
-    CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, nullptr) == EMBEDJOBS_OK);
-  });
-  entered.wait();
-  CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, scene.error.out()) ==
-        EMBEDJOBS_REFUSED);
-  leave.open();
-  runner.join();
-  CHECK(scene.embedder.texts == 2);
 }

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
@@ -298,7 +299,7 @@ struct HostObserver {
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<std::string> lines, reloaded;
-  std::vector<std::int32_t> kinds;
+  std::vector<std::int32_t> levels, kinds;
   std::function<void(const embedjobs_event*)> on_event;
   std::atomic<std::size_t> destroyed = 0;
 
@@ -306,9 +307,10 @@ struct HostObserver {
     auto table = sized<embedjobs_observer>();
     table.user_data = this;
     table.destroy = [](void* self) { ++static_cast<HostObserver*>(self)->destroyed; };
-    table.log = [](void* self, std::int32_t, const char* message, std::size_t size) {
+    table.log = [](void* self, std::int32_t level, const char* message, std::size_t size) {
       auto& host = *static_cast<HostObserver*>(self);
       const std::lock_guard lock(host.mutex);
+      host.levels.push_back(level);
       host.lines.emplace_back(message, size);
       host.changed.notify_all();
     };
@@ -387,6 +389,19 @@ class Scene {
     embedjobs_jobs_destroy(jobs);
     return seen;
   }
+};
+
+/// With an embedder of the host's, and somebody who watches.
+struct EmbedderScene : Scene {
+  HostEmbedder embedder;
+  HostObserver observer;
+  embedjobs_embedder table = embedder.table();
+  embedjobs_observer watching = observer.table();
+  EmbedderScene() {
+    options.host_embedder = &table;
+    options.observer = &watching;
+  }
+  ~EmbedderScene() { close(); }
 };
 
 }  // namespace capi_test

@@ -7,7 +7,7 @@ seed=${SEED:-$$}
 RANDOM=$seed
 echo "seed $seed: repeat with SEED=$seed"
 batch=4 concurrency=2
-operations=2400
+operations=6000
 document $operations item > item.json
 in_mid_run=0
 export EMBEDJOBS_EMBEDDER="hashing:16?delay=20ms&log=$work/log"

@@ -6,6 +6,7 @@ SOURCE_DIR=${SOURCE_DIR:?path of the sources}
 unset EMBEDJOBS_DB EMBEDJOBS_EMBEDDER
 work=$(mktemp -d)
 pids=()
+reason=
 finish() {
   local exit=$?
   # Only what this test started.
@@ -18,13 +19,16 @@ finish() {
     echo "--- its standard error"
     head -20 "$work/err"
   fi
+  # Once more at the end: what shows a failure may have kept only the end.
+  [ -z "$reason" ] || echo "FAILED: $reason"
   rm -rf "$work"
 }
 trap finish EXIT
 cd "$work"
 
 fail() {
-  echo "FAILED: $*"
+  reason=$*
+  echo "FAILED: $reason"
   exit 1
 }
 
@@ -62,9 +66,9 @@ document() {
   }'
 }
 
-# hashes FILE: the text hashes in a log of the hashing embedder, a line each.
+# hashes FILE: the text hashes in a log of the hashing embedder, a line each. What a kill cut short is none.
 hashes() {
-  [ ! -e "$1" ] || cut -d ' ' -f 3- "$1" | tr ' ' '\n' | sed '/^$/d'
+  [ ! -e "$1" ] || cut -d ' ' -f 3- "$1" | tr ' ' '\n' | sed -nE '/^[0-9a-f]{64}$/p'
 }
 
 # until_true SECONDS COMMAND...: waits for an event that another process causes.

@@ -42,6 +42,13 @@ equal "$(field dim | sort -u)" 16 "dimension from EMBEDJOBS_EMBEDDER"
 run 0 --json --db sqlite:env.db status
 run 0 migrate --db sqlite:env.db
 grep -q 'up to date' out || fail "migrate on a database of this version"
+if "$EMBEDJOBS" migrate --help | grep -q -- --from; then  # built with PostgreSQL
+  # No server is asked: this port has none.
+  run 0 migrate --db 'postgresql://localhost:1/app?schema=embeddings' --print --from 0
+  grep -q '^CREATE TABLE "embeddings".jobs' out || fail "the printed SQL makes the tables"
+  run 2 migrate --db 'postgresql://localhost:1/app' --print --from 99
+  one_line 'from version 0 to'
+fi
 run 0 migrate --db sqlite:new.db --json
 grep -q '"from_version":0' out || fail "migrate makes a database"
 run 0 metrics --db sqlite:env.db

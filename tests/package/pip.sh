@@ -6,7 +6,8 @@ if ! "$python" -c 'import venv, ensurepip' 2> /dev/null; then
   echo "SKIPPED: $python has no venv (on Debian: python3-venv)"
   exit 77
 fi
-unset EMBEDJOBS_LIBRARY PYTHONPATH
+# As a user's shell has them: nothing of the build that runs this test reaches the package's own.
+unset EMBEDJOBS_LIBRARY EMBEDJOBS_CMAKE_ARGS PYTHONPATH
 rm -rf "$work"
 "$python" -m venv "$work"
 "$work/bin/pip" install --quiet --no-index --disable-pip-version-check "$source_dir/capi/python"

@@ -3,6 +3,7 @@
 
 #include "conformance/scene.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/postgres_enqueue.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -55,6 +56,41 @@ TEST_CASE("a document that SQL put is the document that a worker resolves, text 
   CHECK(text.version == to_hex(hash_text(text.content)));
   CHECK(get(host.backend.catalog->resolve(kOtherKey)).content == std::string("\x00\xff", 2));
   CHECK(get(host.backend.catalog->catalogs())[0].target_space_id == "4/test?v1");
+}
+
+TEST_CASE("a space that is none is refused by SQL as it is by the library") {
+  Host host;
+  for (const std::string space : {"garbage", "0/m", "65537/m", "4/", "4/a?\\u0001", "4/\\u000a", "999999/m", "/m", "-1/m", "4/?v"}) {
+    INFO(space);
+    CHECK(host.error("put_spec('catalog', 'spec', 'document'::text, E'" + space + "')").find("not a space") != std::string::npos);
+  }
+  CHECK_FALSE(host.error("put_spec('catalog', 'spec', 'document'::text, '4/' || repeat('x', 257))").empty());
+  CHECK_FALSE(host.error("put_spec('catalog', 'spec', 'document'::text, '4/m?' || repeat('x', 257))").empty());
+  CHECK(get(host.backend.catalog->catalogs()).empty());
+  host.call("put_spec('catalog', 'spec', 'document'::text, '65536/org/model?a?b')");
+  CHECK(get(host.backend.catalog->catalogs())[0].target_space_id == "65536/org/model?a?b");
+}
+
+TEST_CASE("names from a column of any collation, and sessions with other strings, are as good as others") {
+  Host host;
+  host.sql.ask("CREATE TEMPORARY TABLE mine (name text COLLATE \"POSIX\"); INSERT INTO mine VALUES ('spec')");
+  const std::string at = "SELECT " + host.schema.name() + ".";
+  host.sql.ask(at + "enqueue(name, name) FROM mine");
+  host.sql.ask(at + "put_spec(name, name, name, '4/m') FROM mine");
+  host.sql.ask(at + "remove_spec(name, name) FROM mine");
+  host.sql.ask("SET standard_conforming_strings = off; SET escape_string_warning = off");
+  host.call("enqueue('catalog', 'spec')");
+  CHECK_FALSE(host.error("enqueue('catalog', E'a\\u0001')").empty());
+  CHECK(get(host.backend.store->counts()).pending == 1);
+}
+
+TEST_CASE("in a host's snapshot that is too old an enqueue fails, and does not look for ever") {
+  Host host;
+  host.sql.ask("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+  RawPostgres().ask("SELECT " + host.schema.name() + ".enqueue('catalog', 'spec')");
+  CHECK(enqueue_on(host.sql.handle(), host.schema.name(), kKey, JobKind::kSpecWrite).status().code() == Code::kRetry);
+  host.sql.ask("ROLLBACK");
+  CHECK(host.jobs() == 1);
 }
 
 TEST_CASE("SQL knows the kinds of jobs and refuses what is not one, and names that are none") {

@@ -8,6 +8,7 @@
 #include "embedjobs/engine.hpp"
 #include "embedjobs/postgres.hpp"
 #include "support/raw_postgres.hpp"
+#include "support/wait_until.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
@@ -54,6 +55,26 @@ TEST_CASE("a schema's name is one that needs no quoting") {
   CHECK(postgres_migration_sql("x\" CASCADE").status().code() == Code::kInvalidArgument);
 }
 
+TEST_CASE("an option that nobody knows is told from a DSN that can't be read") {
+  CHECK(open_status("postgresql://u:secret@h/db?sslmod=require").message().find("options") != std::string::npos);
+}
+
+TEST_CASE("the longest name of a schema is as good as a short one, and its workers are woken") {
+  const std::string longest = (TempSchema().name() + std::string(63, 'x')).substr(0, 63);
+  RawPostgres server;
+  {
+    const Backend backend = get(open_postgres(postgres_server() + "&schema=" + longest, {}, nullptr));
+    std::atomic<int> woken = 0;
+    backend.store->set_wake([&] { ++woken; });
+    wait_until([&] { return woken > 0; });  // it listens
+    const int before = woken;
+    server.ask("SELECT " + longest + ".enqueue('catalog', 'spec')");
+    wait_until([&] { return woken > before; });
+    backend.store->set_wake(nullptr);
+  }
+  server.ask("DROP SCHEMA " + longest + " CASCADE");
+}
+
 TEST_CASE("no server: worth trying again, and soon known") {
   const Status status = open_status("postgresql://u:secret@127.0.0.1:1/db");
   CHECK(status.code() == Code::kRetry);
@@ -96,6 +117,12 @@ TEST_CASE("a schema that is newer, or not ours, is refused and stays as it is") 
     CHECK(status.code() == Code::kUnusable);
     CHECK(status.message().find("newer") != std::string::npos);
     CHECK(server.ask("SELECT version FROM " + schema.name() + ".schema_version") == "99");
+  }
+  SECTION("of another program, which has functions only") {
+    server.ask("CREATE SCHEMA " + schema.name() + "; CREATE FUNCTION " + schema.name() +
+               ".theirs() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    CHECK(open_status(schema.dsn()).code() == Code::kUnusable);
+    CHECK(server.ask("SELECT proacl IS NULL FROM pg_proc WHERE proname = 'theirs'") == "t");  // anybody may still call it
   }
   SECTION("of another program") {
     server.ask("CREATE SCHEMA " + schema.name());
@@ -173,6 +200,14 @@ TEST_CASE("a role without rights on the schema is told so; one that may work nee
   const ClaimResult claimed = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()}));
   REQUIRE(claimed.leases.size() == 1);
   CHECK(get(backend.store->settle(ref(claimed.leases[0]), {})) == JobStatus::kSucceeded);
+  server.ask("REVOKE ALL ON " + name + ".history, " + name + ".workers FROM " + role);
+  const Status lacking = open_status(dsn);
+  CHECK(lacking.code() == Code::kUnusable);
+  CHECK(one_clear_line(lacking));
+  CHECK(lacking.message().find("history, workers") != std::string::npos);
+  server.ask("REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + name + " FROM " + role);
+  server.ask("GRANT SELECT ON ALL TABLES IN SCHEMA " + name + " TO " + role);
+  CHECK(get(get(open_postgres(dsn, {}, nullptr)).store->counts()).succeeded == 1);  // who only looks may
   CHECK_FALSE(server.error_of("SET ROLE " + role + "; CREATE TABLE " + name + ".mine (id int)").empty());
   server.ask("RESET ROLE; DROP OWNED BY " + role + "; DROP ROLE " + role);
 }

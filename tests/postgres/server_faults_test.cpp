@@ -10,22 +10,11 @@
 
 #include "embedjobs/postgres.hpp"
 #include "postgres/load.hpp"
+#include "support/postgres_cluster.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
-
-namespace {
-
-/// tests/support/postgres_cluster.sh, of the server that this runs under.
-void cluster(const std::string& words) {
-  const std::string script = std::string(EMBEDJOBS_SOURCE_DIR) + "/tests/support/postgres_cluster.sh ";
-  if (std::system((script + words).c_str()) != 0) {
-    throw std::runtime_error("postgres_cluster.sh " + words);
-  }
-}
-
-}  // namespace
 
 TEST_CASE("workers go on over a server that stops and starts, by whichever mode") {
   const std::string mode = GENERATE("fast", "immediate");

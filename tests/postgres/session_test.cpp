@@ -41,14 +41,37 @@ TEST_CASE("a pass works whatever the database's defaults are, and without prepar
   const std::string settings =
       GENERATE(std::string(), "&options=-c%20default_transaction_isolation%3Dserializable", "&options=-c%20synchronous_commit%3Doff",
                "&options=-c%20default_transaction_read_only%3Don", "&options=-c%20search_path%3Dnowhere",
-               "&options=-c%20bytea_output%3Descape", "&options=-c%20statement_timeout%3D1", "&prepared_statements=off");
+               "&options=-c%20bytea_output%3Descape", "&options=-c%20standard_conforming_strings%3Doff", "&client_encoding=LATIN1",
+               "&options=-c%20lock_timeout%3D1%20-c%20TimeZone%3DAsia%2FTokyo%20-c%20DateStyle%3DGerman",
+               "&options=-c%20statement_timeout%3D1", "&prepared_statements=off");
   INFO(settings);
   ok(open_postgres(schema.dsn(), {}, nullptr).status());
   const Backend backend = get(open_postgres(schema.dsn(settings), {}, nullptr));
   for (std::uint64_t i = 1; i <= 3; ++i) {
-    index_one(backend, {"catalog", std::to_string(i)}, i);
+    index_one(backend, {"catalog", "h\xc3\xa9llo " + std::to_string(i)}, i);
   }
   CHECK(get(backend.store->counts()).succeeded == 3);
+  CHECK(RawPostgres().ask("SELECT count(*) FROM " + schema.name() + ".keys WHERE spec_name ~ '^h.llo .$'") == "3");
+}
+
+TEST_CASE("what stands before pg_catalog in the search_path is not called, by worker, migration or enqueue") {
+  TempSchema schema;
+  RawPostgres sql;
+  const std::string evil = "evil_" + schema.name();
+  sql.ask("CREATE SCHEMA " + evil + "; CREATE FUNCTION " + evil +
+          ".f(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN"
+          " RAISE 'evil'; END$$; CREATE OPERATOR " +
+          evil + ".= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = " + evil +
+          ".f);"
+          " CREATE FUNCTION " +
+          evil + ".clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN RAISE 'evil'; END$$");
+  {
+    const Backend backend = get(open_postgres(schema.dsn("&options=-c%20search_path%3D" + evil + ",pg_catalog"), {}, nullptr));
+    index_one(backend, kKey, 1);
+    sql.ask("SET search_path = " + evil + ", pg_catalog; SELECT " + schema.name() + ".enqueue('catalog', 'spec')");
+    CHECK(get(backend.store->counts()).pending == 1);
+  }
+  sql.ask("RESET search_path; DROP SCHEMA " + evil + " CASCADE");
 }
 
 TEST_CASE("stamps and leases are by the server's clock") {

@@ -135,6 +135,43 @@ TEST_CASE("what can't be watched is refused with a reason") {
   CHECK(host.sql.error_of(host.watch_call()).find("already") != std::string::npos);
 }
 
+TEST_CASE("a trigger made by hand can't have a view read with the rights of the schema's owner") {
+  Host host;
+  const std::string role = "maker_" + host.schema.name();
+  const std::string in = role + ".";
+  const std::string ours = host.schema.name() + ".";
+  host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + host.schema.name() + " TO " + role + "; GRANT EXECUTE ON FUNCTION " +
+               ours + "watch, " + ours + "watch_columns, " + ours + "watch_apply, " + ours + "watch_changed TO " + role +
+               "; CREATE SCHEMA AUTHORIZATION " + role + "; SET ROLE " + role);
+  host.sql.ask("CREATE TABLE " + in + "t (id text, body text); CREATE FUNCTION " + in +
+               "f() RETURNS text LANGUAGE plpgsql AS $$BEGIN"
+               " RAISE 'it ran as %', current_user; END$$; CREATE TEMPORARY VIEW new_rows AS SELECT " +
+               in + "f() AS id, 'x'::text AS body");
+  host.sql.ask("CREATE TRIGGER mine AFTER INSERT ON " + in + "t FOR EACH STATEMENT EXECUTE FUNCTION " + ours +
+               "watch_changed('catalog', '', 'error', 'body', 'id')");
+  const std::string error = host.sql.error_of("INSERT INTO " + in + "t VALUES ('a', '1')");
+  CHECK(error.find("not made by watch") != std::string::npos);
+  CHECK(error.find("it ran") == std::string::npos);
+  host.sql.ask("RESET ROLE; DROP OWNED BY " + role + " CASCADE; DROP ROLE " + role);
+}
+
+TEST_CASE("names are those whose text is the same in every session, and no two rows have one") {
+  Host host;
+  const std::string in = "host_" + host.schema.name() + ".";
+  const auto watch = [&](const std::string& names, const std::string& catalog) {
+    return host.sql.error_of("SELECT " + host.schema.name() + ".watch('" + in + "t', '" + catalog + "', " + names + ", 'body')");
+  };
+  host.sql.ask("CREATE TABLE " + in +
+               "t (at timestamptz UNIQUE, f float8 UNIQUE, a text COLLATE \"POSIX\", b text, body text, UNIQUE (a, b))");
+  CHECK(watch("ARRAY['at']", "c").find("must be") != std::string::npos);
+  CHECK(watch("ARRAY['f']", "c").find("must be") != std::string::npos);
+  CHECK(watch("ARRAY['a', 'b']", "catalog").empty());
+  host.sql.ask("INSERT INTO " + in + "t (a, b, body) VALUES ('x', 'y/z', '1')");
+  CHECK(host.specs() == "x/y/z=1 ");
+  CHECK(host.sql.error_of("INSERT INTO " + in + "t (a, b, body) VALUES ('x/y', 'z', '2')").find("slash") != std::string::npos);
+  CHECK(host.content("x/y/z") == "1");
+}
+
 TEST_CASE("only the owner of a table may have it watched; its writers need no right of ours") {
   Host host;
   const std::string role = "writer_" + host.schema.name();

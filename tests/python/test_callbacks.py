@@ -77,10 +77,12 @@ class CallbackTest(unittest.TestCase):
         line = self.log.wait_for("Traceback")
         self.assertIn("the embedder raised ZeroDivisionError: of the host's making", line)
         self.assertIn("scene.py", line)
+        self.log.wait_for("is made again")
+        engine.enqueue(*KEY)  # now, and not after the backoff
         engine.wait_idle()
         self.assertEqual(engine.rows(*KEY).ids, ["a"])
         (job,) = engine.jobs()
-        self.assertEqual(job.attempts, 2)
+        self.assertEqual(job.fence.counter, 2)  # claimed again
 
     def test_what_breaks_the_promise_is_told_and_never_stored(self):
         wrong = {
@@ -156,9 +158,13 @@ class CallbackTest(unittest.TestCase):
 
         words = Words()
         words.errors = [ValueError("once")]
-        engine = self.engine(embedder=words.embedder(), log=log)
+        retried = threading.Event()
+        engine = self.engine(embedder=words.embedder(), log=log,
+                             events=lambda event: event.kind == embedjobs.EventKind.JOB_RETRIED and retried.set())
         engine.put_items(*KEY, [("a", "one")])
         engine.start()
+        retried.wait()
+        engine.enqueue(*KEY)
         engine.wait_idle()
         self.assertEqual(engine.rows(*KEY).ids, ["a"])
 
@@ -285,6 +291,8 @@ class CallbackTest(unittest.TestCase):
         engine = self.engine(computer=embedjobs.Computer(compute, "v", "words", 8))
         engine.put(*KEY, "x")
         engine.start()
+        self.log.wait_for("is made again")
+        engine.enqueue(*KEY)
         engine.wait_idle()
         self.assertIn("seen: ", engine.jobs()[0].last_error)
         self.assertIn("without set_manifest()", engine.jobs()[0].last_error)

@@ -4,6 +4,7 @@
 #   postgres_cluster.sh run COMMAND [ARGUMENT...]   runs COMMAND with EMBEDJOBS_TEST_POSTGRES set to the DSN of an empty database
 #   postgres_cluster.sh stop fast|immediate         } for COMMAND: of the server that it runs under (EMBEDJOBS_TEST_CLUSTER)
 #   postgres_cluster.sh start                       }
+#   postgres_cluster.sh standby                     for COMMAND: makes and starts a standby of it; its socket is in .../standby
 #
 # Ends with 77 (skipped) and a line that says why where there is no server. EMBEDJOBS_POSTGRES_BIN: where initdb and pg_ctl are, if not in
 # Debian's place. EMBEDJOBS_CLUSTER_SETTINGS: more lines for postgresql.conf. EMBEDJOBS_CLUSTER_FOLDER: where to make its folder, on a disk
@@ -44,12 +45,23 @@ stop() {
   as_server_user "$bin/pg_ctl" -D "$1/data" -m "$2" -w -t 60 -s stop > /dev/null 2>&1 < /dev/null
 }
 
+standby() {
+  mkdir "$1/standby"
+  if [ "$(id -u)" -eq 0 ]; then
+    chown postgres: "$1/standby"
+  fi
+  as_server_user "$bin/pg_basebackup" -h "$1" -U embedjobs -D "$1/standby/data" -R -X stream -c fast --no-sync < /dev/null
+  echo "unix_socket_directories = '$1/standby'" | as_server_user tee -a "$1/standby/data/postgresql.conf" > /dev/null
+  start "$1/standby"
+}
+
 case "${1:-}" in
   run) shift ;;
   start) start "$EMBEDJOBS_TEST_CLUSTER" && exit 0 ;;
   stop) stop "$EMBEDJOBS_TEST_CLUSTER" "$2" && exit 0 ;;
+  standby) standby "$EMBEDJOBS_TEST_CLUSTER" && exit 0 ;;
   *)
-    echo "usage: postgres_cluster.sh run COMMAND [ARGUMENT...] | start | stop fast|immediate" >&2
+    echo "usage: postgres_cluster.sh run COMMAND [ARGUMENT...] | start | stop fast|immediate | standby" >&2
     exit 2
     ;;
 esac
@@ -68,9 +80,12 @@ folder=$(mktemp -d "${EMBEDJOBS_CLUSTER_FOLDER:-$parent}/embedjobs-pg-XXXXXX")
 # Invoked by the trap.
 # shellcheck disable=SC2317
 clean_up() {
-  if [ -s "$folder/data/postmaster.pid" ]; then
-    stop "$folder" immediate || true
-  fi
+  local server
+  for server in "$folder/standby" "$folder"; do
+    if [ -s "$server/data/postmaster.pid" ]; then
+      stop "$server" immediate || true
+    fi
+  done
   rm -rf "$folder"
 }
 trap clean_up EXIT

@@ -8,7 +8,7 @@ from .errors import (BatchTooLarge, Cancelled, Error, Failed, Gone, Incomplete, 
                      InvalidDocument, LeaseLost, NotFound, Paused, Refused, Retry, Timeout, Unusable)
 from .hosts import Call, Computer, ComputeRequest, EmbedCall, Embedder, Persister, Resolver, embedder
 from .values import (Catalog, Document, Enqueued, Event, EventKind, Fence, Health, Hit, IdleReport, Job, JobKind, JobStatus, Operations,
-                     Pass, Purpose, Rows, SpecState, SpecStatus, Tone)
+                     Pass, Provider, Purpose, Rows, SpecState, SpecStatus, Tone, Verification, Worker)
 
 
 def hash_text(text: str) -> bytes:
@@ -29,6 +29,6 @@ __all__ = [
     "AsyncEngine", "BatchTooLarge", "Call", "Cancel", "Cancelled", "Catalog", "Computer", "ComputeRequest", "Document", "EmbedCall",
     "Embedder", "Engine", "Enqueued", "Error", "Event", "EventKind", "Failed", "Fence", "Gone", "Health", "Hit", "IdleReport", "Incomplete",
     "InputRejected", "InputTooLarge", "Internal", "InvalidArgument", "InvalidDocument", "Job", "JobKind", "JobStatus", "LeaseLost",
-    "NotFound", "Operations", "Pass", "Paused", "Persister", "Purpose", "Refused", "Resolver", "Retry", "Rows", "SpecState", "SpecStatus",
-    "Timeout", "Tone", "Unusable", "embedder", "hash_text", "library_version",
+    "NotFound", "Operations", "Pass", "Paused", "Persister", "Provider", "Purpose", "Refused", "Resolver", "Retry", "Rows", "SpecState",
+    "SpecStatus", "Timeout", "Tone", "Unusable", "Verification", "Worker", "embedder", "hash_text", "library_version",
 ]

@@ -94,6 +94,15 @@ StoredRows = _struct("StoredRows", ("space_id", c_char_p), ("count", c_size_t), 
                      ("id_offsets", c_void_p), ("hashes", c_void_p), ("embedded_bytes", c_void_p), ("vectors", c_void_p))
 Catalog = _struct("Catalog", ("catalog_id", c_char_p), ("target_space_id", c_char_p), ("search_space_id", c_char_p),
                   ("spec_count", c_int64), ("specs_in_target", c_int64))
+Verification = _struct("Verification", ("catalog_id", c_char_p), ("spec_name", c_char_p), ("difference", c_char_p), ("equal", c_int32),
+                       ("reserved", c_int32))
+Provider = _struct("Provider", ("provider", c_char_p), ("space_id", c_char_p), ("pause_reason", c_char_p), ("batch_texts", c_int64),
+                   ("batch_bytes", c_int64), ("paused_until", c_int64), ("tokens_total", c_uint64), ("tokens_today", c_uint64),
+                   ("updated_at", c_int64), ("read_at", c_int64))
+Worker = _struct("Worker", ("worker_id", c_char_p), ("host", c_char_p), ("version", c_char_p), ("provider", c_char_p),
+                 ("space_id", c_char_p), ("process_id", c_int64), ("slots", c_int64), ("lease_duration_ms", c_int64),
+                 ("started_at", c_int64), ("last_seen_at", c_int64), ("read_at", c_int64), ("running_jobs", c_int64), ("live", c_int32),
+                 ("reserved", c_int32))
 COUNTERS = ("jobs_claimed", "jobs_succeeded", "jobs_retried", "jobs_failed", "jobs_released", "leases_renewed", "leases_lost",
             "operations_reused", "operations_embedded", "provider_calls", "provider_errors", "provider_texts", "provider_tokens",
             "chunks_persisted", "persist_errors")
@@ -109,6 +118,7 @@ def list_of(element: Type[Struct]) -> Type[Struct]:
 
 
 Statuses, Jobs, Hits, Catalogs = list_of(SpecStatus), list_of(Job), list_of(Hit), list_of(Catalog)
+Verifications, Providers, Workers = list_of(Verification), list_of(Provider), list_of(Worker)
 
 _E = c_void_p  # embedjobs_engine *
 _ERR = POINTER(c_void_p)  # embedjobs_error **
@@ -165,6 +175,12 @@ _PROTOTYPES = {
     "stored_rows_destroy": (None, [POINTER(StoredRows)]),
     "engine_catalogs": (c_int32, [_E, POINTER(POINTER(Catalogs)), _ERR]),
     "catalogs_destroy": (None, [POINTER(Catalogs)]),
+    "engine_verify": (c_int32, [_E, c_char_p, c_char_p, POINTER(POINTER(Verifications)), _ERR]),
+    "verifications_destroy": (None, [POINTER(Verifications)]),
+    "engine_providers": (c_int32, [_E, POINTER(POINTER(Providers)), _ERR]),
+    "providers_destroy": (None, [POINTER(Providers)]),
+    "engine_workers": (c_int32, [_E, POINTER(POINTER(Workers)), _ERR]),
+    "workers_destroy": (None, [POINTER(Workers)]),
     "engine_metrics": (c_int32, [_E, POINTER(POINTER(Metrics)), _ERR]),
     "metrics_destroy": (None, [POINTER(Metrics)]),
 }

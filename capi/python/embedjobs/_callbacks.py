@@ -7,7 +7,7 @@ import traceback
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from . import _abi, _memory
-from .errors import Error, Gone
+from .errors import Error, Gone, InvalidArgument
 from .hosts import Call, Computer, ComputeRequest, EmbedCall, Embedder, wants_call
 from .values import Event, EventKind, Pass
 
@@ -17,7 +17,8 @@ _OK, _RETRY, _TIMEOUT, _CANCELLED = 0, 1, 3, 10
 
 _alive: Dict[int, Any] = {}
 _keys = itertools.count(1)
-_alive_lock = threading.Lock()
+#: The garbage collector may end an engine, and so a table, while this thread holds it.
+_alive_lock = threading.RLock()
 
 
 def _forget(user_data: Optional[int]) -> None:
@@ -35,12 +36,14 @@ def alive() -> int:
 
 
 class Host:
-    """What all tables of an engine share: where errors go, and the interruption that a callback met on the host's own thread."""
+    """What all tables of an engine share: where errors go, and the interruptions that callbacks met on the host's own threads."""
 
     def __init__(self, log: LogFunction) -> None:
         self._log = log
-        self.interruption: Optional[BaseException] = None
-        self.interrupted: Callable[[], None] = lambda: None
+        #: Threads of the host's that are inside of a call of the engine, which raises what interrupts a callback on them.
+        self.calls: Dict[int, int] = {}
+        self.interruptions: Dict[int, BaseException] = {}
+        self.interrupted: Callable[[int], None] = lambda thread: None
 
     def log(self, level: int, message: str) -> None:
         try:
@@ -50,20 +53,27 @@ class Host:
 
     def failed(self, call: int, what: str, error: BaseException) -> int:
         """The code for what a callback raised; its message is set."""
+        try:
+            return self._failed(call, what, error)
+        except Exception:  # the error itself raises when it is asked what it is
+            return self._failed(call, what, RuntimeError(f"{type(error).__name__}, which can't be printed"))
+
+    def _failed(self, call: int, what: str, error: BaseException) -> int:
         code = _RETRY
         if isinstance(error, Error):
             code = error.code
             message = str(error) or type(error).__name__
-            if error.retry_after:
-                _abi.function("call_set_retry_after_ms")(call, int(error.retry_after * 1000))
+            if error.retry_after > 0:
+                _abi.function("call_set_retry_after_ms")(call, _memory.ms(error.retry_after))
         else:
             message = f"{what} raised {type(error).__name__}: {error}"
             self.log(ERROR_LEVEL, message + "\n" + "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
             if isinstance(error, TimeoutError):
                 code = _TIMEOUT
-            elif not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit: for whoever runs the worker
-                self.interruption = error
-                self.interrupted()
+            elif not isinstance(error, Exception) and threading.get_ident() in self.calls:
+                # KeyboardInterrupt, SystemExit: for whoever called the engine on this thread
+                self.interruptions[threading.get_ident()] = error
+                self.interrupted(threading.get_ident())
                 code = _CANCELLED
         data = message.encode("utf-8", "replace")
         _abi.function("call_set_error")(call, data, len(data))
@@ -96,8 +106,34 @@ def forget(table: Any) -> None:
     _forget(table.user_data)
 
 
+def _callable(what: str, function: Any) -> Any:
+    if not callable(function):
+        raise InvalidArgument(f"{what} is not callable: {function!r}")
+    return function
+
+
+def _methods(what: str, host: Any, *names: str) -> None:
+    for name in names:
+        _callable(f"{what}.{name}", getattr(host, name, None))
+
+
+def _with_call(function: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """A method that gets the call as its last argument if it takes more than `count` of them."""
+    if wants_call(function, count):
+        return lambda call, *arguments: function(*arguments, Call(call))
+    return lambda call, *arguments: function(*arguments)
+
+
+def _accepted(code: int, what: str) -> None:
+    if code != _OK:
+        raise InvalidArgument(what)
+
+
+_LIMITS = ("dimension", "concurrent_calls", "batch_texts", "batch_bytes", "batch_tokens", "input_bytes")
+
+
 def embedder_table(host: Host, embedder: Embedder) -> Any:
-    function: Callable[..., Any] = embedder.function
+    function: Callable[..., Any] = _callable("the embedder", embedder.function)
     with_call = wants_call(function)
     get_texts, fill, set_done = _memory.texts, _memory.fill, _memory.set_done
     texts_at, vectors_at = _abi.Texts.from_address, _abi.Vectors.from_address
@@ -121,12 +157,13 @@ def embedder_table(host: Host, embedder: Embedder) -> Any:
             return host.failed(call, "the embedder", error)
 
     return _made(_abi.Embedder, {"embed": _abi.Embed(embed)}, model=_memory.encoded(embedder.model),
-                 variant=_memory.encoded(embedder.variant), dimension=embedder.dimension, provider=_memory.encoded(embedder.provider),
-                 concurrent_calls=embedder.concurrent_calls, batch_texts=embedder.batch_texts, batch_bytes=embedder.batch_bytes,
-                 batch_tokens=embedder.batch_tokens, input_bytes=embedder.input_bytes)
+                 variant=_memory.encoded(embedder.variant), provider=_memory.encoded(embedder.provider),
+                 **{name: _memory.size(getattr(embedder, name), name) for name in _LIMITS})
 
 
 def computer_table(host: Host, computer: Computer) -> Any:
+    _callable("the computer", computer.function)
+
     def compute(call: int, compute_address: int, request_address: int) -> int:
         request = ComputeRequest(Call(call), compute_address, _abi.ComputeRequest.from_address(request_address))
         computer.function(request)
@@ -134,7 +171,7 @@ def computer_table(host: Host, computer: Computer) -> Any:
 
     return _made(_abi.Computer, {"compute": _abi.Compute(host.guarded("the computer", compute))},
                  version=_memory.encoded(computer.version), model=_memory.encoded(computer.model),
-                 variant=_memory.encoded(computer.variant), dimension=computer.dimension)
+                 variant=_memory.encoded(computer.variant), dimension=_memory.size(computer.dimension, "dimension"))
 
 
 _PASS_TEXTS = ("catalog_id", "spec_name", "space_id", "splitter_version", "content_version")
@@ -154,27 +191,31 @@ def _expect(what: str, answers: Sequence[Any], count: int) -> None:
 
 
 def persister_table(host: Host, persister: Any) -> Any:
-    def list_existing(_call: int, current: int, wanted: int, existing: int) -> int:
+    _methods("persister", persister, "list_existing", "persist_batch", "finalize")
+    listing, persisting = _with_call(persister.list_existing, 2), _with_call(persister.persist_batch, 2)
+    finalizing, describing = _with_call(persister.finalize, 2), _with_call(getattr(persister, "describe", lambda keys: []), 1)
+
+    def list_existing(call: int, current: int, wanted: int, existing: int) -> int:
         operations = _memory.operations(wanted)
-        answers = persister.list_existing(_pass(current), operations)
+        answers = listing(call, _pass(current), operations)
         _expect("list_existing", answers, len(operations))
         if operations:
             ctypes.memmove(existing, bytes(1 if answer else 0 for answer in answers), len(operations))
         return len(operations)
 
-    def persist_batch(_call: int, current: int, rows_address: int) -> int:
+    def persist_batch(call: int, current: int, rows_address: int) -> int:
         rows = _memory.rows(_abi.Rows.from_address(rows_address))
-        persister.persist_batch(_pass(current), rows)
+        persisting(call, _pass(current), rows)
         return len(rows)
 
-    def finalize(_call: int, current: int, manifest: int) -> int:
+    def finalize(call: int, current: int, manifest: int) -> int:
         operations = _memory.operations(manifest)
-        persister.finalize(_pass(current), operations)
+        finalizing(call, _pass(current), operations)
         return len(operations)
 
-    def describe(_call: int, count: int, catalogs: Any, specs: Any, states: int) -> int:
+    def describe(call: int, count: int, catalogs: Any, specs: Any, states: int) -> int:
         keys = [(_memory.text(catalogs[i]), _memory.text(specs[i])) for i in range(count)]
-        answers = persister.describe(keys)
+        answers = describing(call, keys)
         _expect("describe", answers, count)
         for index, state in enumerate(answers):
             if state is not None:
@@ -193,18 +234,25 @@ def persister_table(host: Host, persister: Any) -> Any:
 
 
 def resolver_table(host: Host, resolver: Any) -> Any:
-    def resolve(_call: int, catalog: bytes, spec: bytes, answer: int) -> int:
-        document = resolver.resolve(_memory.text(catalog), _memory.text(spec))
+    _methods("resolver", resolver, "resolve")
+    resolving, listing = _with_call(resolver.resolve, 2), _with_call(getattr(resolver, "list", lambda after, limit: []), 2)
+
+    def resolve(call: int, catalog: bytes, spec: bytes, answer: int) -> int:
+        document = resolving(call, _memory.text(catalog), _memory.text(spec))
         if document is None:
             raise Gone("the document is gone")
-        _abi.function("document_set")(answer, document.content, len(document.content), _memory.encoded(document.version))
+        content = _memory.data(document.content)
+        _accepted(_abi.function("document_set")(answer, content, len(content), _memory.encoded(document.version)),
+                  "the document's version is empty")
         return 1
 
-    def list_documents(_call: int, catalog: Optional[bytes], spec: Optional[bytes], limit: int, answer: int) -> int:
+    def list_documents(call: int, catalog: Optional[bytes], spec: Optional[bytes], limit: int, answer: int) -> int:
         after = None if catalog is None else (_memory.text(catalog), _memory.text(spec))
         count = 0
-        for catalog_id, spec_name, version in itertools.islice(resolver.list(after, limit), limit):
-            _abi.function("document_list_add")(answer, _memory.encoded(catalog_id), _memory.encoded(spec_name), _memory.encoded(version))
+        for catalog_id, spec_name, version in itertools.islice(listing(call, after, limit), limit):
+            _accepted(_abi.function("document_list_add")(answer, _memory.encoded(catalog_id), _memory.encoded(spec_name),
+                                                         _memory.encoded(version)),
+                      f"list gave {(catalog_id, spec_name, version)}, which is no document")
             count += 1
         return count
 

@@ -1,6 +1,7 @@
 """Between the library's memory and Python's values: text by blob and offsets, vectors as views, errors."""
 import array
 import ctypes
+import math
 import sys
 from ctypes import c_float, c_size_t, c_uint64, c_void_p
 from typing import Any, List, Optional, Sequence, Tuple
@@ -10,6 +11,7 @@ from .errors import BY_CODE, Internal
 from .values import Fence, Operations, Rows
 
 HASH_SIZE = 32
+_MOST = 2**63 - 1
 
 
 def numpy_if_loaded() -> Any:
@@ -77,7 +79,7 @@ def flatten(vectors: Sequence[Any], count: int, dimension: int, who: str) -> "ar
     for index, vector in enumerate(vectors):
         if len(vector) != dimension:
             raise ValueError(f"{who} a vector of dimension {len(vector)} at {index}, expected {dimension}")
-        flat.extend(vector)
+        flat.extend(vector.tolist() if isinstance(vector, array.array) and vector.typecode != "f" else vector)
     return flat
 
 
@@ -133,6 +135,11 @@ def text(value: Optional[bytes]) -> str:
     return (value or b"").decode("utf-8", "replace")
 
 
+def data(content: Any) -> bytes:
+    """Of anything that has bytes; a str has none."""
+    return content if isinstance(content, bytes) else bytes(memoryview(content))
+
+
 def encoded(value: Optional[str]) -> Optional[bytes]:
     """A name for C. A NUL in it would cut it off, and is refused."""
     if value is None:
@@ -140,6 +147,20 @@ def encoded(value: Optional[str]) -> Optional[bytes]:
     if "\0" in value:
         raise BY_CODE[11]("a name has a NUL character")
     return value.encode("utf-8")
+
+
+def size(value: int, what: str) -> int:
+    """A number of things for C. ctypes would wrap what does not fit."""
+    if not 0 <= value <= _MOST:
+        raise BY_CODE[11](f"{what} is {value}: it must be 0 to {_MOST}")
+    return value
+
+
+def ms(seconds: float) -> int:
+    """Rounded up: no span becomes 0, which means the default, without being it. Endless, or longer than C can say: the longest."""
+    if math.isnan(seconds):
+        raise BY_CODE[11]("a span of time is not a number")
+    return max(-_MOST, math.ceil(seconds * 1000)) if seconds < _MOST / 1000 else _MOST
 
 
 def check(code: int, error: c_void_p) -> None:

@@ -16,8 +16,9 @@ class AsyncEngine:
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         self.engine = Engine(*arguments, **keywords)
-        # Its own threads: a wait that lasts must not take one of the loop's few.
+        # Its own threads: a wait that lasts must not take one of the loop's few, nor one of those that do the rest.
         self._threads = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="embedjobs")
+        self._waits = concurrent.futures.ThreadPoolExecutor(max_workers=64, thread_name_prefix="embedjobs-wait")
 
     async def __aenter__(self) -> "AsyncEngine":
         try:
@@ -42,11 +43,13 @@ class AsyncEngine:
     async def close(self) -> None:
         await self._run(self.engine.close)
         self._threads.shutdown(wait=False)
+        self._waits.shutdown(wait=False)
 
     async def wait_idle(self, max_wait: float = 60.0, *, timeout: Optional[float] = None) -> IdleReport:
         """As Engine.wait_idle. A task that is cancelled ends its wait in C, too."""
         cancel = Cancel()
-        wait = asyncio.ensure_future(self._run(self.engine.wait_idle, max_wait, timeout=timeout, cancel=cancel))
+        wait = asyncio.get_running_loop().run_in_executor(
+            self._waits, functools.partial(self.engine.wait_idle, max_wait, timeout=timeout, cancel=cancel))
         try:
             return await asyncio.shield(wait)
         except asyncio.CancelledError:

@@ -5,14 +5,17 @@ import json
 import logging
 import os
 import threading
+import time
 import weakref
+import _thread
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Type, TypeVar, Union
 
 from . import _abi, _callbacks, _memory
 from .errors import InvalidArgument, Refused, Timeout
 from .hosts import Computer, Embedder, Persister, Resolver
-from .values import Catalog, Enqueued, Event, Health, Hit, IdleReport, Job, JobKind, JobStatus, Rows, SpecStatus, Tone
+from .values import (Catalog, Enqueued, Event, Health, Hit, IdleReport, Job, JobKind, JobStatus, Provider, Rows, SpecStatus, Tone,
+                     Verification, Worker)
 
 #: How long one wait in C lasts, so that signals of Python are handled in between.
 _SLICE_MS = 200
@@ -20,6 +23,8 @@ _logger = logging.getLogger("embedjobs")
 T = TypeVar("T")
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+#: Engines that the garbage collector found, while they end.
+_ending: Set[int] = set()
 
 Items = Union[str, bytes, Iterable[Union[Tuple[str, str], Mapping[str, Any]]]]
 
@@ -32,6 +37,13 @@ def _close_all() -> None:
     """Threads of the library call into Python: they end before the interpreter does."""
     for engine in list(_engines):
         engine.close()
+    while _ending:
+        time.sleep(0.01)
+
+
+def _end(handle: int) -> None:
+    _abi.function("engine_destroy")(handle)
+    _ending.discard(handle)
 
 
 atexit.register(_close_all)
@@ -45,9 +57,16 @@ def items_of(items: Items) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
 
-def _ms(seconds: Optional[float]) -> int:
+def _limit(seconds: Optional[float]) -> int:
     """None: without limit."""
-    return -1 if seconds is None else max(int(seconds * 1000), 0)
+    return -1 if seconds is None else max(_memory.ms(seconds), 0)
+
+
+def _slice(left: int) -> int:
+    """How long to wait in C before Python may handle its signals, which is the main thread's work; `left` is negative without limit."""
+    if threading.current_thread() is not threading.main_thread():
+        return left
+    return _SLICE_MS if left < 0 else min(left, _SLICE_MS)
 
 
 class Engine:
@@ -77,14 +96,20 @@ class Engine:
     ) -> None:
         self._handle: Optional[int] = None
         self._pid = os.getpid()
-        self._calls: Dict[int, int] = {}  # Under way, by thread: close() waits for them.
-        self._calls_changed = threading.Condition()
         self._host = _callbacks.Host(log)
+        self._calls = self._host.calls  # Under way, by thread: close() waits for them.
+        self._calls_changed = threading.Condition()
+        self._runner: Optional[int] = None  # The thread that is in worker_run().
         tables: Dict[str, Any] = {}
+        handle = ctypes.c_void_p()
         try:
             numbers = _numbers(options)
+            if embedder is not None and not isinstance(embedder, (str, Embedder)):
+                raise InvalidArgument("embedder: give a spec or an Embedder; embedjobs.embedder(model=..., dimension=...) makes one of a function")
             if isinstance(embedder, Embedder):
                 tables["host_embedder"] = _callbacks.embedder_table(self._host, embedder)
+            if computer is not None and not isinstance(computer, Computer):
+                raise InvalidArgument("computer: give a Computer, which names its version and space")
             if computer is not None:
                 tables["host_computer"] = _callbacks.computer_table(self._host, computer)
             if persister is not None:
@@ -94,12 +119,12 @@ class Engine:
             if secret is not None:
                 tables["secret_source"] = _callbacks.secret_table(self._host, secret)
             tables["observer"] = _callbacks.observer_table(self._host, events, reload)
-            handle = ctypes.c_void_p()
             spec = embedder if isinstance(embedder, str) else None
             given = _abi.Options(dsn=_memory.encoded(dsn), embedder=_memory.encoded(spec), worker_id=_memory.encoded(worker_id),
                                  **{name: ctypes.pointer(table) for name, table in tables.items()}, **numbers)
             _memory.call("engine_open", ctypes.byref(given), ctypes.byref(handle))
         except BaseException:
+            _abi.function("engine_destroy")(handle)  # an interruption came just after it was opened
             for table in tables.values():  # twice is fine: the library destroys most of them
                 _callbacks.forget(table)
             raise
@@ -120,22 +145,37 @@ class Engine:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        """The garbage collector runs anywhere, also where something is locked that a callback waits for: it only asks for an end."""
+        handle = getattr(self, "_handle", None)
+        if handle is None or os.getpid() != self._pid:  # a forked child leaves everything as it is
+            return
+        self._handle = None
+        _ending.add(handle)
+        try:
+            _thread.start_new_thread(_end, (handle,))
+        except RuntimeError:  # no thread begins any more
+            _end(handle)
 
     def close(self) -> None:
         """Stops, waits for callbacks that are under way, and frees the engine. Waits of other threads end with Cancelled. Twice is
-        fine. Refused inside a callback of worker_run() on this thread: request_stop() is what it wants."""
-        if getattr(self, "_handle", None) is None or os.getpid() != self._pid:  # a forked child leaves everything as it is
+        fine. Refused inside a callback of this engine: request_stop() is what it wants."""
+        if self._handle is None or os.getpid() != self._pid:  # a forked child leaves everything as it is
             return
+        try:
+            self.stop()
+        except Refused as error:
+            if self._handle is None:  # another thread was faster
+                return
+            raise Refused("recursive call: close() can't be called from inside a callback of its engine; request_stop() can") from error
         with self._calls_changed:
-            if threading.get_ident() in self._calls:
-                raise Refused("an engine can't be closed by a callback inside of worker_run(): use request_stop()")
             handle, self._handle = self._handle, None
-        if handle is None:
-            return
-        _abi.function("engine_request_stop")(handle, None)
-        with self._calls_changed:
-            self._calls_changed.wait_for(lambda: not self._calls)
+            if handle is None:
+                return
+            try:
+                self._calls_changed.wait_for(lambda: not self._calls)
+            except BaseException:  # interrupted: it may be closed later
+                self._handle = handle
+                raise
         _abi.function("engine_destroy")(handle)
 
     def start(self) -> None:
@@ -145,7 +185,7 @@ class Engine:
     def stop(self, deadline: Optional[float] = None) -> bool:
         """Ends the work within `deadline` seconds (None: however long it takes). False: a callback hangs; ask again, or close."""
         try:
-            self._call("engine_stop", _ms(deadline))
+            self._in_slices(_limit(deadline), lambda part: self._call("engine_stop", part))
         except Timeout:
             return False
         return True
@@ -157,31 +197,37 @@ class Engine:
     def wait_idle(self, max_wait: float = 60.0, *, timeout: Optional[float] = None, cancel: Optional["Cancel"] = None) -> IdleReport:
         """Waits until no job runs or is due within `max_wait` seconds, or the provider could not be reached for that long.
         Timeout: `timeout` seconds passed first. Signals are handled meanwhile. asyncio hosts: AsyncEngine."""
-        left = _ms(timeout)
-        while True:
-            part = _SLICE_MS if left < 0 else min(left, _SLICE_MS)
-            try:
-                return self._wait("engine_wait_idle", _ms(max_wait), part, cancel)
-            except Timeout:
-                if left >= 0:
-                    left -= part
-                    if left <= 0:
-                        raise
+        return self._in_slices(_limit(timeout), lambda part: self._wait("engine_wait_idle", _limit(max_wait), part, cancel))
 
     def worker_run(self, *, until_idle: bool = False, max_wait: float = 60.0, timeout: Optional[float] = None,
                    cancel: Optional["Cancel"] = None) -> IdleReport:
         """Works on this thread, in place of start(): callbacks come here, which costs Python the least. Until request_stop() or stop(),
         or with `until_idle` until nothing is left. What interrupts a callback, KeyboardInterrupt for example, ends the work and is
-        raised here."""
-        self._host.interruption = None
-        self._host.interrupted = self.request_stop
+        raised here. Signals are handled meanwhile on the main thread; one thread at a time."""
+        thread = threading.get_ident()
+        with self._calls_changed:
+            if self._runner is not None:
+                raise Refused("recursive call: worker_run()" if self._runner == thread else "another thread is in worker_run()")
+            self._runner = thread
+        self._host.interrupted = lambda interrupted: self.request_stop() if interrupted == thread else None
         try:
-            return self._wait("engine_worker_run", int(until_idle), _ms(max_wait), _ms(timeout), cancel)
+            return self._in_slices(
+                _limit(timeout), lambda part: self._wait("engine_worker_run", int(until_idle), _limit(max_wait), part, cancel))
         finally:
-            self._host.interrupted = lambda: None
-            interruption, self._host.interruption = self._host.interruption, None
-            if interruption is not None:
-                raise interruption
+            self._host.interrupted = lambda interrupted: None
+            self._runner = None
+
+    @staticmethod
+    def _in_slices(left: int, wait: Callable[[int], T]) -> T:
+        """Waits `left` milliseconds, in parts between which Python handles signals. Timeout after the last one."""
+        while True:
+            part = _slice(left)
+            try:
+                return wait(part)
+            except Timeout:
+                if left == part:
+                    raise
+                left = left - part if left >= 0 else left
 
     def _wait(self, name: str, *arguments: Any) -> IdleReport:
         report = _abi.IdleReport()
@@ -195,7 +241,8 @@ class Engine:
 
     def put(self, catalog_id: str, spec_name: str, content: Union[str, bytes]) -> Enqueued:
         """Stores an OpenAPI document, JSON or YAML, and makes its job, in one transaction."""
-        return self._put("engine_put", catalog_id, spec_name, content.encode("utf-8") if isinstance(content, str) else content)
+        return self._put("engine_put", catalog_id, spec_name,
+                         content.encode("utf-8") if isinstance(content, str) else _memory.data(content))
 
     def put_items(self, catalog_id: str, spec_name: str, items: Items) -> Enqueued:
         """The same for a document that the host cut itself: (id, text) pairs, mappings with "id" and "text", or JSON Lines."""
@@ -252,14 +299,16 @@ class Engine:
     def jobs(self, *, catalog_id: Optional[str] = None, spec_name: Optional[str] = None, status: Optional[JobStatus] = None,
              kind: Optional[JobKind] = None, limit: int = 100) -> List[Job]:
         """Newest first."""
-        wanted = _abi.JobFilter(catalog_id=_memory.encoded(catalog_id), spec_name=_memory.encoded(spec_name), limit=limit,
+        wanted = _abi.JobFilter(catalog_id=_memory.encoded(catalog_id), spec_name=_memory.encoded(spec_name),
+                                limit=_memory.size(limit, "limit"),
                                 by_status=int(status is not None), status=status or 0, by_kind=int(kind is not None), kind=kind or 0)
         return self._list("jobs", _abi.Jobs, Job, ctypes.byref(wanted))
 
     def search(self, catalog_id: str, query: str, k: int = 5) -> List[Hit]:
         """The `k` nearest operations, best first. Embeds the query on this thread; needs no start."""
         data = query.encode("utf-8")
-        return self._list("hits", _abi.Hits, Hit, _memory.encoded(catalog_id), data, len(data), k, function="engine_search")
+        return self._list("hits", _abi.Hits, Hit, _memory.encoded(catalog_id), data, len(data), _memory.size(k, "k"),
+                          function="engine_search")
 
     def rows(self, catalog_id: str, spec_name: str, *, with_vectors: bool = True) -> Rows:
         """The visible rows of a spec by id, vectors as a matrix of the caller's own: numpy where the program has imported it."""
@@ -268,6 +317,19 @@ class Engine:
 
     def catalogs(self) -> List[Catalog]:
         return self._list("catalogs", _abi.Catalogs, Catalog)
+
+    def verify(self, catalog_id: str, spec_name: Optional[str] = None) -> List[Verification]:
+        """Compares the visible rows with the documents, of all specs of the catalog or of one."""
+        return self._list("verifications", _abi.Verifications, Verification, _memory.encoded(catalog_id), _memory.encoded(spec_name),
+                          function="engine_verify")
+
+    def providers(self) -> List[Provider]:
+        """What the database remembers of providers: batch sizes, pauses, tokens."""
+        return self._list("providers", _abi.Providers, Provider)
+
+    def workers(self) -> List[Worker]:
+        """Who works: workers of all processes."""
+        return self._list("workers", _abi.Workers, Worker)
 
     def metrics(self) -> Dict[str, int]:
         """Counters of this engine and gauges of the store, by name."""
@@ -303,11 +365,15 @@ class Engine:
         try:
             _memory.call(name, handle, *arguments)
         finally:
+            interruption = None
             with self._calls_changed:
                 self._calls[thread] -= 1
                 if self._calls[thread] == 0:
                     del self._calls[thread]
+                    interruption = self._host.interruptions.pop(thread, None)
                     self._calls_changed.notify_all()
+            if interruption is not None:
+                raise interruption
 
 
 class Cancel:
@@ -331,9 +397,9 @@ def _numbers(options: Mapping[str, float]) -> Dict[str, int]:
     numbers: Dict[str, int] = {}
     for name, value in options.items():
         if name in _abi.NUMBERS and not name.endswith("_ms"):
-            numbers[name] = int(value)
+            numbers[name] = _memory.size(max(int(value), 0), name)
         elif name + "_ms" in _abi.NUMBERS:
-            numbers[name + "_ms"] = int(value * 1000)
+            numbers[name + "_ms"] = _memory.ms(value)
         else:
             known = ", ".join(option[:-3] if option.endswith("_ms") else option for option in _abi.NUMBERS)
             raise InvalidArgument(f"there is no option {name}; there are {known}")
@@ -341,14 +407,14 @@ def _numbers(options: Mapping[str, float]) -> Dict[str, int]:
 
 
 _ENUMS = {"badge_tone": Tone, "banner_tone": Tone, "job_status": JobStatus, "status": JobStatus, "kind": JobKind}
-_BOOLS = ("offers_retry", "degraded")
+_BOOLS = ("offers_retry", "degraded", "equal", "live")
 
 
 def _value(kind: Type[T], given: Any) -> T:
     """A dataclass of `kind` from a C struct with members of the same names."""
     members = {}
     for name in kind.__dataclass_fields__:  # type: ignore[attr-defined]
-        value = getattr(given, name)
+        value = given.lease_duration_ms / 1000 if name == "lease_duration" else getattr(given, name)
         if name == "operation_id":
             value = _memory.bytes_at(value, given.operation_id_size).decode("utf-8", "replace")
         elif isinstance(value, bytes):
@@ -357,7 +423,7 @@ def _value(kind: Type[T], given: Any) -> T:
             value = _ENUMS[name](value)
         elif name in _BOOLS:
             value = bool(value)
-        elif name.endswith("_at"):
+        elif name.endswith("_at") or name == "paused_until":
             value = value / 1000
         elif name == "fence":
             value = _memory.fence(value)

@@ -66,14 +66,14 @@ class EmbedCall(Call):
 EmbedFunction = Union[Callable[[List[str]], Any], Callable[[List[str], EmbedCall], Any]]
 
 
-def wants_call(function: Callable[..., Any]) -> bool:
-    """True for a function that takes a second argument."""
+def wants_call(function: Callable[..., Any], count: int = 1) -> bool:
+    """True for a function that takes more than `count` arguments."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return False
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
-    return len(positional) >= 2
+    return len(positional) > count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +166,8 @@ class Computer:
 
 
 class Persister(Protocol):
-    """Where vectors live. Raise LeaseLost for a stale fence, and change nothing. The same call may come twice."""
+    """Where vectors live. Raise LeaseLost for a stale fence, and change nothing. The same call may come twice. A method with one parameter
+    more gets the `Call`: what takes long asks it whether the engine is being stopped. So do those of a resolver."""
 
     def list_existing(self, current: Pass, wanted: Operations) -> Sequence[bool]:
         """Which operations have a vector that may be reused. The first call of a pass: it accepts the fence."""

@@ -150,6 +150,51 @@ class Catalog:
 
 
 @dataclasses.dataclass(frozen=True)
+class Verification:
+    """One spec's rows against its document."""
+
+    catalog_id: str
+    spec_name: str
+    equal: bool
+    difference: str  #: The first one; "" when equal.
+
+
+@dataclasses.dataclass(frozen=True)
+class Provider:
+    """What the database remembers of a provider. 0: no limit was met, or no time."""
+
+    provider: str
+    space_id: str
+    pause_reason: str
+    batch_texts: int
+    batch_bytes: int
+    paused_until: float
+    tokens_total: int
+    tokens_today: int
+    updated_at: float
+    read_at: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """A worker of any process, as it presents itself."""
+
+    worker_id: str
+    host: str
+    version: str
+    provider: str
+    space_id: str
+    process_id: int
+    slots: int
+    lease_duration: float
+    started_at: float
+    last_seen_at: float
+    read_at: float
+    running_jobs: int
+    live: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Event:
     kind: EventKind
     catalog_id: str

@@ -178,7 +178,13 @@ BEGIN
   IF wanted <> 'real' AND EXISTS (SELECT FROM pg_catalog.pg_available_extensions AS a WHERE a.name = 'vector' AND a.installed_version IS NULL)
   THEN
     BEGIN
-      CREATE EXTENSION IF NOT EXISTS vector;
+      SET LOCAL search_path TO DEFAULT;  -- it goes where the role's extensions go, but not here: it serves others too
+      IF current_schema() = '@schema_name' THEN
+        CREATE EXTENSION IF NOT EXISTS vector SCHEMA public;
+      ELSE
+        CREATE EXTENSION IF NOT EXISTS vector;
+      END IF;
+      SET LOCAL search_path = pg_catalog, pg_temp;
     EXCEPTION
       -- No right to it; no schema to put it into; or another session has just made it.
       WHEN insufficient_privilege OR invalid_schema_name OR unique_violation OR duplicate_object THEN NULL;
@@ -292,7 +298,7 @@ $$;
 
 CREATE FUNCTION @is_name(name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
-  SELECT coalesce(name <> '' AND octet_length(name) <= 512 AND name !~ '[\u0001-\u001f\u007f]', false)
+  SELECT coalesce(name <> '' AND octet_length(name) <= 512 AND name COLLATE "C" !~ E'[\u0001-\u001f\u007f]', false)
 $$;
 
 CREATE FUNCTION @check_name(what text, name text) RETURNS void
@@ -300,6 +306,19 @@ LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   IF NOT @is_name(name) THEN
     RAISE EXCEPTION 'the % is empty, longer than 512 bytes, or has a control character', what USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END
+$$;
+
+-- As parse_space() in src/core/space.cpp: dimension/model, and ?variant where there is one.
+CREATE FUNCTION @check_space(space text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  parts CONSTANT text[] := regexp_match(space COLLATE "C",
+    E'^([0-9]{1,5})/([^?\u0001-\u001f\u007f]+)([?][^\u0001-\u001f\u007f]*)?$');
+BEGIN
+  IF parts IS NULL OR parts[1]::integer NOT BETWEEN 1 AND 65536 OR octet_length(parts[2]) > 256 OR octet_length(parts[3]) > 257 THEN
+    RAISE EXCEPTION 'not a space: %: expected dimension/model', left(space, 100) USING ERRCODE = 'invalid_parameter_value';
   END IF;
 END
 $$;
@@ -383,7 +402,7 @@ BEGIN
     counted AS (INSERT INTO @job_counts (status, count) SELECT 0, count(*) FROM fresh HAVING count(*) > 0)
     SELECT k.id, coalesce(f.id, (SELECT j.id FROM @jobs AS j WHERE j.key_id = k.id)), f.id IS NOT NULL, k.generation FROM @keys AS k
       LEFT JOIN fresh AS f ON f.key = k.id WHERE k.id = ANY (of_keys);
-  PERFORM pg_notify('embedjobs_' || '@schema_name', '');
+  PERFORM pg_notify('@channel', '');
 END
 $$;
 
@@ -424,6 +443,7 @@ BEGIN
   END IF;
   of_catalog := @make_catalog(catalog);
   IF target_space <> '' THEN
+    PERFORM @check_space(target_space);
     UPDATE @catalogs AS c SET target_space = put_all_at.target_space, search_space = put_all_at.target_space
       WHERE c.id = of_catalog AND c.target_space = '';
   END IF;
@@ -456,20 +476,152 @@ BEGIN
     RAISE EXCEPTION 'the kind is spec_write, reconciler or manual_retry, not %', kind USING ERRCODE = 'invalid_parameter_value';
   END IF;
   SELECT e.job_id, e.created, e.generation INTO job_id, created, generation
-    FROM @enqueue_at(catalog, ARRAY[spec], number, @time_now()) AS e;
+    FROM @enqueue_at(catalog COLLATE "C", ARRAY[spec COLLATE "C"], number, @time_now()) AS e;
 END
 $$;
 
 CREATE FUNCTION @put_spec(catalog text, spec text, content bytea, target_space text DEFAULT '',
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog, spec, content, target_space, @time_now()) AS p
+  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog COLLATE "C", spec COLLATE "C", content, target_space COLLATE "C", @time_now()) AS p
 $$;
 
 CREATE FUNCTION @put_spec(catalog text, spec text, content text, target_space text DEFAULT '',
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog, spec, convert_to(content, 'UTF8'), target_space, @time_now()) AS p
+  SELECT p.job_id, p.created, p.generation FROM @put_at(catalog COLLATE "C", spec COLLATE "C", convert_to(content, 'UTF8'), target_space COLLATE "C",
+    @time_now()) AS p
+$$;
+
+-- The key is locked against everyone. A generation with a tombstone: the lease is revoked, the open job ends cancelled, and the unit's
+-- record of failing is gone. As cancel() in src/core/transitions.cpp.
+CREATE FUNCTION @cancel_key(of_key bigint, at_time bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  of_job bigint;
+  of_nonce bigint;
+BEGIN
+  SELECT j.id, j.fence_nonce INTO of_job, of_nonce FROM @jobs AS j WHERE j.key_id = of_key FOR UPDATE;
+  IF FOUND THEN
+    -- history has the columns of jobs, in their order.
+    UPDATE @jobs AS j SET status = 4, updated_at = at_time, completed_at = at_time, worker_id = NULL WHERE j.id = of_job;
+    WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = of_job RETURNING j.*) INSERT INTO @history SELECT * FROM gone;
+    INSERT INTO @job_counts (status, count) VALUES (0, -1), (4, 1);
+    DELETE FROM @leases AS l WHERE l.fence_nonce = of_nonce AND l.job_id = of_job;
+    DELETE FROM @in_flight AS f WHERE f.job_id = of_job;
+  END IF;
+  DELETE FROM @failures AS f WHERE f.key_id = of_key;
+  UPDATE @keys AS k SET generation = k.generation + 1, removed = true, holder_nonce = 0, reuse_floor = 0, last_success_at = 0
+    WHERE k.id = of_key;
+END
+$$;
+
+-- Searches follow a switch when no spec with rows shows another space than the target any more.
+CREATE FUNCTION @follow_target(of_catalog bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  target_id bigint;
+BEGIN
+  -- Most catalogs are not switching: they are not locked.
+  PERFORM 1 FROM @catalogs AS c WHERE c.id = of_catalog AND c.target_space <> c.search_space;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  PERFORM 1 FROM @catalogs AS c WHERE c.id = of_catalog AND c.target_space <> c.search_space FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  SELECT s.id INTO target_id FROM @spaces AS s JOIN @catalogs AS c ON c.id = s.catalog_id AND c.target_space = s.name
+    WHERE c.id = of_catalog;
+  target_id := coalesce(target_id, 0);
+  -- Two ranges of the index keys_visible, where <> would read every spec of the catalog. The number of the flip is what ends the use of the
+  -- specs' older manifests: a flip is one row, whatever the size of the catalog.
+  UPDATE @catalogs AS c SET search_space = c.target_space, flips = c.flips + 1 WHERE c.id = of_catalog
+    AND NOT EXISTS (SELECT 1 FROM @keys AS k JOIN @manifests AS m ON m.id = k.visible_manifest_id
+      WHERE k.catalog_id = of_catalog AND k.visible_space_id < target_id AND m.row_count > 0)
+    AND NOT EXISTS (SELECT 1 FROM @keys AS k JOIN @manifests AS m ON m.id = k.visible_manifest_id
+      WHERE k.catalog_id = of_catalog AND k.visible_space_id > target_id AND m.row_count > 0);
+END
+$$;
+
+-- The key is locked against everyone. Document and rows are gone.
+CREATE FUNCTION @drop_spec(of_key bigint, of_catalog bigint, at_time bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM @documents AS d WHERE d.key_id = of_key;
+  UPDATE @manifests AS m SET state = 2 WHERE m.key_id = of_key AND m.state < 2;
+  UPDATE @keys AS k SET has_spec = false, visible_manifest_id = 0, visible_space_id = NULL, operation_count = 0,
+    searched_manifest_id = 0, updated_at = at_time WHERE k.id = of_key;
+  PERFORM @follow_target(of_catalog);
+END
+$$;
+
+-- False: there is no such spec.
+CREATE FUNCTION @remove_at(catalog text, spec text, at_time bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+  found_key record;
+BEGIN
+  PERFORM @check_name('catalog', catalog);
+  PERFORM @check_name('spec', spec);
+  SELECT k.id, k.catalog_id, k.has_spec INTO found_key
+    FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = catalog AND k.spec_name = spec FOR UPDATE OF k;
+  IF NOT FOUND OR NOT (found_key.has_spec OR EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = found_key.id)) THEN
+    RETURN false;
+  END IF;
+  PERFORM @cancel_key(found_key.id, at_time);
+  IF found_key.has_spec THEN
+    PERFORM @drop_spec(found_key.id, found_key.catalog_id, at_time);
+  END IF;
+  RETURN true;
+END
+$$;
+
+-- At most so many specs of a catalog: how many there were. Locked in the order of their ids, before anything of them is touched.
+CREATE FUNCTION @remove_some_at(catalog text, at_most bigint, at_time bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  found_key record;
+  removed_count bigint := 0;
+BEGIN
+  FOR found_key IN SELECT k.id, k.catalog_id, k.has_spec FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id
+      WHERE c.name = catalog AND (k.has_spec OR EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = k.id))
+      ORDER BY k.id LIMIT at_most FOR UPDATE OF k LOOP
+    PERFORM @cancel_key(found_key.id, at_time);
+    IF found_key.has_spec THEN
+      PERFORM @drop_spec(found_key.id, found_key.catalog_id, at_time);
+    END IF;
+    removed_count := removed_count + 1;
+  END LOOP;
+  RETURN removed_count;
+END
+$$;
+
+-- The host says that its document is gone. False: there is no such key. Where there is a document of ours, the rows stay with it; where the
+-- host keeps it, nothing else would ever clear them.
+CREATE FUNCTION @remove_key_at(catalog text, spec text, at_time bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+  found_key record;
+BEGIN
+  SELECT k.id, k.catalog_id, k.has_spec INTO found_key
+    FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id
+    WHERE c.name = catalog AND k.spec_name = spec AND NOT k.removed FOR UPDATE OF k;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  PERFORM @cancel_key(found_key.id, at_time);
+  IF found_key.has_spec AND NOT EXISTS (SELECT 1 FROM @documents AS d WHERE d.key_id = found_key.id) THEN
+    PERFORM @drop_spec(found_key.id, found_key.catalog_id, at_time);
+  END IF;
+  RETURN true;
+END
+$$;
+
+-- For hosts: SELECT embedjobs.remove_spec('catalog', 'spec'). False: there is no such spec.
+CREATE FUNCTION @remove_spec(catalog text, spec text) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT @remove_at(catalog COLLATE "C", spec COLLATE "C", @time_now())
 $$;
 
 -- The partitions of the history. Workers may not change the schema, so these run with the owner's rights. Each waits only a moment for
@@ -519,15 +671,14 @@ BEGIN
   EXCEPTION WHEN lock_not_available THEN
     RETURN;
   END;
-  EXECUTE format('CREATE TEMPORARY TABLE staying ON COMMIT DROP AS SELECT h.* FROM @%I AS h WHERE h.status = 3 AND ('
+  -- They go to history_rest: the day has no partition any more.
+  EXECUTE format('INSERT INTO @history SELECT h.* FROM @%I AS h WHERE h.status = 3 AND ('
     ' EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)'
     ' OR NOT EXISTS (SELECT 1 FROM @%I AS n WHERE n.key_id = h.key_id AND n.id > h.id)'
     ' AND NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id))', partition, partition);
   RETURN QUERY EXECUTE format('SELECT h.status, count(*) FROM @%I AS h'
-    ' WHERE NOT EXISTS (SELECT 1 FROM pg_temp.staying AS s WHERE s.id = h.id) GROUP BY h.status', partition);
-  INSERT INTO @history SELECT * FROM pg_temp.staying;
+    ' WHERE NOT EXISTS (SELECT 1 FROM @history_rest AS s WHERE s.id = h.id) GROUP BY h.status', partition);
   EXECUTE format('DROP TABLE @%I', partition);
-  DROP TABLE pg_temp.staying;
 END
 $$;
 

@@ -1,56 +1,8 @@
--- Schema 3: removal by SQL, and tables of the host's that are watched. The rules of removal are those of src/core/transitions.cpp (cancel)
--- and src/postgres/spec.cpp (drop_spec).
-
--- False: there is no such spec. A generation with a tombstone: revokes the lease, cancels the open job, clears document and rows.
-CREATE FUNCTION @remove_spec(catalog text, spec text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  of_catalog bigint;
-  of_key bigint;
-  of_job bigint;
-  of_nonce bigint;
-  there boolean;
-  at_time bigint := @time_now();
-  target_id bigint;
-BEGIN
-  PERFORM @check_name('catalog', catalog);
-  PERFORM @check_name('spec', spec);
-  SELECT k.id, k.catalog_id, k.has_spec INTO of_key, of_catalog, there
-    FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = catalog AND k.spec_name = spec FOR UPDATE OF k;
-  SELECT j.id, j.fence_nonce INTO of_job, of_nonce FROM @jobs AS j WHERE j.key_id = of_key FOR UPDATE;
-  IF of_key IS NULL OR NOT (there OR of_job IS NOT NULL) THEN
-    RETURN false;
-  END IF;
-  IF of_job IS NOT NULL THEN
-    -- history has the columns of jobs, in their order.
-    UPDATE @jobs AS j SET status = 4, updated_at = at_time, completed_at = at_time, worker_id = DEFAULT WHERE j.id = of_job;
-    WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = of_job RETURNING j.*) INSERT INTO @history SELECT * FROM gone;
-    INSERT INTO @job_counts (status, count) VALUES (0, -1), (4, 1);
-    DELETE FROM @leases AS l WHERE l.fence_nonce = of_nonce AND l.job_id = of_job;
-    DELETE FROM @in_flight AS f WHERE f.job_id = of_job;
-  END IF;
-  DELETE FROM @failures AS f WHERE f.key_id = of_key;
-  UPDATE @keys AS k SET generation = k.generation + 1, removed = true, holder_nonce = 0, reuse_floor = 0, last_success_at = 0
-    WHERE k.id = of_key;
-  IF there THEN
-    DELETE FROM @documents AS d WHERE d.key_id = of_key;
-    UPDATE @manifests AS m SET state = 2 WHERE m.key_id = of_key AND m.state < 2;
-    UPDATE @keys AS k SET has_spec = false, visible_manifest_id = 0, visible_space_id = NULL, operation_count = 0,
-      searched_manifest_id = 0, updated_at = at_time WHERE k.id = of_key;
-    -- Searches follow a switch when this was the last spec that held them back.
-    SELECT s.id INTO target_id FROM @catalogs AS c LEFT JOIN @spaces AS s ON s.catalog_id = c.id AND s.name = c.target_space
-      WHERE c.id = of_catalog AND c.target_space <> c.search_space FOR NO KEY UPDATE OF c;
-    IF FOUND AND NOT EXISTS (SELECT 1 FROM @keys AS k JOIN @manifests AS m ON m.id = k.visible_manifest_id
-        WHERE k.catalog_id = of_catalog AND k.visible_space_id <> coalesce(target_id, 0) AND m.row_count > 0) THEN
-      UPDATE @catalogs AS c SET search_space = c.target_space, flips = c.flips + 1 WHERE c.id = of_catalog;
-    END IF;
-  END IF;
-  RETURN true;
-END
-$$;
+-- Schema 3: tables of the host's that are watched.
 
 -- What a watched table's rows are read by: the expressions of name and content over a row `r`. Only columns of types that the server brings
--- along: a cast of another type would run its owner's code with our rights. Looked at again at each statement: columns change.
+-- along: a cast of another type would run its owner's code with our rights. And for names only those whose text is the same in every
+-- session, whatever its time zone: else a row could not be found again. Looked at again at each statement: columns change.
 CREATE FUNCTION @watch_columns(of_table oid, names text[], content text, OUT name_sql text, OUT content_sql text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -66,9 +18,16 @@ BEGIN
       RAISE EXCEPTION 'the watched table % has no column "%" of a built-in type', of_table::regclass, each
         USING ERRCODE = 'undefined_column', HINT = 'Call unwatch, and watch with the columns of today.';
     END IF;
-    parts := parts || format('r.%I::text', each);
+    CONTINUE WHEN cardinality(parts) = cardinality(names);
+    IF type_id <> ALL (ARRAY['text', 'varchar', 'bpchar', 'name', 'int2', 'int4', 'int8', 'numeric', 'uuid', 'bool']::regtype[]) THEN
+      RAISE EXCEPTION 'the name column "%" is of type %, and must be a text, an integer, numeric, uuid or boolean', each, type_id::regtype
+        USING ERRCODE = 'datatype_mismatch';
+    END IF;
+    -- A slash in another part than the last would give two rows one name.
+    parts := parts || format(CASE WHEN cardinality(parts) + 1 < cardinality(names)
+      THEN 'CASE WHEN strpos(r.%1$I::text COLLATE "C", ''/'') = 0 THEN r.%1$I::text COLLATE "C" END' ELSE 'r.%1$I::text COLLATE "C"' END, each);
   END LOOP;
-  name_sql := array_to_string(parts[1:cardinality(names)], ' || ''/'' || ');
+  name_sql := array_to_string(parts, ' || ''/'' || ');
   IF type_id = 'bytea'::regtype THEN
     content_sql := format('r.%I', content);
   ELSIF type_id IN ('text'::regtype, 'varchar'::regtype, 'json'::regtype, 'jsonb'::regtype) THEN
@@ -90,10 +49,11 @@ DECLARE
   put_contents bytea[];
 BEGIN
   IF bad > 0 AND bad_names <> 'skip' THEN
-    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, or has a control character'
+    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column'
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Name the row otherwise, or watch the table with bad_names => ''skip''.';
   ELSIF bad > 0 THEN
-    RAISE WARNING '% rows are not watched: their name is NULL, empty, longer than 512 bytes, or has a control character', bad;
+    RAISE WARNING '% rows are not watched: their name is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column',
+      bad;
   END IF;
   PERFORM @remove_spec(catalog, u.name) FROM unnest(specs, contents) AS u (name, content) WHERE u.content IS NULL AND @is_name(u.name);
   SELECT array_agg(u.name ORDER BY u.place), array_agg(u.content ORDER BY u.place) INTO put_specs, put_contents
@@ -155,6 +115,12 @@ BEGIN
     END LOOP;
     RETURN NULL;
   END IF;
+  -- A trigger made by hand without these could have us read, with the owner's rights, what its maker calls so: a view that runs his code.
+  IF NOT EXISTS (SELECT 1 FROM pg_trigger AS t WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME
+      AND t.tgoldtable IS NOT DISTINCT FROM CASE WHEN TG_OP <> 'INSERT' THEN 'old_rows'::name END
+      AND t.tgnewtable IS NOT DISTINCT FROM CASE WHEN TG_OP <> 'DELETE' THEN 'new_rows'::name END) THEN
+    RAISE EXCEPTION 'the trigger % was not made by watch', TG_NAME USING ERRCODE = 'invalid_object_definition';
+  END IF;
   SELECT * INTO sql FROM @watch_columns(TG_RELID, TG_ARGV[4:], TG_ARGV[3]);
   IF TG_OP IN ('UPDATE', 'DELETE') THEN
     old_sql := format(row_of, sql.name_sql, sql.content_sql, 'old_rows');
@@ -202,6 +168,9 @@ DECLARE
   arguments text;
 BEGIN
   PERFORM @check_name('catalog', catalog);
+  IF target_space <> '' THEN
+    PERFORM @check_space(target_space);
+  END IF;
   IF bad_names IS NULL OR bad_names NOT IN ('error', 'skip') THEN
     RAISE EXCEPTION 'bad_names is error or skip, not %', bad_names USING ERRCODE = 'invalid_parameter_value';
   END IF;
@@ -226,7 +195,7 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Make a unique index on the columns that name a row.';
   END IF;
   IF EXISTS (SELECT 1 FROM pg_trigger AS t WHERE t.tgfoid = '@watch_changed()'::regprocedure AND (t.tgrelid = watched
-      OR substr(t.tgargs, 1, octet_length(convert_to(catalog, 'UTF8')) + 1) = convert_to(catalog, 'UTF8') || '\x00'::bytea)) THEN
+      OR substr(t.tgargs, 1, octet_length(convert_to(catalog, 'UTF8')) + 1) = convert_to(catalog, 'UTF8') || decode('00', 'hex'))) THEN
     RAISE EXCEPTION 'the table % or the catalog % is watched already', watched, quote_literal(catalog)
       USING ERRCODE = 'duplicate_object', HINT = 'Call unwatch first, or choose another catalog.';
   END IF;

@@ -1,0 +1,135 @@
+package embedjobs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// shared is a host's persister in a file that several processes change, each under a lock: fence and rows together.
+type shared struct {
+	path          string
+	refused       []uint64
+	beforePersist func()
+}
+
+type sharedState struct {
+	Fence   Fence
+	Written map[string]uint64 // The counter under which the vector of a hash was written.
+}
+
+func (s *shared) change(pass *Pass, f func(state *sharedState) error) error {
+	file, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	state := sharedState{Written: map[string]uint64{}}
+	if err = json.NewDecoder(file).Decode(&state); err != nil && err.Error() != "EOF" {
+		return err
+	}
+	if known := state.Fence; pass.Fence.Counter < known.Counter || pass.Fence.Counter == known.Counter && pass.Fence != known {
+		s.refused = append(s.refused, pass.Fence.Counter)
+		return fmt.Errorf("a newer pass has taken over: %w", ErrLeaseLost)
+	}
+	state.Fence = pass.Fence
+	if err = f(&state); err != nil {
+		return err
+	}
+	data, err := json.Marshal(state)
+	if err == nil {
+		_, err = file.WriteAt(data, 0) // only ever grows
+	}
+	return err
+}
+
+func (s *shared) ListExisting(_ context.Context, pass *Pass, wanted *Operations) ([]bool, error) {
+	existing := make([]bool, len(wanted.IDs))
+	return existing, s.change(pass, func(state *sharedState) error {
+		for i, hash := range wanted.Hashes {
+			_, existing[i] = state.Written[fmt.Sprintf("%x", hash)]
+		}
+		return nil
+	})
+}
+
+func (s *shared) PersistBatch(_ context.Context, pass *Pass, rows *Rows) error {
+	s.beforePersist()
+	return s.change(pass, func(state *sharedState) error {
+		for _, hash := range rows.Hashes {
+			state.Written[fmt.Sprintf("%x", hash)] = pass.Fence.Counter
+		}
+		return nil
+	})
+}
+
+func (s *shared) Finalize(_ context.Context, pass *Pass, _ *Operations) error {
+	return s.change(pass, func(*sharedState) error { return nil })
+}
+
+// index works on the calling thread, under leases of three seconds.
+func (s *shared) index(folder string) (*words, error) {
+	embedder := &words{}
+	engine, err := Open(Options{DSN: "sqlite:" + filepath.Join(folder, "jobs.db"), Embedder: embedder, Persister: s,
+		LeaseDuration: 3 * time.Second, EmbedTimeout: time.Second, ReaperInterval: time.Second / 2})
+	if err != nil {
+		return nil, err
+	}
+	defer engine.Close()
+	if _, err = engine.Put(key, openAPI(40)); err == nil {
+		_, err = engine.RunUntilIdle(context.Background(), time.Minute)
+	}
+	return embedder, err
+}
+
+// stallHost stops as a whole at its first chunk, as a machine does that sleeps, before it has looked at the fence.
+func stallHost(folder string) int {
+	stalled := false
+	persister := &shared{path: filepath.Join(folder, "vectors.json"), beforePersist: func() {
+		if !stalled {
+			stalled = true
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		}
+	}}
+	if _, err := persister.index(folder); err != nil || fmt.Sprint(persister.refused) != "[1]" {
+		fmt.Println(err, persister.refused)
+		return 1
+	}
+	return 0
+}
+
+func TestAStaleProcessIsRefusedAndTheOneThatTookOverStands(t *testing.T) {
+	folder := t.TempDir()
+	stale := exec.Command(os.Args[0])
+	stale.Env = append(os.Environ(), "EMBEDJOBS_STALL_HOST="+folder)
+	stale.Stdout = os.Stdout
+	if err := stale.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(stale.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatal(err, status)
+	}
+	persister := &shared{path: filepath.Join(folder, "vectors.json"), beforePersist: func() {}}
+	embedder, err := persister.index(folder)
+	if err != nil || embedder.count() != 40 || len(persister.refused) != 0 {
+		t.Error(err, embedder, persister.refused)
+	}
+	before := must[[]byte](t)(os.ReadFile(persister.path))
+	_ = stale.Process.Signal(syscall.SIGCONT)
+	if err := stale.Wait(); err != nil {
+		t.Error(err)
+	}
+	if after := must[[]byte](t)(os.ReadFile(persister.path)); string(after) != string(before) {
+		t.Errorf("%s became %s", before, after)
+	}
+}
