@@ -49,10 +49,11 @@ DECLARE
   put_contents bytea[];
 BEGIN
   IF bad > 0 AND bad_names <> 'skip' THEN
-    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, or has a control character, or a slash before its last column'
+    RAISE EXCEPTION 'the name of a watched row is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column'
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Name the row otherwise, or watch the table with bad_names => ''skip''.';
   ELSIF bad > 0 THEN
-    RAISE WARNING '% rows are not watched: their name is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column', bad;
+    RAISE WARNING '% rows are not watched: their name is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column',
+      bad;
   END IF;
   PERFORM @remove_spec(catalog, u.name) FROM unnest(specs, contents) AS u (name, content) WHERE u.content IS NULL AND @is_name(u.name);
   SELECT array_agg(u.name ORDER BY u.place), array_agg(u.content ORDER BY u.place) INTO put_specs, put_contents
