@@ -23,7 +23,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t kSpecs = 20, kOperations = 40, kBatch = 8, kCallsInFlight = 4;
+constexpr std::size_t kSpecs = 20, kOperations = 40, kBatch = 8;
 
 /// User and system time so far.
 double cpu_seconds(pid_t pid) {
@@ -76,8 +76,8 @@ void survive(const TempSchema& schema, const std::string& dsn, std::chrono::seco
     INFO(report.key.spec_name << ": " << report.difference);
     CHECK(report.equal);
   }
-  // At most what was in flight, or waited to be stored, was sent again.
-  CHECK(provider.seen().texts <= kSpecs * kOperations + 2 * kCallsInFlight * kBatch);
+  // At most what was in flight, or waited to be stored, was sent again: the document that each of the two was at.
+  CHECK(provider.seen().texts <= kSpecs * kOperations + 2 * kOperations);
 }
 
 }  // namespace

@@ -215,7 +215,7 @@ TEST_CASE("two writers of overlapping rows both succeed") {
 }
 
 TEST_CASE("of two calls that watch for one catalog at the same time the later one is refused") {
-  Host host;
+  WatchedHost host;
   host.sql.ask("CREATE TABLE host_" + host.schema.name() + ".other (id text PRIMARY KEY, body text)");
   host.sql.ask("BEGIN");
   host.watch();
@@ -229,7 +229,7 @@ TEST_CASE("of two calls that watch for one catalog at the same time the later on
 }
 
 TEST_CASE("a change of many rows puts and removes each of them") {
-  Host host;
+  WatchedHost host;
   host.watch();
   host.sql.ask("INSERT INTO " + host.table + " SELECT 'r' || i, to_jsonb(i) FROM generate_series(1, 1234) AS i");
   CHECK(get(host.backend.store->counts()).pending == 1234);
