@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "core/checks.hpp"
+#include "core/manifest_difference.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/spec.hpp"
@@ -31,24 +32,11 @@ constexpr const char* kFinish =
     "UPDATE @manifests SET state = 0, complete = true, row_count = $2, content_version = $3, splitter_version = $4 WHERE id = $1";
 constexpr const char* kSaveCount = "UPDATE @keys SET operation_count = $2, updated_at = $3 WHERE id = $1 AND operation_count <> $2";
 
-/// What differs between the stored rows and a manifest.
-struct Difference {
-  std::vector<std::uint32_t> put;    ///< Indices into the manifest.
-  std::vector<std::string> deleted;  ///< Operation ids.
-  bool too_large = false;            ///< It was not looked at to its end.
-  [[nodiscard]] std::size_t size() const { return put.size() + deleted.size(); }
-};
-
-struct StoredOperation {
-  std::string id;
-  TextHash hash{};
-};
-
 /// One finalize call.
 class Finalizer {
  public:
   Finalizer(Database& database, const PassContext& context, const Manifest& manifest)
-      : database_(database), context_(context), manifest_(manifest), order_(manifest.sorted_by_id()) {}
+      : database_(database), context_(context), manifest_(manifest), difference_(manifest, kMaxRowsPerTransaction) {}
 
   Status run() {
     if (Status status = check_vectors(); !status.ok()) {
@@ -60,14 +48,13 @@ class Finalizer {
     if (Status status = compare(); !status.ok()) {
       return status;
     }
-    return difference_.too_large ? rebuild() : apply();
+    return difference_.too_large() ? rebuild() : apply();
   }
 
  private:
   Status check_vectors() const;
   Status find_live();
   Status compare();
-  void merge(const std::vector<StoredOperation>& piece, bool last);
   Status apply() const;
   Status rebuild() const;
   Status begin_building(std::int64_t& building) const;
@@ -80,10 +67,8 @@ class Finalizer {
   Database& database_;
   const PassContext& context_;
   const Manifest& manifest_;
-  const std::vector<std::uint32_t> order_;
   std::int64_t live_ = 0;  ///< The manifest that was compared; 0: there is none.
-  std::size_t next_ = 0;   ///< In order_: what merge() has not looked at yet.
-  Difference difference_;
+  core::ManifestDifference difference_;
 };
 
 Status Finalizer::incomplete(std::uint32_t first, std::size_t count) const {
@@ -135,9 +120,9 @@ Status Finalizer::find_live() {
 
 Status Finalizer::compare() {
   std::string after;
-  for (bool last = false, first = true; !last && !difference_.too_large; first = false) {
-    auto read = database_.read([&](Connection& connection) -> Result<std::vector<StoredOperation>> {
-      std::vector<StoredOperation> rows;
+  for (bool last = false, first = true; !last && !difference_.too_large(); first = false) {
+    auto read = database_.read([&](Connection& connection) -> Result<std::vector<core::StoredOperation>> {
+      std::vector<core::StoredOperation> rows;
       Query row = first ? connection.query(kFirstOperations, live_, kReadPieceRows)
                         : connection.query(kReadOperations, live_, blob_of(after), kReadPieceRows);
       while (row.next()) {
@@ -148,44 +133,14 @@ Status Finalizer::compare() {
     if (!read.ok()) {
       return read.status();
     }
-    const std::vector<StoredOperation> piece = *std::move(read);
+    const std::vector<core::StoredOperation> piece = *std::move(read);
     last = piece.size() < kReadPieceRows;
     if (!piece.empty()) {
       after = piece.back().id;
     }
-    merge(piece, last);
+    difference_.add(piece, last);
   }
   return {};
-}
-
-/// Both sides are sorted by operation id, in bytes.
-void Finalizer::merge(const std::vector<StoredOperation>& piece, bool last) {
-  const auto put_until = [this](const StoredOperation* stored) {
-    while (next_ < order_.size() && (stored == nullptr || manifest_.operation_id(order_[next_]) < stored->id)) {
-      difference_.put.push_back(order_[next_++]);
-      if (difference_.size() > kMaxRowsPerTransaction) {
-        return;
-      }
-    }
-  };
-  for (const StoredOperation& stored : piece) {
-    put_until(&stored);
-    if (next_ < order_.size() && manifest_.operation_id(order_[next_]) == stored.id) {
-      if (manifest_.text_hash(order_[next_]) != stored.hash) {
-        difference_.put.push_back(order_[next_]);
-      }
-      ++next_;
-    } else {
-      difference_.deleted.push_back(stored.id);
-    }
-    if (difference_.size() > kMaxRowsPerTransaction) {
-      break;
-    }
-  }
-  if (last && difference_.size() <= kMaxRowsPerTransaction) {
-    put_until(nullptr);
-  }
-  difference_.too_large = difference_.size() > kMaxRowsPerTransaction;
 }
 
 std::vector<TextHash> Finalizer::hashes_of(std::span<const std::uint32_t> piece) const {
@@ -231,12 +186,12 @@ Status Finalizer::apply() const {
           return {Code::kRetry, "the manifest was swept while it was compared"};
         }
         const ManifestRow live = make_live_manifest(connection, key->id, space_id);
-        if (Status status = put_piece(connection, space_id, live.id, difference_.put); !status.ok()) {
+        if (Status status = put_piece(connection, space_id, live.id, difference_.put()); !status.ok()) {
           return status;
         }
-        if (!difference_.deleted.empty()) {
+        if (!difference_.deleted().empty()) {
           std::vector<Blob> ids;
-          for (const std::string& id : difference_.deleted) {
+          for (const std::string& id : difference_.deleted()) {
             ids.push_back(blob_of(id));
           }
           connection.run_later(kDeleteOperations, live.id, ids);
@@ -252,9 +207,10 @@ Status Finalizer::rebuild() const {
   if (Status status = begin_building(building); !status.ok()) {
     return status;
   }
-  for (std::size_t begin = 0; begin < order_.size(); begin += kMaxRowsPerTransaction) {
-    const std::size_t size = std::min(order_.size() - begin, kMaxRowsPerTransaction);
-    if (Status status = build_piece(building, std::span(order_).subspan(begin, size)); !status.ok()) {
+  const std::vector<std::uint32_t>& order = difference_.order();
+  for (std::size_t begin = 0; begin < order.size(); begin += kMaxRowsPerTransaction) {
+    const std::size_t size = std::min(order.size() - begin, kMaxRowsPerTransaction);
+    if (Status status = build_piece(building, std::span(order).subspan(begin, size)); !status.ok()) {
       return status;
     }
   }

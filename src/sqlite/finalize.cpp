@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "core/checks.hpp"
+#include "core/manifest_difference.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/spec.hpp"
 #include "sqlite/sqlite_catalog.hpp"
@@ -31,24 +32,11 @@ constexpr const char* kFinish =
     "UPDATE manifests SET state = 0, complete = 1, row_count = ?2, content_version = ?3, splitter_version = ?4 WHERE id = ?1";
 constexpr const char* kSaveCount = "UPDATE keys SET operation_count = ?2, updated_at = ?3 WHERE id = ?1 AND operation_count <> ?2";
 
-/// What differs between the stored rows and a manifest.
-struct Difference {
-  std::vector<std::uint32_t> put;    ///< Indices into the manifest.
-  std::vector<std::string> deleted;  ///< Operation ids.
-  bool too_large = false;            ///< It was not looked at to its end.
-  [[nodiscard]] std::size_t size() const { return put.size() + deleted.size(); }
-};
-
-struct StoredOperation {
-  std::string id;
-  TextHash hash{};
-};
-
 /// One finalize call.
 class Finalizer {
  public:
   Finalizer(Database& database, const PassContext& context, const Manifest& manifest)
-      : database_(database), context_(context), manifest_(manifest), order_(manifest.sorted_by_id()) {}
+      : database_(database), context_(context), manifest_(manifest), difference_(manifest, kMaxRowsPerTransaction) {}
 
   Status run() {
     if (Status status = check_vectors(); !status.ok()) {
@@ -60,14 +48,13 @@ class Finalizer {
     if (Status status = compare(); !status.ok()) {
       return status;
     }
-    return difference_.too_large ? rebuild() : apply();
+    return difference_.too_large() ? rebuild() : apply();
   }
 
  private:
   Status check_vectors() const;
   Status find_live();
   Status compare();
-  void merge(const std::vector<StoredOperation>& piece, bool last);
   Status apply() const;
   Status rebuild() const;
   Status begin_building(std::int64_t& building) const;
@@ -79,10 +66,8 @@ class Finalizer {
   Database& database_;
   const PassContext& context_;
   const Manifest& manifest_;
-  const std::vector<std::uint32_t> order_;
   std::int64_t live_ = 0;  ///< The manifest that was compared; 0: there is none.
-  std::size_t next_ = 0;   ///< In order_: what merge() has not looked at yet.
-  Difference difference_;
+  core::ManifestDifference difference_;
 };
 
 Status Finalizer::incomplete(std::uint32_t first, std::size_t count) const {
@@ -134,8 +119,8 @@ Status Finalizer::find_live() {
 
 Status Finalizer::compare() {
   std::string after;
-  for (bool last = false, first = true; !last && !difference_.too_large; first = false) {
-    std::vector<StoredOperation> piece;
+  for (bool last = false, first = true; !last && !difference_.too_large(); first = false) {
+    std::vector<core::StoredOperation> piece;
     Status status = database_.read([&](Connection& connection) -> Status {
       Query row = first ? connection.query(kFirstOperations, live_, kReadPieceRows)
                         : connection.query(kReadOperations, live_, after, kReadPieceRows);
@@ -151,39 +136,9 @@ Status Finalizer::compare() {
     if (!piece.empty()) {
       after = piece.back().id;
     }
-    merge(piece, last);
+    difference_.add(piece, last);
   }
   return {};
-}
-
-/// Both sides are sorted by operation id, in bytes.
-void Finalizer::merge(const std::vector<StoredOperation>& piece, bool last) {
-  const auto put_until = [this](const StoredOperation* stored) {
-    while (next_ < order_.size() && (stored == nullptr || manifest_.operation_id(order_[next_]) < stored->id)) {
-      difference_.put.push_back(order_[next_++]);
-      if (difference_.size() > kMaxRowsPerTransaction) {
-        return;
-      }
-    }
-  };
-  for (const StoredOperation& stored : piece) {
-    put_until(&stored);
-    if (next_ < order_.size() && manifest_.operation_id(order_[next_]) == stored.id) {
-      if (manifest_.text_hash(order_[next_]) != stored.hash) {
-        difference_.put.push_back(order_[next_]);
-      }
-      ++next_;
-    } else {
-      difference_.deleted.push_back(stored.id);
-    }
-    if (difference_.size() > kMaxRowsPerTransaction) {
-      break;
-    }
-  }
-  if (last && difference_.size() <= kMaxRowsPerTransaction) {
-    put_until(nullptr);
-  }
-  difference_.too_large = difference_.size() > kMaxRowsPerTransaction;
 }
 
 /// Under the write lock a vector can't be swept between this look and the row that points to it.
@@ -204,7 +159,7 @@ Status Finalizer::apply() const {
       return key.status();
     }
     const std::int64_t space_id = make_space(connection, key->catalog_id, context_.space.id());
-    if (Status status = check_piece(connection, space_id, difference_.put); !status.ok()) {
+    if (Status status = check_piece(connection, space_id, difference_.put()); !status.ok()) {
       return status;
     }
     const std::optional<ManifestRow> found = find_live_manifest(connection, key->id, space_id);
@@ -212,11 +167,11 @@ Status Finalizer::apply() const {
       return {Code::kRetry, "the manifest was swept while it was compared"};
     }
     const ManifestRow live = make_live_manifest(connection, key->id, space_id);
-    for (const std::uint32_t index : difference_.put) {
+    for (const std::uint32_t index : difference_.put()) {
       put_operation(connection, live.id, manifest_.operation_id(index), manifest_.text_hash(index));
       mark_referenced(connection, space_id, manifest_.text_hash(index));
     }
-    for (const std::string& id : difference_.deleted) {
+    for (const std::string& id : difference_.deleted()) {
       connection.run(kDeleteOperation, live.id, id);
     }
     finish(connection, *key, space_id, live.id);
@@ -229,9 +184,10 @@ Status Finalizer::rebuild() const {
   if (Status status = begin_building(building); !status.ok()) {
     return status;
   }
-  for (std::size_t begin = 0; begin < order_.size(); begin += kMaxRowsPerTransaction) {
-    const std::size_t size = std::min(order_.size() - begin, kMaxRowsPerTransaction);
-    if (Status status = build_piece(building, std::span(order_).subspan(begin, size)); !status.ok()) {
+  const std::vector<std::uint32_t>& order = difference_.order();
+  for (std::size_t begin = 0; begin < order.size(); begin += kMaxRowsPerTransaction) {
+    const std::size_t size = std::min(order.size() - begin, kMaxRowsPerTransaction);
+    if (Status status = build_piece(building, std::span(order).subspan(begin, size)); !status.ok()) {
       return status;
     }
   }
