@@ -1,12 +1,15 @@
 // Opening: what a DSN says, what the schema is, and one clear line for everything that is wrong.
 #include <catch2/catch.hpp>
 
+#include <fstream>
+#include <iterator>
 #include <thread>
 #include <vector>
 
 #include "conformance/scene.hpp"
 #include "embedjobs/engine.hpp"
 #include "embedjobs/postgres.hpp"
+#include "support/postgres_cluster.hpp"
 #include "support/raw_postgres.hpp"
 #include "support/wait_until.hpp"
 
@@ -18,6 +21,11 @@ namespace {
 Status open_status(const std::string& dsn, PostgresOptions options = {}) {
   options.connect_timeout = 5s;
   return open_postgres(dsn, options, nullptr).status();
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 bool one_clear_line(const Status& status) {
@@ -94,6 +102,29 @@ TEST_CASE("no such database, no such user: unusable, with what to do") {
     CHECK(one_clear_line(status));
     CHECK(status.message().find("secret") == std::string::npos);
   }
+}
+
+TEST_CASE("a wrong password is one clear line, and the right one opens") {
+  RawPostgres server;
+  server.ask("CREATE ROLE guarded LOGIN PASSWORD 'the-right-one'");
+  const std::string hba = cluster_folder() + "/data/pg_hba.conf";
+  const std::string trusting = read_file(hba);
+  std::ofstream(hba) << "local all guarded scram-sha-256\n" << trusting;
+  server.ask("SELECT pg_reload_conf()");
+  const auto dsn_with = [](const std::string& password) {
+    std::string dsn = postgres_server();
+    return dsn.replace(dsn.find("embedjobs@"), 10, "guarded:" + password + "@");
+  };
+  wait_until([&] { return !inspect_postgres(dsn_with("a-wrong-one")).ok(); });  // the server reads its file when it gets to it
+  const Status status = open_status(dsn_with("a-wrong-one"));
+  CHECK(status.code() == Code::kUnusable);
+  CHECK(one_clear_line(status));
+  CHECK(status.message().find("check user, password and database") != std::string::npos);
+  CHECK(status.message().find("a-wrong-one") == std::string::npos);
+  ok(inspect_postgres(dsn_with("the-right-one")).status());
+  std::ofstream(hba) << trusting;
+  server.ask("SELECT pg_reload_conf()");
+  server.ask("DROP ROLE guarded");
 }
 
 TEST_CASE("a database that is not UTF-8 is refused") {
