@@ -64,9 +64,10 @@ struct JobRow {
       " j.crashes_in_row, j.hand_backs_in_row, j.crashes, coalesce(j.fewest_missing, -1), j.progressed, j.paused_since,"    \
       " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"
 inline constexpr int kJobColumns = 37;
-#define EMBEDJOBS_SELECT_ANY_JOB   \
+// OFFSET 0: keys are looked up one by one, for a list of few jobs out of millions is no reason to walk all keys.
+#define EMBEDJOBS_SELECT_ANY_JOB \
   "SELECT " EMBEDJOBS_JOB_COLUMNS( \
-      "j.lease_expires_at") " FROM @all_jobs AS j JOIN @keys AS k ON k.id = j.key_id + 0 JOIN @catalogs AS c ON c.id = k.catalog_id "
+      "j.lease_expires_at") " FROM @all_jobs AS j CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.id = j.key_id OFFSET 0) AS k JOIN @catalogs AS c ON c.id = k.catalog_id "
 JobRow read_job(const Query& row);
 /// Open or ended, not locked.
 std::optional<JobRow> load_job(Connection& connection, JobId id);
