@@ -5,6 +5,7 @@
 
 #include "postgres/backend.hpp"
 #include "postgres/postgres_catalog.hpp"
+#include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -34,10 +35,8 @@ constexpr const char* kListCatalogs =
     "  (SELECT s.id FROM @spaces AS s WHERE s.catalog_id = c.id AND s.name = c.target_space)) "
     "FROM @catalogs AS c ORDER BY c.name";
 constexpr const char* kDescribe =
-    "SELECT u.place, s.name, m.content_version, m.splitter_version"
-    " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place)"
-    " JOIN @catalogs AS c ON c.name = u.catalog_id JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.spec_name"
-    " JOIN @manifests AS m ON m.id = k.visible_manifest_id JOIN @spaces AS s ON s.id = m.space_id WHERE m.complete";
+    "SELECT u.place, s.name, m.content_version, m.splitter_version" EMBEDJOBS_KEYS_OF_NAMES
+    "JOIN @manifests AS m ON m.id = k.visible_manifest_id JOIN @spaces AS s ON s.id = m.space_id WHERE m.complete";
 constexpr const char* kRemove = "SELECT @remove_at($1, $2, $3)";
 constexpr const char* kRemoveSome = "SELECT @remove_some_at($1, $2, $3)";
 

@@ -10,24 +10,50 @@
 namespace embedjobs::postgres {
 namespace {
 
-// Newest first.
-constexpr const char* kListAll = EMBEDJOBS_SELECT_ANY_JOB
-    "WHERE ($1 < 0 OR j.kind = $1) AND ($2 < 0 OR j.status = $2) AND ($3 = '' OR c.name = $3) AND ($4 = '' OR k.spec_name = $4)"
-    " ORDER BY j.id DESC LIMIT $5";
-constexpr const char* kListByStatus = EMBEDJOBS_SELECT_ANY_JOB
-    "WHERE j.status = $2 AND ($1 < 0 OR j.kind = $1) AND ($3 = '' OR c.name = $3) AND ($4 = '' OR k.spec_name = $4)"
-    " ORDER BY j.id DESC LIMIT $5";
+// Newest first. Open and ended jobs are merged in the order of their ids, and nothing is read beyond the limit: their keys are looked up
+// last. A rare kind, status or catalog is found by reading the others on the way.
+#define EMBEDJOBS_NEWEST(of, which)                                                      \
+  EMBEDJOBS_SELECT_ANY_JOB                                                               \
+  "FROM (SELECT * FROM @" of " AS a WHERE " which                                        \
+  " AND ($1 < 0 OR a.kind = $1)"                                                         \
+  " AND ($3 = '' OR a.catalog_id = (SELECT x.id FROM @catalogs AS x WHERE x.name = $3))" \
+  " ORDER BY a.id DESC LIMIT $4) AS j " EMBEDJOBS_KEYS_OF_JOBS "ORDER BY j.id DESC"
+constexpr const char* kListNewest = EMBEDJOBS_NEWEST("all_jobs", "$2 < 0");
+constexpr const char* kListOpen = EMBEDJOBS_NEWEST("open_jobs", "a.status = $2");
+constexpr const char* kListSucceeded = EMBEDJOBS_NEWEST("ended_jobs", "a.status = $2");
 // By an index of its own: the others are most of the history. The status, given once more, lets the planner see that it fits.
-constexpr const char* kListUnsuccessful = EMBEDJOBS_SELECT_ANY_JOB
-    "WHERE j.status = $2 AND j.status <> 2 AND ($1 < 0 OR j.kind = $1) AND ($3 = '' OR c.name = $3) AND ($4 = '' OR k.spec_name = $4)"
-    " ORDER BY j.id DESC LIMIT $5";
-constexpr const char* kListByKey =
-    EMBEDJOBS_SELECT_ANY_JOB "WHERE j.key_id = $1 AND ($2 < 0 OR j.kind = $2) AND ($3 < 0 OR j.status = $3) ORDER BY j.id DESC LIMIT $4";
+constexpr const char* kListUnsuccessful = EMBEDJOBS_NEWEST("ended_jobs", "a.status = $2 AND a.status <> 2");
+
+const char* list_of(std::optional<JobStatus> status) {
+  if (!status) {
+    return kListNewest;
+  }
+  switch (*status) {
+    case JobStatus::kPending:
+    case JobStatus::kRunning: return kListOpen;
+    case JobStatus::kSucceeded: return kListSucceeded;
+    case JobStatus::kFailed:
+    case JobStatus::kCancelled: break;
+  }
+  return kListUnsuccessful;
+}
+
+// The newest jobs of a key, with a condition. The open one, if there is one, comes by the key: in the order of ids, all open jobs could be
+// read to find it.
+#define EMBEDJOBS_JOBS_OF_KEY(condition, limit)                                                             \
+  "CROSS JOIN LATERAL ("                                                                                    \
+  "(SELECT * FROM @open_jobs AS a WHERE a.key_id = k.id AND " condition                                     \
+  ") UNION ALL "                                                                                            \
+  "(SELECT * FROM @ended_jobs AS a WHERE a.key_id = k.id AND " condition " ORDER BY a.id DESC LIMIT " limit \
+  ") "                                                                                                      \
+  "ORDER BY id DESC LIMIT " limit ") AS j "
+// In one catalog, or in all.
+constexpr const char* kListOfSpec = EMBEDJOBS_SELECT_ANY_JOB
+    "FROM @catalogs AS c"
+    " CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.catalog_id = c.id AND x.spec_name = $5 OFFSET 0) AS k " EMBEDJOBS_JOBS_OF_KEY(
+        "($1 < 0 OR a.kind = $1) AND ($2 < 0 OR a.status = $2)", "$4") "WHERE ($3 = '' OR c.name = $3) ORDER BY j.id DESC LIMIT $4";
 constexpr const char* kLastJobs =
-    "SELECT " EMBEDJOBS_JOB_COLUMNS("j.lease_expires_at") ", u.place"
-    " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place)"
-    " JOIN @catalogs AS c ON c.name = u.catalog_id JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.spec_name"
-    " CROSS JOIN LATERAL (SELECT * FROM @all_jobs AS a WHERE a.key_id = k.id ORDER BY a.id DESC LIMIT 1) AS j";
+    "SELECT " EMBEDJOBS_JOB_COLUMNS("j.lease_expires_at") ", u.place" EMBEDJOBS_KEYS_OF_NAMES EMBEDJOBS_JOBS_OF_KEY("true", "1");
 
 // As many leases as there are running jobs; the others have counters.
 constexpr const char* kCounts =
@@ -43,12 +69,8 @@ constexpr const char* kOpenFailures =
     ", k.last_success_at, c.name, k.spec_name "
     "FROM @failures AS f JOIN @keys AS k ON k.id = f.key_id JOIN @catalogs AS c ON c.id = k.catalog_id "
     "WHERE NOT f.resolved AND f.occurrences > 0 AND ($1 = '' OR c.name = $1) ORDER BY f.last_failed_at DESC LIMIT $2";
-constexpr const char* kFailuresOf =
-    "SELECT " EMBEDJOBS_FAILURE_COLUMNS
-    ", k.last_success_at, u.place"
-    " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place)"
-    " JOIN @catalogs AS c ON c.name = u.catalog_id JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.spec_name"
-    " LEFT JOIN @failures AS f ON f.key_id = k.id";
+constexpr const char* kFailuresOf = "SELECT " EMBEDJOBS_FAILURE_COLUMNS ", k.last_success_at, u.place" EMBEDJOBS_KEYS_OF_NAMES
+                                    "LEFT JOIN @failures AS f ON f.key_id = k.id";
 constexpr const char* kResolveFailure =
     "UPDATE @failures SET resolved = true WHERE occurrences > 0 AND key_id ="
     " (SELECT k.id FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2)";
@@ -123,13 +145,10 @@ Result<std::vector<Job>> PostgresStore::list(const JobFilter& filter) {
     const int status = filter.status ? static_cast<int>(*filter.status) : -1;
     const std::string catalog = filter.catalog_id.value_or("");
     const std::string spec = filter.spec_name.value_or("");
-    if (!catalog.empty() && !spec.empty()) {
-      const std::optional<KeyRow> key = find_key(connection, {catalog, spec});
-      return key ? read_jobs(connection.query(kListByKey, key->id, kind, status, limit_of(filter.limit))) : std::vector<Job>();
+    if (!spec.empty()) {
+      return read_jobs(connection.query(kListOfSpec, kind, status, catalog, limit_of(filter.limit), spec));
     }
-    const bool successful = filter.status == JobStatus::kSucceeded;
-    const char* sql = !filter.status ? kListAll : successful ? kListByStatus : kListUnsuccessful;
-    return read_jobs(connection.query(sql, kind, status, catalog, spec, limit_of(filter.limit)));
+    return read_jobs(connection.query(list_of(filter.status), kind, status, catalog, limit_of(filter.limit)));
   });
 }
 

@@ -29,7 +29,7 @@ constexpr const char* kSaveKeys =
 constexpr const char* kSaveSpec =
     "UPDATE @keys SET has_spec = $2, visible_manifest_id = $3, visible_space_id = nullif($4, 0), updated_at = $5 WHERE id = $1";
 
-constexpr const char* kLoadJob = EMBEDJOBS_SELECT_ANY_JOB "WHERE j.id = $1";
+constexpr const char* kLoadJob = EMBEDJOBS_SELECT_ANY_JOB "FROM @all_jobs AS j " EMBEDJOBS_KEYS_OF_JOBS "WHERE j.id = $1";
 // The clauses lock in the order in which they stand: the key first.
 // Keys in the order of ids: two who lock many never wait for each other crosswise.
 constexpr const char* kLockJobs = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR UPDATE OF k FOR UPDATE OF j";

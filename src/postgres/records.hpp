@@ -64,10 +64,8 @@ struct JobRow {
       " j.crashes_in_row, j.hand_backs_in_row, j.crashes, coalesce(j.fewest_missing, -1), j.progressed, j.paused_since,"    \
       " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"
 inline constexpr int kJobColumns = 37;
-// OFFSET 0: keys are looked up one by one, for a list of few jobs out of millions is no reason to walk all keys.
-#define EMBEDJOBS_SELECT_ANY_JOB \
-  "SELECT " EMBEDJOBS_JOB_COLUMNS( \
-      "j.lease_expires_at") " FROM @all_jobs AS j CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.id = j.key_id OFFSET 0) AS k JOIN @catalogs AS c ON c.id = k.catalog_id "
+/// Of `all_jobs AS j`.
+#define EMBEDJOBS_SELECT_ANY_JOB "SELECT " EMBEDJOBS_JOB_COLUMNS("j.lease_expires_at") " "
 JobRow read_job(const Query& row);
 /// Open or ended, not locked.
 std::optional<JobRow> load_job(Connection& connection, JobId id);
@@ -86,6 +84,10 @@ struct Held {
 /// Keys of jobs, looked up one by one. Equality would do, but then walking whole tables side by side looks cheap to the planner after each
 /// vacuum that met few jobs, and plans are kept. "= ANY (ARRAY[...])" is nothing to sort or hash by: it can only be looked up.
 #define EMBEDJOBS_KEYS_OF_JOBS "JOIN @keys AS k ON k.id = ANY (ARRAY[j.key_id]) JOIN @catalogs AS c ON c.id = k.catalog_id "
+/// Keys of names ($1, $2), with their places from 1 on; one by one too, for OFFSET 0 is not joined otherwise.
+#define EMBEDJOBS_KEYS_OF_NAMES                                                                                                           \
+  " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place) JOIN @catalogs AS c ON c.name = u.catalog_id" \
+  " CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.catalog_id = c.id AND x.spec_name = u.spec_name OFFSET 0) AS k "
 /// The columns that read_held reads; of `failures AS f` too.
 #define EMBEDJOBS_SELECT_HELD                                                                                                    \
   "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") ", " EMBEDJOBS_KEY_COLUMNS                                                        \

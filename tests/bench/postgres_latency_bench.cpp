@@ -18,6 +18,7 @@
 
 #include "embedjobs/engine.hpp"
 #include "embedjobs/postgres.hpp"
+#include "support/long_history.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -129,22 +130,9 @@ Looks measure_claims(Store& store) {
   return {percentile(claims, 0.5), percentile(counts, 0.5)};
 }
 
-/// Jobs that ended over the last week, of a hundred thousand keys; a hundredth of them failed.
-void fill_history(RawPostgres& server, const std::string& schema, long long rows) {
+void fill(RawPostgres& server, const std::string& schema, long long rows) {
   const auto begun = SteadyClock::now();
-  server.ask("SELECT " + schema + ".make_history_days(" + schema +
-             ".time_now() - day * 86400000000000) FROM generate_series(0::bigint, 7) AS day");
-  server.ask("INSERT INTO " + schema + ".keys (catalog_id, spec_name) SELECT c.id, 'filled ' || i FROM " + schema +
-             ".catalogs AS c, generate_series(0, 99999) AS i WHERE c.name = 'catalog' ON CONFLICT DO NOTHING");
-  server.ask("INSERT INTO " + schema +
-             ".history (id, key_id, catalog_id, next_run_at, created_at, updated_at, started_at, completed_at, attempts, generation,"
-             " fence_counter, fence_nonce, kind, status, priority, settled, worker_id) "
-             "SELECT -i, k.id, 1, t, t, t, t, t, 1, 1, i, i, 0, CASE WHEN i % 100 = 0 THEN 3 ELSE 2 END, 0, true, 'w' "
-             "FROM (SELECT i, (extract(epoch FROM clock_timestamp()) * 1e9)::bigint - (6048e11 * (" +
-             std::to_string(rows) + " - i) / " + std::to_string(rows) + ")::bigint AS t FROM generate_series(1::bigint, " +
-             std::to_string(rows) + ") AS i) AS s JOIN " + schema + ".keys AS k ON k.spec_name = 'filled ' || i % 100000");
-  server.ask("INSERT INTO " + schema + ".job_counts (status, count) VALUES (2, " + std::to_string(rows) + ")");
-  server.ask("VACUUM ANALYZE " + schema + ".history");
+  fill_history(server, schema, rows, 100'000);
   fmt::print("filled {} rows of history in {:.0f} s; {} on disk\n", rows, milliseconds_since(begun) / 1000,
              server.ask("SELECT pg_size_pretty(sum(pg_total_relation_size(inhrelid))) FROM pg_inherits WHERE inhparent = '" + schema +
                         ".history'::regclass"));
@@ -155,23 +143,28 @@ void measure_history(long long rows) {
   const Backend backend = must(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
   RawPostgres server;
   (void)measure_claims(*backend.store);  // everything is prepared and warm
-  fill_history(server, schema.name(), 1000);
+  fill(server, schema.name(), 1000);
   const Looks few = measure_claims(*backend.store);
-  fill_history(server, schema.name(), rows);
+  fill(server, schema.name(), rows);
   const Looks many = measure_claims(*backend.store);
   fmt::print("claim of {} jobs, p50: {:.3f} ms with 1,000 rows of history, {:.3f} ms with {}: x {:.2f} (goal: <= 1.3)\n", kClaimed,
              few.claim_ms, many.claim_ms, rows, many.claim_ms / few.claim_ms);
   fmt::print("counts(), p50: {:.3f} ms and {:.3f} ms\n", few.counts_ms, many.counts_ms);
-  auto begun = SteadyClock::now();
-  const std::size_t listed = must(backend.store->list({.status = JobStatus::kFailed, .limit = 100})).size();
-  fmt::print("the {} newest failed jobs: {:.1f} ms\n", listed, milliseconds_since(begun));
+  const auto timed = [](const char* what, const auto& look) {
+    const auto begun = SteadyClock::now();
+    const std::size_t found = must(look()).size();
+    fmt::print("{}: {} found, {:.1f} ms\n", what, found, milliseconds_since(begun));
+  };
+  timed("the 100 newest jobs", [&] { return backend.store->list({.limit = 100}); });
+  timed("the 100 newest failed jobs", [&] { return backend.store->list({.status = JobStatus::kFailed, .limit = 100}); });
+  timed("the 100 newest jobs of a catalog", [&] { return backend.store->list({.catalog_id = "catalog", .limit = 100}); });
+  timed("the 100 newest jobs of a spec",
+        [&] { return backend.store->list({.catalog_id = "catalog", .spec_name = "filled 5", .limit = 100}); });
   std::vector<SpecKey> keys;
   for (int i = 0; i < 100; ++i) {
     keys.push_back({"catalog", "filled " + std::to_string(i)});
   }
-  begun = SteadyClock::now();
-  must(backend.store->last_jobs(keys));
-  fmt::print("the last jobs of {} specs, as a status shows them: {:.1f} ms\n", keys.size(), milliseconds_since(begun));
+  timed("the last jobs of 100 specs, as a status shows them", [&] { return backend.store->last_jobs(keys); });
 }
 
 }  // namespace

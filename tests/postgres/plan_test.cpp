@@ -1,11 +1,13 @@
 // The plans that decide what a claim costs: by index, on an empty, a small and a huge table.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <thread>
 
 #include "conformance/scene.hpp"
 #include "embedjobs/postgres.hpp"
 #include "postgres/claim_plan.hpp"
+#include "support/long_history.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -40,10 +42,14 @@ void wait_for_ends(RawPostgres& server) {
   }
 }
 
-/// Entries of the indices of a table that were read since the server began.
+/// Entries of the indices of a table, and its rows without an index, that were read since the server began; partitions belong to their
+/// table.
 long long entries_read(RawPostgres& server, const std::string& schema, const std::string& table) {
-  return std::stoll(server.ask("SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = '" + schema +
-                               "' AND relname = '" + table + "'"));
+  return std::stoll(server.ask("SELECT (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = '" + schema +
+                               "' AND relname ~ '^" + table +
+                               "(_[0-9]+|_rest)?$') + (SELECT coalesce(sum(seq_tup_read), 0)"
+                               " FROM pg_stat_user_tables WHERE schemaname = '" +
+                               schema + "' AND relname ~ '^" + table + "(_[0-9]+|_rest)?$')"));
 }
 
 }  // namespace
@@ -97,4 +103,50 @@ TEST_CASE("a host that enqueues many new specs in one session reads few keys for
     std::this_thread::sleep_for(10ms);
   }
   CHECK(entries_read(server, schema.name(), "keys") < 20 * kMany);
+}
+
+TEST_CASE("lists of the newest jobs read few of a long history") {
+  TempSchema schema;
+  RawPostgres server;
+  constexpr long long kHistory = 50'000;
+  const std::vector<std::string> tables = {"history", "jobs", "keys"};
+  std::vector<long long> before;
+  {
+    const Backend backend = get(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
+    fill_history(server, schema.name(), kHistory, 10'000);
+    // As many wait as there are keys, and wait for longer than the history goes back.
+    server.ask("INSERT INTO " + schema.name() + ".jobs (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind," +
+               " status, priority) OVERRIDING SYSTEM VALUE SELECT -1000000 - k.id, k.id, k.catalog_id, 0, 0, 0, 1, 0, 0, 0 FROM " +
+               schema.name() + ".keys AS k WHERE k.spec_name <> 'filled 7'");
+    (void)get(backend.store->enqueue({"catalog", "filled 7"}, JobKind::kSpecWrite));
+  }
+  wait_for_ends(server);
+  server.ask("SELECT pg_stat_force_next_flush()");  // what this session read too
+  for (const std::string& table : tables) {
+    before.push_back(entries_read(server, schema.name(), table));
+  }
+  {
+    const Backend backend = get(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
+    const auto listed = [&](const JobFilter& filter) {
+      const std::vector<Job> jobs = get(backend.store->list(filter));
+      CHECK(std::is_sorted(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.id > b.id; }));
+      return jobs;
+    };
+    const std::vector<Job> all = listed({.limit = 10});
+    REQUIRE(all.size() == 10);
+    CHECK(all[0].key.spec_name == "filled 7");
+    CHECK(all[0].status == JobStatus::kPending);
+    CHECK(all[1].key.spec_name == "filled 0");
+    CHECK(listed({.catalog_id = "catalog", .limit = 10}).size() == 10);
+    CHECK(listed({.status = JobStatus::kSucceeded, .limit = 10}).size() == 10);
+    CHECK(listed({.status = JobStatus::kFailed, .limit = 10}).size() == 10);
+    CHECK(listed({.spec_name = "filled 7", .limit = 10}).size() == 6);
+    CHECK(listed({.catalog_id = "catalog", .spec_name = "filled 7", .limit = 10}).size() == 6);
+    CHECK(get(backend.store->last_jobs(std::vector{SpecKey{"catalog", "filled 7"}, SpecKey{"catalog", "filled 8"}})).size() == 2);
+  }
+  wait_for_ends(server);
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    INFO(tables[i]);
+    CHECK(entries_read(server, schema.name(), tables[i]) - before[i] < 1000);
+  }
 }
