@@ -368,7 +368,8 @@ END
 $$;
 
 -- Keys and jobs are looked up by "= ANY (ARRAY[...])" or scalar subqueries: a join of whole tables looks cheap to the planner if they were
--- small at the last vacuum, and plans are kept.
+-- small at the last vacuum, and plans are kept. For the same reason nothing is joined with what a statement has just written: the planner
+-- takes that for one row, and a thousand would be compared with a thousand.
 
 -- The keys are locked. A new generation of each, and its open job: a pending one becomes due now with fresh budgets, a running one is
 -- pending again when its pass ends.
@@ -378,6 +379,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
   new_priority CONSTANT integer := CASE WHEN new_kind = 1 THEN 1 ELSE 0 END;
   new_floor CONSTANT bigint := CASE WHEN new_kind = 2 THEN nextval('@epoch') END;
+  had bigint[];  -- the open job of each key
+  made bigint;
 BEGIN
   IF cardinality(of_keys) = 0 THEN
     RETURN;
@@ -396,16 +399,19 @@ BEGIN
       fewest_missing = NULL, progressed = NULL, paused_since = NULL
       FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = ANY (ARRAY[j.key_id]);
   END IF;
+  had := ARRAY(SELECT (SELECT j.id FROM @jobs AS j WHERE j.key_id = u.id) FROM unnest(of_keys) WITH ORDINALITY AS u (id, place)
+    ORDER BY u.place);
+  INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, generation, next_run_at, created_at, updated_at)
+    SELECT k.id, k.catalog_id, new_kind, 0, new_priority, k.generation, at_time, at_time, at_time
+      FROM unnest(of_keys, had) WITH ORDINALITY AS u (id, job, place) JOIN @keys AS k ON k.id = ANY (ARRAY[u.id])
+      WHERE u.job IS NULL ORDER BY u.place;
+  GET DIAGNOSTICS made = ROW_COUNT;
+  IF made > 0 THEN
+    INSERT INTO @job_counts (status, count) VALUES (0, made);
+  END IF;
   RETURN QUERY
-    WITH fresh AS (
-      INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, generation, next_run_at, created_at, updated_at)
-      SELECT k.id, k.catalog_id, new_kind, 0, new_priority, k.generation, at_time, at_time, at_time
-        FROM unnest(of_keys) WITH ORDINALITY AS u (id, place) JOIN @keys AS k ON k.id = ANY (ARRAY[u.id])
-        WHERE (SELECT true FROM @jobs AS j WHERE j.key_id = u.id) IS NULL ORDER BY u.place
-      RETURNING key_id AS key, id),
-    counted AS (INSERT INTO @job_counts (status, count) SELECT 0, count(*) FROM fresh HAVING count(*) > 0)
-    SELECT k.id, coalesce(f.id, (SELECT j.id FROM @jobs AS j WHERE j.key_id = k.id)), f.id IS NOT NULL, k.generation FROM @keys AS k
-      LEFT JOIN fresh AS f ON f.key = k.id WHERE k.id = ANY (of_keys);
+    SELECT u.id, coalesce(u.job, (SELECT j.id FROM @jobs AS j WHERE j.key_id = u.id)), u.job IS NULL,
+      (SELECT k.generation FROM @keys AS k WHERE k.id = u.id) FROM unnest(of_keys, had) AS u (id, job);
   PERFORM pg_notify('@channel', '');
 END
 $$;
