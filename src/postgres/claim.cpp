@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "core/checks.hpp"
 #include "core/due.hpp"
@@ -205,8 +206,11 @@ std::vector<Taken> take_picked(Connection& connection, const std::vector<std::in
           {read_job(row), read_key(row, kJobColumns), row.text(kJobColumns + kKeyColumns), row.number(kJobColumns + kKeyColumns + 1)});
     }
   }
-  const auto place = [&](const Taken& one) { return std::find(picked.begin(), picked.end(), one.row.job.id); };
-  std::sort(taken.begin(), taken.end(), [&](const Taken& a, const Taken& b) { return place(a) < place(b); });
+  std::unordered_map<std::int64_t, std::size_t> places;
+  for (const std::int64_t id : picked) {
+    places.emplace(id, places.size());
+  }
+  std::sort(taken.begin(), taken.end(), [&](const Taken& a, const Taken& b) { return places[a.row.job.id] < places[b.row.job.id]; });
   return taken;
 }
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <climits>
 
@@ -23,14 +24,14 @@ int millis_until(Deadline deadline) {
   return static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX));
 }
 
-/// False: not within the deadline.
-bool poll_until(int fd, short events, Deadline deadline) {
+/// False: not within the deadline, or not before there is something to read from `stop_fd` (-1: none).
+bool poll_until(int fd, short events, Deadline deadline, int stop_fd) {
   while (true) {
-    pollfd entry{.fd = fd, .events = events, .revents = 0};
+    std::array<pollfd, 2> entries{{{.fd = fd, .events = events, .revents = 0}, {.fd = stop_fd, .events = POLLIN, .revents = 0}}};
     const int left = millis_until(deadline);
-    const int ready = ::poll(&entry, 1, left);
+    const int ready = ::poll(entries.data(), entries.size(), left);
     if (ready > 0) {
-      return true;
+      return entries[1].revents == 0;
     }
     if (ready == 0 && left == 0) {
       return false;
@@ -150,8 +151,8 @@ LaterAnswer::~LaterAnswer() {
 
 // --- Connection: opening
 
-Connection::Connection(pg_conn* conn, const PostgresOptions& options)
-    : conn_(conn), schema_(fmt::format("\"{}\".", options.schema)), prepared_(options.prepared_statements) {}
+Connection::Connection(pg_conn* conn, const PostgresOptions& options, int stop_fd)
+    : conn_(conn), schema_(fmt::format("\"{}\".", options.schema)), prepared_(options.prepared_statements), stop_fd_(stop_fd) {}
 
 Connection::~Connection() {
   if (conn_ != nullptr) {
@@ -160,7 +161,7 @@ Connection::~Connection() {
 }
 
 Result<std::unique_ptr<Connection>> Connection::open(const ConnectionParameters& parameters, const PostgresOptions& options,
-                                                     Deadline deadline) {
+                                                     Deadline deadline, int stop_fd) {
   if (PQisthreadsafe() == 0) {
     return {Code::kUnusable, "the linked libpq was built without threads"};
   }
@@ -170,7 +171,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectionParameters&
   for (std::size_t i = 0;; ++i) {
     const auto now = std::chrono::steady_clock::now();
     const Deadline share = now + (end - now) / static_cast<int>(hosts.size() - i);
-    auto opened = open_one(hosts[i], options, share, deadline);
+    auto opened = open_one(hosts[i], options, share, deadline, stop_fd);
     if (opened.ok() || opened.status().code() != Code::kRetry || i + 1 == hosts.size()) {
       return opened;
     }
@@ -178,10 +179,10 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectionParameters&
 }
 
 Result<std::unique_ptr<Connection>> Connection::open_one(const ConnectionParameters& parameters, const PostgresOptions& options,
-                                                         Deadline connected, Deadline deadline) {
+                                                         Deadline connected, Deadline deadline, int stop_fd) {
   const auto keywords = terminated(parameters.keywords);
   const auto values = terminated(parameters.values);
-  std::unique_ptr<Connection> connection(new Connection(PQconnectStartParams(keywords.data(), values.data(), 0), options));
+  std::unique_ptr<Connection> connection(new Connection(PQconnectStartParams(keywords.data(), values.data(), 0), options, stop_fd));
   if (Status status = connection->connect(connected); !status.ok()) {
     return status;
   }
@@ -212,7 +213,7 @@ Status Connection::connect(Deadline deadline) {
     if (state == PGRES_POLLING_FAILED) {
       return connection_refused(conn_);
     }
-    if (!poll_until(PQsocket(conn_), state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
+    if (!poll_until(PQsocket(conn_), state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, stop_fd_)) {
       return {Code::kRetry, "PostgreSQL: the server did not accept the connection in time"};
     }
     state = PQconnectPoll(conn_);
@@ -432,7 +433,7 @@ Query Connection::execute(std::string_view sql) {
 
 bool Connection::wait_for_socket(bool to_write) {
   const short events = static_cast<short>(to_write ? POLLIN | POLLOUT : POLLIN);
-  if (poll_until(PQsocket(conn_), events, deadline_)) {
+  if (poll_until(PQsocket(conn_), events, deadline_, stop_fd_)) {
     return true;
   }
   broken_ = true;  // an answer that comes later would be taken for that of another question
@@ -561,7 +562,7 @@ bool Connection::still_stands() {
   return ::poll(&entry, 1, 0) == 0 && PQstatus(conn_) == CONNECTION_OK && PQtransactionStatus(conn_) == PQTRANS_IDLE;
 }
 
-bool Connection::wait_for_notification(int stop_fd, Duration at_most, bool& notified) {
+bool Connection::wait_for_notification(Duration at_most, bool& notified) {
   const auto take = [&] {
     while (PGnotify* notify = PQnotifies(conn_)) {
       notified = true;
@@ -572,7 +573,7 @@ bool Connection::wait_for_notification(int stop_fd, Duration at_most, bool& noti
   if (notified) {
     return true;
   }
-  pollfd entries[] = {{.fd = PQsocket(conn_), .events = POLLIN, .revents = 0}, {.fd = stop_fd, .events = POLLIN, .revents = 0}};
+  pollfd entries[] = {{.fd = PQsocket(conn_), .events = POLLIN, .revents = 0}, {.fd = stop_fd_, .events = POLLIN, .revents = 0}};
   const int ready = ::poll(entries, 2, millis_until(deadline_in(at_most)));
   if (ready > 0 && entries[0].revents != 0 && PQconsumeInput(conn_) == 0) {
     broken_ = true;

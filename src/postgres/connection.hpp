@@ -98,8 +98,10 @@ struct Moment {
 /// Used by one thread at a time.
 class Connection {
  public:
-  static Result<std::unique_ptr<Connection>> open(const ConnectionParameters& parameters, const PostgresOptions& options,
-                                                  Deadline deadline);
+  /// What waits for the server, this call included, ends early once there is something to read from `stop_fd` (-1: none); the connection is
+  /// of no use then.
+  static Result<std::unique_ptr<Connection>> open(const ConnectionParameters& parameters, const PostgresOptions& options, Deadline deadline,
+                                                  int stop_fd = -1);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -196,16 +198,16 @@ class Connection {
   bool take_conflict();
   /// Whether an idle connection still stands, as far as this side knows. Does not wait.
   bool still_stands();
-  /// Waits until a notification arrives, `stop_fd` is readable, or the time has passed. False: the connection is broken.
-  bool wait_for_notification(int stop_fd, Duration at_most, bool& notified);
+  /// Waits until a notification arrives, `stop_fd` of open() is readable, or the time has passed. False: the connection is broken.
+  bool wait_for_notification(Duration at_most, bool& notified);
   /// Leaves the socket to the parent of a forked child.
   void abandon() { conn_ = nullptr; }
 
  private:
-  Connection(pg_conn* conn, const PostgresOptions& options);
+  Connection(pg_conn* conn, const PostgresOptions& options, int stop_fd);
   /// Connects until `connected`; the rest may take until `deadline`.
   static Result<std::unique_ptr<Connection>> open_one(const ConnectionParameters& parameters, const PostgresOptions& options,
-                                                      Deadline connected, Deadline deadline);
+                                                      Deadline connected, Deadline deadline, int stop_fd);
   Status connect(Deadline deadline);
   [[nodiscard]] Status check_server() const;
   pg_result* run_statement(const char* sql, const Params& params);
@@ -238,6 +240,7 @@ class Connection {
   std::vector<Awaited> awaited_;  // of the first of these
   std::string schema_;            // quoted, with the dot
   bool prepared_;
+  int stop_fd_;
   Deadline deadline_{};
   std::optional<Moment> moment_;
   bool answered_ = false;  // since forget_moment(), or a commit was sent

@@ -52,7 +52,7 @@ void Listener::run() {
 }
 
 void Listener::listen() {
-  auto opened = Connection::open(parameters_, options_, deadline_in(options_.connect_timeout));
+  auto opened = Connection::open(parameters_, options_, deadline_in(options_.connect_timeout), stop_fd_);
   if (!opened.ok()) {
     return;
   }
@@ -65,7 +65,7 @@ void Listener::listen() {
   wake_.fire();
   while (!stopped_) {
     bool notified = false;
-    if (!connection.wait_for_notification(stop_fd_, kProbeInterval, notified)) {
+    if (!connection.wait_for_notification(kProbeInterval, notified)) {
       return;
     }
     if (notified) {

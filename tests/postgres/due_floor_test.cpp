@@ -64,7 +64,7 @@ TEST_CASE("while looks are cheap each one is whole") {
   for (int i = 0; i < 3; ++i) {
     const postgres::DueLook look = floor.begin("space");
     CHECK(look.whole);
-    clock->advance(1ms);
+    clock->advance(100us);
     floor.end(look, "space", {clock->wall_now(), clock->wall_now()});
   }
 }

@@ -1,4 +1,8 @@
 // Wake-up by the server: enqueues of other processes, and of hosts.
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include <condition_variable>
@@ -7,6 +11,7 @@
 #include "conformance/scene.hpp"
 #include "embedjobs/postgres.hpp"
 #include "embedjobs/postgres_enqueue.hpp"
+#include "postgres/listener.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -97,6 +102,29 @@ TEST_CASE("a listener whose connection was cut listens again, and wakes for what
   const int again = here.bell.count();
   server.ask("SELECT " + here.schema.name() + ".enqueue('catalog', 'spec')");
   CHECK(here.bell.wait_beyond(again));
+}
+
+TEST_CASE("a listener ends while a server that does not answer lets it wait") {
+  // The kernel accepts; nobody ever answers what libpq says then.
+  const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::bind(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(server, 1) == 0);
+  socklen_t size = sizeof address;
+  REQUIRE(::getsockname(server, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  const postgres::Dsn dsn = get(postgres::parse_dsn(
+      "postgresql://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/x?sslmode=disable", {.connect_timeout = 24h}));
+  core::WakeSignal wake;
+  int connection = -1;
+  {
+    const postgres::Listener listener(dsn.parameters, dsn.options, wake);
+    connection = ::accept(server, nullptr, nullptr);
+    REQUIRE(connection >= 0);
+  }
+  ::close(connection);
+  ::close(server);
 }
 
 TEST_CASE("with poll_only nobody listens, and workers are told to poll") {
