@@ -14,7 +14,7 @@ namespace embedjobs::postgres {
 namespace {
 
 constexpr std::size_t kMaxExpiredAtOnce = 100;
-constexpr std::size_t kMaxClaimedAtOnce = 200;
+constexpr std::size_t kMaxClaimedAtOnce = 1000;
 constexpr std::size_t kMaxOtherCounted = 1000;
 
 constexpr const char* kCatalogOfId = "SELECT name, target_space FROM @catalogs WHERE id = $1";

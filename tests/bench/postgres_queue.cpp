@@ -97,17 +97,12 @@ void run_store(Store& store, const Load& load, int process) {
   }
   std::uint64_t nonce = (static_cast<std::uint64_t>(getpid()) << 32) + static_cast<std::uint64_t>(random());
   while (true) {
+    auto claimed =
+        store.claim({.worker_id = "worker", .max_jobs = static_cast<std::size_t>(load.batch), .nonce = ++nonce, .space_id = "4/test"});
+    must(claimed.status());
     std::vector<Settlement> ends;
-    while (ends.size() < static_cast<std::size_t>(load.batch)) {  // a claim gives 200 jobs at most
-      auto claimed = store.claim(
-          {.worker_id = "worker", .max_jobs = static_cast<std::size_t>(load.batch) - ends.size(), .nonce = ++nonce, .space_id = "4/test"});
-      must(claimed.status());
-      for (const Lease& lease : claimed->leases) {
-        ends.push_back({{lease.job.id, lease.job.key, lease.job.fence}, {}});
-      }
-      if (claimed->leases.empty()) {
-        break;
-      }
+    for (const Lease& lease : claimed->leases) {
+      ends.push_back({{lease.job.id, lease.job.key, lease.job.fence}, {}});
     }
     if (ends.empty()) {
       return;
