@@ -32,9 +32,12 @@ Status check_pass(const PassContext& context) {
   return validate(context.space);
 }
 
-Status check_rows(const Space& space, std::span<const VectorRow> rows) {
+Status check_upsert(const PassContext& context, std::span<const VectorRow> rows) {
+  if (Status status = check_pass(context); !status.ok()) {
+    return status;
+  }
   for (const VectorRow& row : rows) {
-    if (Status status = check_vector(row.vector, space.dimension); !status.ok()) {
+    if (Status status = check_vector(row.vector, context.space.dimension); !status.ok()) {
       return status.with_context(fmt::format("operation '{}'", row.operation_id));
     }
   }

@@ -14,8 +14,8 @@ Status check_enqueue(const SpecKey& key, JobKind kind);
 Status check_claim(const ClaimRequest& request);
 /// Key and space.
 Status check_pass(const PassContext& context);
-/// Every vector may be stored in `space`. The message names the first operation whose vector may not.
-Status check_rows(const Space& space, std::span<const VectorRow> rows);
+/// Of an upsert: the pass, and that every vector may be stored in its space. The message names the first operation whose vector may not.
+Status check_upsert(const PassContext& context, std::span<const VectorRow> rows);
 /// No operation id stands twice.
 Status check_manifest(const Manifest& manifest);
 

@@ -177,11 +177,7 @@ class MemoryCatalog final : public Catalog {
   }
 
   Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override {
-    Status status = core::check_pass(context);
-    if (status.ok()) {
-      status = core::check_rows(context.space, rows);
-    }
-    if (!status.ok()) {
+    if (Status status = core::check_upsert(context, rows); !status.ok()) {
       return status;
     }
     return locked(*state_, [&]() -> Status {

@@ -146,10 +146,7 @@ Status write_piece(Connection& connection, const PassContext& context, std::span
 }  // namespace
 
 Status PostgresCatalog::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
-  if (Status status = core::check_pass(context); !status.ok()) {
-    return status;
-  }
-  if (Status status = core::check_rows(context.space, rows); !status.ok()) {
+  if (Status status = core::check_upsert(context, rows); !status.ok()) {
     return status;
   }
   do {

@@ -120,10 +120,7 @@ bool put_operation(Connection& connection, std::int64_t manifest_id, std::string
 }
 
 Status SqliteCatalog::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
-  if (Status status = core::check_pass(context); !status.ok()) {
-    return status;
-  }
-  if (Status status = core::check_rows(context.space, rows); !status.ok()) {
+  if (Status status = core::check_upsert(context, rows); !status.ok()) {
     return status;
   }
   do {

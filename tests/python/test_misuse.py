@@ -15,6 +15,18 @@ from scene import Dictionary, Folder, Log, Words, openapi, vector_of
 KEY = ("catalog", "spec")
 
 
+def held_embed():
+    """An embedder's function, what it sets when it is called, and what it waits for then."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def embed(texts):
+        entered.set()
+        leave.wait()
+        return [vector_of(text) for text in texts]
+
+    return embed, entered, leave
+
+
 def interrupt_in_call(engine, event):
     """Sends what Ctrl-C sends, once the event has come and the main thread is inside of the engine."""
 
@@ -195,12 +207,7 @@ class MisuseTest(unittest.TestCase):
             pass
 
     def test_many_waits_of_an_asyncio_host_hold_up_nothing(self):
-        entered, leave = threading.Event(), threading.Event()
-
-        def embed(texts):
-            entered.set()
-            leave.wait()
-            return [vector_of(text) for text in texts]
+        embed, entered, leave = held_embed()
 
         async def host():
             engine = embedjobs.AsyncEngine("memory:", embedder=embedjobs.Embedder(embed, "words", 8), log=Log())
@@ -220,13 +227,7 @@ class MisuseTest(unittest.TestCase):
     # ---- Signals ----
 
     def test_an_interrupt_ends_waits_and_leaves_the_engine_as_it_was(self):
-        entered, leave = threading.Event(), threading.Event()
-
-        def embed(texts):
-            entered.set()
-            leave.wait()
-            return [vector_of(text) for text in texts]
-
+        embed, entered, leave = held_embed()
         engine = self.engine(embed)
         engine.put_items(*KEY, [("a", "one")])
         engine.start()
@@ -259,13 +260,7 @@ class MisuseTest(unittest.TestCase):
         self.assertEqual(engine.search("catalog", "one")[0].operation_id, "a")
 
     def test_one_thread_at_a_time_runs_the_worker(self):
-        entered, leave = threading.Event(), threading.Event()
-
-        def embed(texts):
-            entered.set()
-            leave.wait()
-            return [vector_of(text) for text in texts]
-
+        embed, entered, leave = held_embed()
         engine = self.engine(embed)
         engine.put_items(*KEY, [("a", "one")])
         runner = threading.Thread(target=engine.worker_run)
