@@ -78,9 +78,8 @@ static int flush(host_store *store, size_t count_before, int durable) {
 }
 
 /*
-** Begins a callback: locks the store and accepts the fence of the pass, for all processes. A stale holder is refused: a lower counter, or
-*the
-** same with another nonce.
+** Begins a callback: locks the store and accepts the fence of the pass, for all processes. A stale holder is refused: a lower
+** counter, or the same with another nonce.
 */
 static int32_t begin(host_store *store, embedjobs_call *call, const embedjobs_pass *pass) {
   const embedjobs_fence *fence = &pass->fence, *known = &store->fence;
