@@ -96,9 +96,7 @@ class LanePool {
       return;
     }
     tasks_.push_back(std::move(task));
-    if (idle_ < tasks_.size() && threads_.size() < size_ + ended_) {
-      threads_.push_back(make_thread([this] { serve(); }));
-    }
+    grow();
     ready_.notify_one();
   }
 
@@ -116,6 +114,13 @@ class LanePool {
   }
 
  private:
+  /// Under mutex_: one thread more, if that is of use.
+  void grow() {
+    if (idle_ < tasks_.size() && threads_.size() < size_ + ended_) {
+      threads_.push_back(make_thread([this] { serve(); }));
+    }
+  }
+
   void serve() {
     std::unique_lock lock(mutex_);
     for (;;) {
@@ -133,7 +138,20 @@ class LanePool {
     }
   }
 
-  /// A thread that a plug-in ends inside its call leaves an answer, and room for another thread.
+  /// Another thread takes the place of one that a plug-in has ended inside its call, for tasks that wait already too.
+  void replace_ended() noexcept {
+    const std::lock_guard lock(mutex_);
+    ++ended_;
+    try {
+      if (!closing_) {
+        grow();
+      }
+    } catch (const std::exception&) {
+      // No thread can be had now: the next task asks for one again.
+    }
+  }
+
+  /// A thread that a plug-in ends inside its call leaves an answer, once another thread may serve.
   void run(Task task) {
     struct Ended {
       LanePool& self;
@@ -141,9 +159,8 @@ class LanePool {
       bool returned = false;
       ~Ended() {
         if (!returned) {
+          self.replace_ended();
           self.deliver_([finish = std::move(task.finish)] { finish(thread_ended()); });
-          const std::lock_guard lock(self.mutex_);
-          ++self.ended_;
         }
       }
     } ended{*this, task};
