@@ -9,6 +9,7 @@
 #include <array>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <limits>
 #include <map>
 #include <mutex>

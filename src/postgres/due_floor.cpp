@@ -5,7 +5,7 @@
 namespace embedjobs::postgres {
 namespace {
 
-// A whole look that takes less is done every time.
+// A whole look that takes less, the way to the server included, is done every time.
 constexpr Duration kCheap = std::chrono::microseconds(500);
 // Another one is done after this many times what the last one took, so that they are a small part of what a process asks for.
 constexpr int kPauseFactor = 20;

@@ -64,7 +64,7 @@ struct JobRow {
       " j.crashes_in_row, j.hand_backs_in_row, j.crashes, coalesce(j.fewest_missing, -1), j.progressed, j.paused_since,"    \
       " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"
 inline constexpr int kJobColumns = 37;
-/// Of `all_jobs AS j`.
+/// Of `all_jobs`, or one of its parts, `AS j`; and of the key and the catalog.
 #define EMBEDJOBS_SELECT_ANY_JOB "SELECT " EMBEDJOBS_JOB_COLUMNS("j.lease_expires_at") " "
 JobRow read_job(const Query& row);
 /// Open or ended, not locked.

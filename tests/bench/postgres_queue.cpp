@@ -129,8 +129,7 @@ struct Bare {
         " keys AS (UPDATE @keys AS k SET fence_counter = k.fence_counter + 1, holder_nonce = $2 FROM due AS d WHERE k.id = d.key_id "
         "RETURNING d.id AS job_id, k.fence_counter, k.generation),"
         " leases AS (INSERT INTO @leases (job_id, fence_counter, fence_nonce, lease_until, expires_at) SELECT k.job_id, k.fence_counter, "
-        "$2, "
-        "@time_now(), @time_now() FROM keys AS k)"
+        "$2, @time_now(), @time_now() FROM keys AS k)"
         " UPDATE @jobs AS j SET status = 1, worker_id = 'worker', attempts = 1, started_at = @time_now(), updated_at = @time_now(), "
         "fence_counter = k.fence_counter, fence_nonce = $2, epoch = 1, generation = k.generation FROM keys AS k WHERE j.id = k.job_id "
         "RETURNING j.id");

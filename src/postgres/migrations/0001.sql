@@ -265,7 +265,8 @@ CREATE VIEW @ended_jobs AS
 SELECT h.id, h.key_id, h.catalog_id, h.next_run_at, h.created_at, h.updated_at, h.started_at, h.completed_at, h.attempts,
   h.embedded_so_far, h.reused_count, h.embedded_count, h.operation_count, h.generation, h.fence_counter, h.fence_nonce, h.epoch,
   h.errors_in_row, h.crashes_in_row, h.hand_backs_in_row, h.crashes, h.fewest_missing, h.paused_since, h.kind, h.status, h.priority,
-  h.settled, h.progressed, h.records_in_flight, h.worker_id, h.last_error, h.provider, h.prompt_tokens, h.pass_prompt_tokens, 0::bigint AS lease_expires_at
+  h.settled, h.progressed, h.records_in_flight, h.worker_id, h.last_error, h.provider, h.prompt_tokens, h.pass_prompt_tokens,
+  0::bigint AS lease_expires_at
 FROM @history AS h;
 CREATE VIEW @all_jobs AS
 SELECT * FROM @open_jobs
