@@ -1,5 +1,6 @@
-// Jobs a second and WAL bytes a job: enqueue + claim + complete, the history kept, through the Store and by a bare loop over libpq that has
-// the same effects on the same tables in the fewest statements it can.
+// Jobs a second and WAL bytes a job: enqueue + claim + complete, the history kept, through the Store; by a loop over libpq that sends the
+// Store's own statements, as they were recorded, and does nothing else (one process); and by one that has the same effects on the same
+// tables in the fewest statements it can.
 //
 //   tests/support/postgres_cluster.sh run build/bench/tests/bench/postgres_queue_bench [JOBS [BATCH [PROCESSES]]]
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "embedjobs/postgres.hpp"
+#include "recorded_statements.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -207,6 +209,59 @@ Measured measure(const Load& load, const std::string& schema, const std::functio
   return {.jobs_a_second = jobs / seconds, .wal_a_job = static_cast<double>(wal_bytes(server) - wal) / jobs};
 }
 
+/// A run of the store, as it was sent: from the opening of the database on, and from the first enqueue on.
+struct RecordedRun {
+  bench::Recording opening, work;
+};
+
+RecordedRun record(const Load& load, const std::string& dsn) {
+  bench::Recorder recorder;
+  auto backend = open_postgres(dsn, {}, nullptr);
+  must(backend.status());
+  RecordedRun run{.opening = recorder.take(), .work = {}};
+  run_store(*backend->store, load, 0);
+  run.work = recorder.take();
+  return run;
+}
+
+/// One process: the store, and its own statements without it, each on tables of its own that have seen the same. The second run of each is
+/// measured, when the keys are there.
+void compare_statements(const Load& load) {
+  TempSchema schema;
+  const std::string dsn = schema.dsn("&poll_only=on");
+  const auto fresh = [&] {
+    RawPostgres().ask("DROP SCHEMA IF EXISTS " + schema.name() + " CASCADE");
+    must(open_postgres(dsn, {}, nullptr).status());
+  };
+  const auto store = [&](int process) -> std::function<void()> {
+    auto backend = open_postgres(dsn, {}, nullptr);
+    must(backend.status());
+    return [=, &load] { run_store(*backend->store, load, process); };
+  };
+  fresh();
+  const RecordedRun first = record(load, dsn);
+  const RecordedRun second = record(load, dsn);
+  const auto replayed = [&](const RecordedRun& run) {
+    return [&](int /*process*/) -> std::function<void()> {
+      auto server = std::make_shared<RawPostgres>();
+      bench::replay(server->handle(), run.opening);
+      return [=, &run] { bench::replay(server->handle(), run.work); };
+    };
+  };
+  double best_store = 0, best_bare = 0;
+  for (int round = 0; round < 3; ++round) {
+    fresh();
+    (void)measure(load, schema.name(), store);
+    best_store = std::max(best_store, measure(load, schema.name(), store).jobs_a_second);
+    fresh();
+    (void)measure(load, schema.name(), replayed(first));
+    best_bare = std::max(best_bare, measure(load, schema.name(), replayed(second)).jobs_a_second);
+  }
+  fmt::print("batch {:>4}, 1 process: store {:>6.0f} jobs/s, its own statements run bare {:>6.0f} jobs/s: {:>3.0f} %\n", load.batch,
+             best_store, best_bare, 100 * best_store / best_bare);
+  std::fflush(stdout);
+}
+
 void compare(const Load& load) {
   TempSchema schema;
   const std::string dsn = schema.dsn("&poll_only=on");
@@ -249,7 +304,11 @@ int main(int argc, char** argv) {
   for (const int batch : {100, 1000}) {
     for (const int processes : {1, 4}) {
       if (number(2, batch) == batch && number(3, processes) == processes) {
-        compare({jobs, batch, processes});
+        const Load load{.jobs = jobs, .batch = batch, .processes = processes};
+        if (processes == 1) {
+          compare_statements(load);
+        }
+        compare(load);
       }
     }
   }
