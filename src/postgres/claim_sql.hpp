@@ -35,13 +35,12 @@ inline constexpr const char* kDue =
     " SELECT id, next_run_at, 0, false FROM urgent UNION ALL SELECT id, next_run_at, 0, true FROM urgent_far"
     " UNION ALL SELECT id, next_run_at, 1, false FROM patient UNION ALL SELECT id, next_run_at, 1, true FROM patient_far";
 
-// The jobs that were picked, with their keys and the epoch. A key that somebody else locks is left to him. While the catalog's row is held,
-// its target stays what it is.
+// The jobs that were picked, and locked by that, with their keys and the epoch. A key that somebody else locks is left to him. While the
+// catalog's row is held, its target stays what it is.
 inline constexpr const char* kTake = "SELECT " EMBEDJOBS_JOB_COLUMNS(
     "0::bigint") ", " EMBEDJOBS_KEY_COLUMNS
                  ", c.target_space, (SELECT e.last_value FROM @epoch AS e) FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS
-                 "WHERE j.id = ANY ($1) AND j.status = 0 ORDER BY k.id FOR UPDATE OF k SKIP LOCKED FOR UPDATE OF j SKIP LOCKED FOR KEY "
-                 "SHARE OF c";
+                 "WHERE j.id = ANY ($1) AND j.status = 0 ORDER BY k.id FOR UPDATE OF k SKIP LOCKED FOR KEY SHARE OF c";
 
 // Asked when a lease has ended.
 inline constexpr const char* kEnded = EMBEDJOBS_SELECT_HELD

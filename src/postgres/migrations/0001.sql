@@ -98,7 +98,8 @@ CREATE TABLE @jobs (
   worker_id          text,
   provider           text,  -- of the last claim
   last_error         text
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
+) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
+-- fillfactor: a claim makes each row longer, and where the new one stays on its page, the old one need not be locked for the log first.
 -- Each index costs every enqueue and every claim: these two are all, and who wants the oldest of both looks into both.
 CREATE INDEX jobs_urgent ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 0;
 CREATE INDEX jobs_patient ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 1;
