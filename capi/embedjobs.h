@@ -738,6 +738,10 @@ typedef struct embedjobs_spec_status {
   int32_t offers_retry; /* Only a failed spec has a Retry button. */
   int32_t job_status;   /* embedjobs_job_status; EMBEDJOBS_JOB_NONE: there is no job. */
   int32_t reserved;     /* 0 */
+  /* While it runs: who holds the job, since when, and until when unless the lease is renewed. Otherwise "" and 0. */
+  const char *worker_id;
+  int64_t job_started_at;
+  int64_t lease_expires_at;
 } embedjobs_spec_status;
 
 typedef struct embedjobs_statuses {

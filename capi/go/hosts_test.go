@@ -229,6 +229,35 @@ func TestVerifyProvidersAndWorkersAreRead(t *testing.T) {
 	}
 }
 
+type heldWords struct {
+	words
+	entered, leave chan struct{}
+}
+
+func (h *heldWords) Embed(ctx context.Context, batch *Batch) error {
+	h.entered <- struct{}{}
+	<-h.leave
+	return h.words.Embed(ctx, batch)
+}
+
+func TestStatusSaysWhoHoldsTheJob(t *testing.T) {
+	embedder := &heldWords{entered: make(chan struct{}), leave: make(chan struct{})}
+	engine, _ := open(t, Options{Embedder: embedder, WorkerID: "the-worker"})
+	must[Enqueued](t)(engine.Put(key, openAPI(3)))
+	start(t, engine)
+	<-embedder.entered
+	running := must[[]SpecStatus](t)(engine.Statuses(""))
+	close(embedder.leave)
+	idle(t, engine)
+	if len(running) != 1 || running[0].WorkerID != "the-worker" || !running[0].JobStartedAt.Before(running[0].LeaseExpiresAt) {
+		t.Errorf("%+v", running)
+	}
+	ended := must[[]SpecStatus](t)(engine.Statuses(""))[0]
+	if ended.WorkerID != "" || !ended.JobStartedAt.IsZero() || !ended.LeaseExpiresAt.IsZero() {
+		t.Errorf("%+v", ended)
+	}
+}
+
 type turnedWords struct{}
 
 func (turnedWords) Space() Space   { return Space{Model: "words", Dimension: 8} }

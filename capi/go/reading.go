@@ -51,6 +51,10 @@ type SpecStatus struct {
 	BadgeTone      Tone
 	OffersRetry    bool
 	JobStatus      JobStatus
+	// While it runs: who holds the job, since when, and until when unless the lease is renewed.
+	WorkerID       string
+	JobStartedAt   time.Time
+	LeaseExpiresAt time.Time
 }
 
 // catalogName is nullable: "" means all.
@@ -93,6 +97,9 @@ func (e *Engine) Statuses(catalogID string) ([]SpecStatus, error) {
 			BadgeTone:      Tone(given.badge_tone),
 			OffersRetry:    given.offers_retry != 0,
 			JobStatus:      JobStatus(given.job_status),
+			WorkerID:       C.GoString(given.worker_id),
+			JobStartedAt:   timeOf(given.job_started_at),
+			LeaseExpiresAt: timeOf(given.lease_expires_at),
 		})
 	}
 	return statuses, nil

@@ -46,7 +46,7 @@ EMBEDJOBS_LAYOUT(embedjobs_vectors, prompt_tokens, prompt_tokens);
 EMBEDJOBS_LAYOUT(embedjobs_pass, prompt_tokens, prompt_tokens);
 EMBEDJOBS_LAYOUT(embedjobs_compute_request, fence, fence);
 EMBEDJOBS_LAYOUT(embedjobs_event, reserved, reserved);
-EMBEDJOBS_LAYOUT(embedjobs_spec_status, reserved, reserved);
+EMBEDJOBS_LAYOUT(embedjobs_spec_status, lease_expires_at, lease_expires_at);
 EMBEDJOBS_LAYOUT(embedjobs_statuses, items, items);
 EMBEDJOBS_LAYOUT(embedjobs_health, degraded, degraded);
 EMBEDJOBS_LAYOUT(embedjobs_job, status, status);

@@ -29,6 +29,9 @@ void add_status(Statuses& list, const SpecStatus& status) {
   item.badge_tone = static_cast<std::int32_t>(badge.tone);
   item.offers_retry = badge.offers_retry ? 1 : 0;
   item.job_status = status.job_status ? static_cast<std::int32_t>(*status.job_status) : EMBEDJOBS_JOB_NONE;
+  item.worker_id = list.keep(status.worker_id);
+  item.job_started_at = to_unix_ms(status.job_started_at);
+  item.lease_expires_at = to_unix_ms(status.lease_expires_at);
 }
 
 void fill_health(Health& health, const CatalogHealth& from) {

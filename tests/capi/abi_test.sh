@@ -40,6 +40,10 @@ change 's/^  EMBEDJOBS_GONE = 9,/  EMBEDJOBS_GONE = 99,/'
 expect 1 "a number"
 change 's/^  int64_t vector_grace_ms;$/  int64_t vector_grace_ms;\n  int64_t appended;/'
 expect 0 "an appended member"
+change 's/^} embedjobs_spec_status;$/  const char *appended;\n  int64_t appended_too;\n&/'
+expect 0 "members appended to what a list points to"
+change 's/^} embedjobs_spec_status;$/  const char *appended;\n&/;s/^  int64_t embedded_so_far; .. Of the pass.*$//'
+expect 1 "a member removed from what a list points to, beside an appended one"
 change 's/^EMBEDJOBS_API const char \*embedjobs_version(void);$/&\nEMBEDJOBS_API int32_t embedjobs_appended(int32_t x);/'
 expect 0 "an appended function"
 change 's/^  EMBEDJOBS_INTERNAL = 17 .*$/  EMBEDJOBS_INTERNAL = 17,\n  EMBEDJOBS_APPENDED = 18/;s/^  *A defect.*$//'

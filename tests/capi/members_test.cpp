@@ -104,6 +104,33 @@ TEST_CASE("a job's members tell its life") {
   embedjobs_catalogs_destroy(catalogs);
 }
 
+TEST_CASE("while a job runs, its spec's status says who holds it, since when and until when") {
+  EmbedderScene scene;
+  Gate entered, leave;
+  scene.embedder.first = [&](auto...) {
+    entered.open();
+    leave.wait();
+    return -1;
+  };
+  scene.options.worker_id = "worker-of-the-test";
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  entered.wait();
+  embedjobs_statuses* statuses = nullptr;
+  embedjobs_jobs* jobs = nullptr;
+  scene.ok(embedjobs_engine_statuses(scene.engine, nullptr, &statuses, scene.error.out()));
+  scene.ok(embedjobs_engine_jobs(scene.engine, nullptr, &jobs, scene.error.out()));
+  leave.open();
+  CHECK(std::string(statuses->items[0]->worker_id) == "worker-of-the-test");
+  CHECK(statuses->items[0]->job_started_at == jobs->items[0]->started_at);
+  CHECK(statuses->items[0]->lease_expires_at == jobs->items[0]->lease_expires_at);
+  CHECK(statuses->items[0]->job_started_at < statuses->items[0]->lease_expires_at);
+  embedjobs_statuses_destroy(statuses);
+  embedjobs_jobs_destroy(jobs);
+  scene.wait();
+}
+
 TEST_CASE("a failed spec says why, and offers a retry") {
   EmbedderScene scene;
   scene.embedder.first = [](embedjobs_call* call, auto...) -> std::int32_t {
@@ -127,6 +154,8 @@ TEST_CASE("a failed spec says why, and offers a retry") {
   CHECK(status.embedded_so_far == 0);
   CHECK(status.job_attempts == 1);
   CHECK(status.job_next_run_at == 0);
+  CHECK(std::string(status.worker_id).empty());
+  CHECK(status.job_started_at + status.lease_expires_at == 0);
   CHECK(std::string(status.provider_pause).empty());
   embedjobs_statuses_destroy(statuses);
   embedjobs_health* health = nullptr;

@@ -44,6 +44,18 @@ class Words:
         return embedjobs.Embedder(self, "words", 8, **more)
 
 
+def held_embed():
+    """An embedder's function, what it sets when it is called, and what it waits for then."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def embed(texts):
+        entered.set()
+        leave.wait()
+        return [vector_of(text) for text in texts]
+
+    return embed, entered, leave
+
+
 class Log:
     """Collects lines, and lets a test wait for one."""
 

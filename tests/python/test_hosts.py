@@ -5,7 +5,7 @@ import threading
 import unittest
 
 import embedjobs
-from scene import Dictionary, Folder, Log, Words, openapi, vector_of
+from scene import Dictionary, Folder, Log, Words, held_embed, openapi, vector_of
 
 KEY = ("catalog", "spec")
 
@@ -153,6 +153,20 @@ class HostsTest(unittest.TestCase):
         (job,) = engine.jobs()
         # No other attempt and no other claim: the fence is still the first one, and nothing was embedded twice.
         self.assertEqual((job.attempts, job.fence.counter, len(words.texts)), (1, 1, 3))
+
+    def test_a_status_says_who_holds_the_job(self):
+        embed, entered, leave = held_embed()
+        engine = self.engine(embedder=embedjobs.Embedder(embed, "words", 8), worker_id="the-worker")
+        engine.put(*KEY, openapi(3))
+        engine.start()
+        entered.wait()
+        (running,) = engine.statuses()
+        leave.set()
+        engine.wait_idle()
+        (ended,) = engine.statuses()
+        self.assertEqual((running.worker_id, running.job_status), ("the-worker", embedjobs.JobStatus.RUNNING))
+        self.assertLess(running.job_started_at, running.lease_expires_at)
+        self.assertEqual((ended.worker_id, ended.job_started_at, ended.lease_expires_at), ("", 0, 0))
 
     def test_verify_providers_and_workers_are_read(self):
         engine = self.engine(embedder=Words().embedder(provider="words@here"), worker_id="the-worker", lease_duration=60.0)

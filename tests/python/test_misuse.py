@@ -10,21 +10,9 @@ import unittest
 
 import embedjobs
 from embedjobs import _callbacks
-from scene import Dictionary, Folder, Log, Words, openapi, vector_of
+from scene import Dictionary, Folder, Log, Words, held_embed, openapi, vector_of
 
 KEY = ("catalog", "spec")
-
-
-def held_embed():
-    """An embedder's function, what it sets when it is called, and what it waits for then."""
-    entered, leave = threading.Event(), threading.Event()
-
-    def embed(texts):
-        entered.set()
-        leave.wait()
-        return [vector_of(text) for text in texts]
-
-    return embed, entered, leave
 
 
 def interrupt_in_call(engine, event):

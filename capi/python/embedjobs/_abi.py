@@ -78,7 +78,8 @@ SpecStatus = _struct("SpecStatus", ("catalog_id", c_char_p), ("spec_name", c_cha
                      ("embedding_count", c_int64), ("embedded_so_far", c_int64), ("job_attempts", c_int64), ("job_last_error", c_char_p),
                      ("job_updated_at", c_int64), ("job_next_run_at", c_int64), ("visible_space_id", c_char_p),
                      ("provider_pause", c_char_p), ("badge_label", c_char_p), ("badge_tooltip", c_char_p), ("badge_tone", c_int32),
-                     ("offers_retry", c_int32), ("job_status", c_int32), ("reserved", c_int32))
+                     ("offers_retry", c_int32), ("job_status", c_int32), ("reserved", c_int32), ("worker_id", c_char_p),
+                     ("job_started_at", c_int64), ("lease_expires_at", c_int64))
 Health = _struct("Health", ("specs", c_int64), ("indexed", c_int64), ("pending", c_int64), ("running", c_int64), ("failed", c_int64),
                  ("degraded_reason", c_char_p), ("banner_text", c_char_p), ("banner_tone", c_int32), ("degraded", c_int32))
 Job = _struct("Job", ("id", c_int64), ("catalog_id", c_char_p), ("spec_name", c_char_p), ("attempts", c_int64), ("last_error", c_char_p),

@@ -92,6 +92,9 @@ class SpecStatus:
     badge_tone: Tone
     offers_retry: bool
     job_status: JobStatus
+    worker_id: str  #: While it runs: who holds the job, since when, and until when unless the lease is renewed.
+    job_started_at: float
+    lease_expires_at: float
 
 
 @dataclasses.dataclass(frozen=True)
