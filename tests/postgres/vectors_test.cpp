@@ -173,6 +173,32 @@ TEST_CASE("a role that may not create the extension works with what there is", "
   server.ask("DROP ROLE plain");
 }
 
+TEST_CASE("the extension may be in a schema of its own", "[vectors]") {
+  if (!has_pgvector()) {
+    WARN("skipped: this server has no pgvector");
+    return;
+  }
+  RawPostgres server;
+  server.ask("CREATE DATABASE own_schema TEMPLATE template0 ENCODING 'UTF8'");
+  std::string dsn = postgres_server();
+  dsn.replace(dsn.find("/postgres?"), 10, "/own_schema?");
+  RawPostgres(dsn).ask("CREATE SCHEMA \"its \"\"own\"; CREATE EXTENSION vector SCHEMA \"its \"\"own\"");
+  for (const std::string type : {"vector", "halfvec"}) {
+    const std::string of_type = dsn + "&schema=of_" + type + "&vectors=" + type;
+    Writer writer(of_type);
+    writer.begin();
+    ok(writer.persist({{"a", {1, 0, 0, 0}}, {"b", {0, 1, 0, 0}}}));
+    CHECK(writer.vector("b") == std::vector<float>{0, 1, 0, 0});
+    CHECK(get(index_postgres_vectors(of_type, "catalog")).at(0).created);
+    CHECK(found(*writer.backend.catalog, kSpace, {1, 2, 0, 0}, 5) == std::vector<std::string>{"b", "a"});
+    Manifest manifest;
+    manifest.add("a", hash_text("a"));
+    writer.end(manifest);
+    CHECK(found(*writer.backend.catalog, kSpace, {1, 2, 0, 0}, 5) == std::vector<std::string>{"a"});
+  }
+  server.ask("DROP DATABASE own_schema WITH (FORCE)");
+}
+
 TEST_CASE("a type that the server can't work with any more is one clear line", "[vectors]") {
   if (!has_pgvector()) {
     WARN("skipped: this server has no pgvector");
