@@ -116,6 +116,11 @@ Checker::Tokens Checker::tokens(JobId id) const {
   return {job.ok() ? job->prompt_tokens : 0, job.ok() ? job->pass_prompt_tokens : 0, provider.ok() ? provider->tokens_total : 0};
 }
 
+std::int64_t Checker::fewest_missing(JobId id) const {
+  const auto job = observer_.store->get(id);
+  return job.ok() ? job->fewest_missing : -1;
+}
+
 void Checker::counted(const SpecKey& key, JobId id, bool held, std::uint64_t told, const Tokens& before, const Status& answer) {
   const Tokens after = tokens(id);
   const std::uint64_t all = std::max(before.pass, told);
@@ -343,10 +348,12 @@ Result<std::vector<bool>> CheckedStore::renew(std::span<const LeaseRef> leases, 
 Status CheckedStore::progress(const LeaseRef& lease, const Progress& progress) {
   const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
   const Checker::Tokens before = checker_.tokens(lease.job_id);
+  const std::int64_t missing = checker_.fewest_missing(lease.job_id);
   Status answer = inner_->progress(lease, progress);
   checker_.counted(lease.key, lease.job_id, held, progress.prompt_tokens, before, answer);
   checker_.wrote("progress", lease.key, held, answer);
-  if (held && (answer.ok() || ambiguous(answer))) {
+  // Without an answer only the store knows whether it was told; if nothing became less there, it does not matter.
+  if (held && (answer.ok() || checker_.fewest_missing(lease.job_id) != missing)) {
     checker_.told_progress(lease.key, progress);
   }
   return answer;

@@ -43,6 +43,8 @@ class Checker {
     std::uint64_t job = 0, pass = 0, provider = 0;
   };
   [[nodiscard]] Tokens tokens(JobId id) const;
+  /// As the store has it; -1: it was not told yet, or there is no such job.
+  [[nodiscard]] std::int64_t fewest_missing(JobId id) const;
   /// A write of a pass told its tokens. `before`: tokens() before the call.
   void counted(const SpecKey& key, JobId id, bool held, std::uint64_t told, const Tokens& before, const Status& answer);
   [[nodiscard]] std::uint64_t tokens_counted() const { return tokens_counted_; }
