@@ -75,16 +75,18 @@ constexpr const char* kResolveFailure =
     "UPDATE @failures SET resolved = true WHERE occurrences > 0 AND key_id ="
     " (SELECT k.id FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2)";
 
-// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key. Unless $3, only
-// in history_rest.
-constexpr const char* kPurge =
-    "WITH gone AS (DELETE FROM @history WHERE (id, completed_at) IN ("
-    "SELECT h.id, h.completed_at FROM @history AS h WHERE h.completed_at < $1 AND ($3 OR h.tableoid = '@history_rest'::regclass)"
-    " AND NOT (h.status = 3 AND ("
-    "  EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)"
-    "  OR NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id)))"
-    " ORDER BY h.completed_at LIMIT $2) RETURNING status) "
-    "SELECT status::bigint, count(*) FROM gone GROUP BY status ORDER BY status";
+// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key. Looked up one by one: joined
+// with the list of those that go, the whole history would be read for each piece.
+#define EMBEDJOBS_PURGE(table)                                                                                 \
+  "WITH gone AS (DELETE FROM " table " WHERE id = ANY (ARRAY(SELECT h.id FROM " table                          \
+  " AS h WHERE h.completed_at < $1 AND NOT (h.status = 3 AND ("                                                \
+  "  EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)" \
+  "  OR NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id)))"                 \
+  " ORDER BY h.completed_at LIMIT $2)) RETURNING status) "                                                     \
+  "SELECT status::bigint, count(*) FROM gone GROUP BY status ORDER BY status"
+// Whole days have been dropped before: what is old enough is in the rest alone.
+constexpr const char* kPurgeRest = EMBEDJOBS_PURGE("@history_rest");
+constexpr const char* kPurgeYoungerThanADay = EMBEDJOBS_PURGE("@history");
 // One process at a time: the others have nothing to do then.
 constexpr const char* kTryAlone = "SELECT pg_try_advisory_xact_lock($1)::int";
 constexpr const char* kMakeDays = "SELECT @make_history_days($1)::text";
@@ -262,7 +264,8 @@ Result<std::size_t> PostgresStore::purge(Duration age, std::size_t limit) {
   for (more = total < limit; status.ok() && more;) {
     const std::size_t piece = std::min(limit - total, kMaxRowsPerTransaction);
     std::tie(status, more) = one_step(piece, [&](Connection& connection) {
-      return uncount(connection, connection.query(kPurge, connection.now() - kept, piece, kept < kHistoryDay));
+      const char* purge = kept < kHistoryDay ? kPurgeYoungerThanADay : kPurgeRest;
+      return uncount(connection, connection.query(purge, connection.now() - kept, piece));
     });
   }
   return status.ok() ? Result<std::size_t>(total) : Result<std::size_t>(status);

@@ -65,7 +65,12 @@ Result<std::string> postgres_migration_sql(std::string_view schema, int from_ver
     return {Code::kInvalidArgument,
             fmt::format("this library migrates from version 0 to {}, not from {}", postgres::kSchemaVersion, from_version)};
   }
-  const std::string create = from_version == 0 ? fmt::format("CREATE SCHEMA IF NOT EXISTS \"{}\";\n", schema) : std::string();
+  // Not IF NOT EXISTS: that asks for the right to make it even where it is there.
+  const std::string create =
+      from_version == 0
+          ? fmt::format("DO $$ BEGIN IF pg_catalog.to_regnamespace('\"{0}\"') IS NULL THEN CREATE SCHEMA \"{0}\"; END IF; END $$;\n",
+                        schema)
+          : std::string();
   return fmt::format("BEGIN;\n{}{}COMMIT;\n", create, postgres::migration_sql(schema, from_version, vectors));
 }
 

@@ -243,7 +243,8 @@ Status check_vector_type(Connection& connection, const PostgresOptions& options)
     if (type.kind == PostgresVectors::kAuto || error.code() == Code::kRetry) {
       return error;
     }
-    return {Code::kUnusable, fmt::format("the schema {} keeps its vectors as {}, which this server can't use: install pgvector ({})",
+    return {Code::kUnusable, fmt::format("the schema {} keeps its vectors as {}, which this server or this role can't use: install "
+                                         "pgvector, or grant USAGE on its schema ({})",
                                          options.schema, to_string(type.kind), error.message())};
   }
   if (options.vectors != PostgresVectors::kAuto && options.vectors != type.kind) {

@@ -207,6 +207,35 @@ TEST_CASE("the printed migration makes the same schema") {
   CHECK_FALSE(columns(made.name()).empty());
 }
 
+TEST_CASE("a schema that others use too: their functions stay everybody's, and ours are nobody's") {
+  TempSchema schema;
+  RawPostgres server;
+  const std::string theirs = schema.name() + ".theirs()";
+  const std::string open_to_all = "SELECT string_agg(p.proname, ' ') FROM pg_proc AS p WHERE p.pronamespace = '" + schema.name() +
+                                  "'::regnamespace AND EXISTS (SELECT 1 FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))"
+                                  " AS a WHERE a.grantee = 0)";
+  ok(open_status(schema.dsn()));
+  CHECK(server.ask(open_to_all).empty());
+  // As schema 2 left it, but for what others made since.
+  server.ask("CREATE FUNCTION " + theirs + " RETURNS int LANGUAGE sql AS 'SELECT 1'");
+  const std::string watches = server.ask("SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc WHERE proname ~ 'watch' AND" +
+                                         (" pronamespace = '" + schema.name() + "'::regnamespace"));
+  server.ask("DROP FUNCTION " + watches + "; UPDATE " + schema.name() + ".schema_version SET version = 2");
+  ok(open_status(schema.dsn()));
+  CHECK(server.ask(open_to_all) == "theirs");
+}
+
+TEST_CASE("who may not make schemas may run the printed migration in one that was made for him") {
+  TempSchema schema;
+  RawPostgres server;
+  const std::string role = "owner_" + schema.name();
+  server.ask("CREATE ROLE " + role + "; CREATE SCHEMA " + schema.name() + " AUTHORIZATION " + role + "; SET ROLE " + role);
+  server.ask(get(postgres_migration_sql(schema.name())));
+  server.ask("RESET ROLE");
+  ok(open_status(schema.dsn("&migrate=off")));
+  server.ask("DROP OWNED BY " + role + " CASCADE; DROP ROLE " + role);
+}
+
 TEST_CASE("a role without rights on the schema is told so; one that may work needs none to change it") {
   TempSchema schema;
   RawPostgres server;

@@ -105,6 +105,51 @@ TEST_CASE("a host that enqueues many new specs in one session reads few keys for
   CHECK(entries_read(server, schema.name(), "keys") < 20 * kMany);
 }
 
+TEST_CASE("a host whose session has seen small tables puts many rows of a watched one at the price of few reads each") {
+  TempSchema schema;
+  ok(open_postgres(schema.dsn(), {}, nullptr).status());
+  constexpr int kMany = 3000;
+  {
+    RawPostgres host;
+    const std::string table = schema.name() + ".hosts";
+    host.ask("CREATE TABLE " + table + " (id text PRIMARY KEY, body text); SELECT " + schema.name() + ".watch('" + table +
+             "', 'catalog', ARRAY['id'], 'body')");
+    for (int i = 0; i < 10; ++i) {
+      host.ask("INSERT INTO " + table + " VALUES ('first " + std::to_string(i) + "', '1')");
+    }
+    host.ask("INSERT INTO " + table + " SELECT 'row ' || i, '1' FROM generate_series(1, " + std::to_string(kMany) + ") AS i");
+    host.ask("UPDATE " + table + " SET body = '2'");
+    host.ask("DELETE FROM " + table);
+    host.ask("SELECT pg_stat_force_next_flush()");
+  }
+  RawPostgres server;
+  for (const std::string table : {"keys", "jobs", "documents"}) {
+    INFO(table);
+    CHECK(entries_read(server, schema.name(), table) < 100 * kMany);
+  }
+}
+
+TEST_CASE("retention of what is left of days that are gone reads nothing of the days that are there") {
+  TempSchema schema;
+  RawPostgres server;
+  const Backend backend = get(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
+  fill_history(server, schema.name(), 50'000, 100);
+  server.ask("INSERT INTO " + schema.name() +
+             ".history (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority, completed_at)"
+             " SELECT i, 1, 1, 0, 0, 0, 1, 0, 2, 0, i FROM generate_series(1, 30) AS i");
+  server.ask("VACUUM ANALYZE " + schema.name() + ".history");
+  server.ask("SELECT pg_stat_force_next_flush()");
+  const long long before = entries_read(server, schema.name(), "history");
+  CHECK(get(backend.store->purge(24h * 30, 20)) == 20);
+  CHECK(get(backend.store->purge(24h * 30, 20)) == 10);
+  while (server.ask("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'history_rest' AND schemaname = '" + schema.name() + "'") !=
+         "30") {
+    std::this_thread::sleep_for(10ms);
+  }
+  CHECK(entries_read(server, schema.name(), "history") - before < 1000);
+  CHECK(get(backend.store->counts()).succeeded == 50'000 - 30);
+}
+
 TEST_CASE("lists of the newest jobs read few of a long history") {
   TempSchema schema;
   RawPostgres server;

@@ -199,6 +199,29 @@ TEST_CASE("the extension may be in a schema of its own", "[vectors]") {
   server.ask("DROP DATABASE own_schema WITH (FORCE)");
 }
 
+TEST_CASE("a role that may not use the extension's schema works with what there is", "[vectors]") {
+  if (!has_pgvector()) {
+    WARN("skipped: this server has no pgvector");
+    return;
+  }
+  RawPostgres server;
+  server.ask("CREATE DATABASE hidden TEMPLATE template0 ENCODING 'UTF8'");
+  server.ask("CREATE ROLE stranger LOGIN");
+  std::string dsn = postgres_server();
+  dsn.replace(dsn.find("/postgres?"), 10, "/hidden?");
+  RawPostgres(dsn).ask("CREATE SCHEMA ext; CREATE EXTENSION vector SCHEMA ext; GRANT CREATE ON DATABASE hidden TO stranger");
+  std::string as_stranger = dsn;
+  as_stranger.replace(as_stranger.find("embedjobs@"), 10, "stranger@");
+  const Status asked_for = open_postgres(as_stranger + "&vectors=vector", {}, nullptr).status();
+  INFO(asked_for.to_string());
+  CHECK(asked_for.code() == Code::kUnusable);
+  CHECK(asked_for.message().find("USAGE") != std::string::npos);
+  ok(open_postgres(as_stranger, {}, nullptr).status());
+  CHECK(kept(as_stranger) == PostgresVectors::kReal);
+  server.ask("DROP DATABASE hidden WITH (FORCE)");
+  server.ask("DROP ROLE stranger");
+}
+
 TEST_CASE("a type that the server can't work with any more is one clear line", "[vectors]") {
   if (!has_pgvector()) {
     WARN("skipped: this server has no pgvector");

@@ -195,14 +195,14 @@ BEGIN
     SELECT pg_catalog.format('%I.%I', n.nspname, t.typname) INTO chosen
       FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_type AS t ON t.typnamespace = e.extnamespace
       JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-      WHERE e.extname = 'vector' AND t.typname = CASE wanted WHEN 'auto' THEN 'vector' ELSE wanted END;
+      WHERE e.extname = 'vector' AND t.typname = CASE wanted WHEN 'auto' THEN 'vector' ELSE wanted END AND has_schema_privilege(n.oid, 'USAGE');
     IF chosen IS NULL AND wanted <> 'auto' THEN
-      RAISE EXCEPTION 'the option vectors=% needs the extension pgvector (halfvec: 0.7 or newer): install it and let a role that may do so run CREATE EXTENSION vector, or leave the option out', wanted
+      RAISE EXCEPTION 'the option vectors=% needs the extension pgvector (halfvec: 0.7 or newer): install it, let a role that may do so run CREATE EXTENSION vector, and grant this role USAGE on its schema, or leave the option out', wanted
         USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
   END IF;
   IF chosen IS NULL AND wanted = 'auto' THEN
-    RAISE NOTICE 'vectors are kept as real[]: the extension vector is not there, or this role may not create it';
+    RAISE NOTICE 'vectors are kept as real[]: the extension vector is not there, or this role may not create it, or not use its schema';
   END IF;
   EXECUTE pg_catalog.format('CREATE TABLE @vectors ('
     'space_id bigint NOT NULL, text_hash bytea NOT NULL, epoch bigint NOT NULL, embedded_bytes bigint NOT NULL,'
@@ -296,6 +296,7 @@ JOIN @vectors AS v ON v.space_id = k.visible_space_id AND v.text_hash = o.text_h
 -- Enqueuing, for the library and for every program that has a connection. Each of these runs in the caller's transaction: rolled back, there
 -- is no job; committed, there is one, and workers are woken. The rules are those of src/core/transitions.cpp: raise_generation, new_job,
 -- enqueue_open. Nobody but the owner may call them until it is granted; those with a search_path of their own run with the owner's rights.
+-- A host's session keeps the plans of what they do, made perhaps while tables were small: by index, as in the library's own sessions.
 
 CREATE FUNCTION @time_now() RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
@@ -321,7 +322,7 @@ CREATE FUNCTION @check_space(space text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   parts CONSTANT text[] := regexp_match(space COLLATE "C",
-    E'^([0-9]{1,5})/([^?\u0001-\u001f\u007f]+)([?][^\u0001-\u001f\u007f]*)?$');
+    E'^([1-9][0-9]{0,4})/([^?\u0001-\u001f\u007f]+)([?][^\u0001-\u001f\u007f]*)?$');
 BEGIN
   IF parts IS NULL OR parts[1]::integer NOT BETWEEN 1 AND 65536 OR octet_length(parts[2]) > 256 OR octet_length(parts[3]) > 257 THEN
     RAISE EXCEPTION 'not a space: %: expected dimension/model', left(space, 100) USING ERRCODE = 'invalid_parameter_value';
@@ -421,7 +422,7 @@ $$;
 -- For many specs at once; a name that is there twice counts once. `place`: the first place in `specs`.
 CREATE FUNCTION @enqueue_at(catalog text, specs text[], new_kind integer, at_time bigint)
 RETURNS TABLE (place bigint, job_id bigint, created boolean, generation bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   ids CONSTANT bigint[] := @make_keys(@make_catalog(catalog), specs);
   places CONSTANT bigint[] := ARRAY(SELECT min(u.place) FROM unnest(specs) WITH ORDINALITY AS u (name, place) GROUP BY u.name ORDER BY 1);
@@ -445,7 +446,7 @@ $$;
 -- Documents of many specs, each name once.
 CREATE FUNCTION @put_all_at(catalog text, specs text[], contents bytea[], target_space text, at_time bigint)
 RETURNS TABLE (of_key bigint, open_job bigint, is_new boolean, now_generation bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   of_catalog bigint;
   of_keys bigint[];
@@ -470,7 +471,7 @@ $$;
 
 CREATE FUNCTION @put_at(catalog text, spec text, content bytea, target_space text, at_time bigint,
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 BEGIN
   SELECT p.open_job, p.is_new, p.now_generation INTO job_id, created, generation
     FROM @put_all_at(catalog, ARRAY[spec], ARRAY[content], target_space, at_time) AS p;
@@ -480,7 +481,7 @@ $$;
 -- For hosts: SELECT * FROM embedjobs.enqueue('catalog', 'spec'); SELECT * FROM embedjobs.put_spec('catalog', 'spec', '{"openapi": ...}');
 CREATE FUNCTION @enqueue(catalog text, spec text, kind text DEFAULT 'spec_write',
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   number integer := array_position(ARRAY['spec_write', 'reconciler', 'manual_retry'], kind) - 1;
 BEGIN
@@ -494,13 +495,13 @@ $$;
 
 CREATE FUNCTION @put_spec(catalog text, spec text, content bytea, target_space text DEFAULT '',
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
   SELECT p.job_id, p.created, p.generation FROM @put_at(catalog COLLATE "C", spec COLLATE "C", content, target_space COLLATE "C", @time_now()) AS p
 $$;
 
 CREATE FUNCTION @put_spec(catalog text, spec text, content text, target_space text DEFAULT '',
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
   SELECT p.job_id, p.created, p.generation FROM @put_at(catalog COLLATE "C", spec COLLATE "C", convert_to(content, 'UTF8'), target_space COLLATE "C",
     @time_now()) AS p
 $$;
@@ -632,7 +633,7 @@ $$;
 
 -- For hosts: SELECT embedjobs.remove_spec('catalog', 'spec'). False: there is no such spec.
 CREATE FUNCTION @remove_spec(catalog text, spec text) RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
   SELECT @remove_at(catalog COLLATE "C", spec COLLATE "C", @time_now())
 $$;
 
@@ -664,7 +665,7 @@ BEGIN
 END
 $$;
 
--- The oldest day that has ended before a time goes, with its jobs but those that must stay: see kPurge in src/postgres/history.cpp. How
+-- The oldest day that has ended before a time goes, with its jobs but those that must stay: see EMBEDJOBS_PURGE in src/postgres/history.cpp. How
 -- many of each status went; no row: there is no such day, or it is in use.
 CREATE FUNCTION @drop_history_day(before bigint) RETURNS TABLE (ended_status smallint, gone bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -696,4 +697,16 @@ $$;
 
 SELECT @make_history_days(@time_now());
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA @schema_quoted FROM PUBLIC;
+-- By name: the schema may be one that others use too, and the extension's functions may be in it.
+DO $$
+DECLARE
+  each regprocedure;
+BEGIN
+  FOR each IN SELECT p.oid FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = '@schema_quoted'::pg_catalog.regnamespace AND p.proname = ANY (ARRAY[
+      'shown', 'time_now', 'is_name', 'check_name', 'check_space', 'make_catalog', 'make_keys', 'raise_generations', 'enqueue_at',
+      'put_all_at', 'put_at', 'enqueue', 'put_spec', 'cancel_key', 'follow_target', 'drop_spec', 'remove_at', 'remove_some_at',
+      'remove_key_at', 'remove_spec', 'make_history_days', 'drop_history_day']) LOOP
+    EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', each);
+  END LOOP;
+END
+$$;

@@ -12,10 +12,10 @@ DECLARE
 BEGIN
   FOREACH each IN ARRAY names || content LOOP
     SELECT a.atttypid INTO type_id FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
-      WHERE a.attrelid = of_table AND a.attname = each AND a.attnum > 0 AND NOT a.attisdropped
+      WHERE a.attrelid = of_table AND a.attname = each AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
         AND t.typnamespace = 'pg_catalog'::regnamespace;
     IF NOT FOUND THEN
-      RAISE EXCEPTION 'the watched table % has no column "%" of a built-in type', of_table::regclass, each
+      RAISE EXCEPTION 'the watched table % has no column "%" that is stored and of a built-in type', of_table::regclass, each
         USING ERRCODE = 'undefined_column', HINT = 'Call unwatch, and watch with the columns of today.';
     END IF;
     CONTINUE WHEN cardinality(parts) = cardinality(names);
@@ -39,11 +39,17 @@ BEGIN
 END
 $$;
 
--- Rows of a watched table, each name once; those without content are removed. A name that is none fails the statement that wrote it, or is
--- skipped with a warning.
-CREATE FUNCTION @watch_apply(catalog text, specs text[], contents bytea[], space text, bad_names text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Rows of a watched table, each name once; those without content are removed. `previous`: the content that the statement found. A name that is
+-- none fails the statement that wrote it, or is skipped with a warning.
+CREATE FUNCTION @watch_apply(catalog text, specs text[], contents bytea[], previous bytea[], space text, bad_names text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
+  -- What this transaction has put of a name, if it is not what the statement found, was written after the statement's row: by a trigger of the
+  -- table's own, by another part of a WITH, or, while a constraint is deferred, as a second row of that name.
+  overtaken CONSTANT text[] := ARRAY(SELECT k.spec_name FROM unnest(specs, previous) AS u (name, content)
+    JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
+    JOIN @documents AS d ON d.key_id = k.id
+    WHERE age(d.xmin) <= age(pg_current_xact_id()::xid) AND d.version IS DISTINCT FROM encode(sha256(u.content), 'hex'));
   bad CONSTANT bigint := (SELECT count(*) FROM unnest(specs, contents) AS u (name, content) WHERE u.content IS NOT NULL AND NOT @is_name(u.name));
   put_specs text[];
   put_contents bytea[];
@@ -55,16 +61,18 @@ BEGIN
     RAISE WARNING '% rows are not watched: their name is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column',
       bad;
   END IF;
-  PERFORM @remove_spec(catalog, u.name) FROM unnest(specs, contents) AS u (name, content) WHERE u.content IS NULL AND @is_name(u.name);
+  PERFORM @remove_spec(catalog, u.name) FROM unnest(specs, contents) AS u (name, content)
+    WHERE u.content IS NULL AND @is_name(u.name) AND u.name <> ALL (overtaken);
   SELECT array_agg(u.name ORDER BY u.place), array_agg(u.content ORDER BY u.place) INTO put_specs, put_contents
-    FROM unnest(specs, contents) WITH ORDINALITY AS u (name, content, place) WHERE u.content IS NOT NULL AND @is_name(u.name);
+    FROM unnest(specs, contents) WITH ORDINALITY AS u (name, content, place)
+    WHERE u.content IS NOT NULL AND @is_name(u.name) AND u.name <> ALL (overtaken);
   IF put_specs IS NOT NULL THEN
     PERFORM @put_all_at(catalog, put_specs, put_contents, space, @time_now());
   END IF;
 END
 $$;
 
--- Applies the rows of a cursor, names and contents in the order of names, some at a time: so that a bulk change costs little a row, and memory is
+-- Applies the rows of a cursor, names, contents and what was found in the order of names, some at a time: so that a bulk change costs little a row, and memory is
 -- that of a few documents. Two statements then lock keys in much the same order. Answers how many have content.
 CREATE FUNCTION @watch_apply_all(changes refcursor, catalog text, space text, bad_names text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -72,6 +80,7 @@ DECLARE
   change record;
   specs text[] := '{}';
   contents bytea[] := '{}';
+  previous bytea[] := '{}';
   bytes bigint := 0;
   with_content bigint := 0;
 BEGIN
@@ -79,17 +88,19 @@ BEGIN
     FETCH changes INTO change;
     EXIT WHEN NOT FOUND;
     IF cardinality(specs) > 0 AND (cardinality(specs) >= 500 OR bytes > 8388608 OR specs[cardinality(specs)] IS NOT DISTINCT FROM change.name) THEN
-      PERFORM @watch_apply(catalog, specs, contents, space, bad_names);
+      PERFORM @watch_apply(catalog, specs, contents, previous, space, bad_names);
       specs := '{}';
       contents := '{}';
+      previous := '{}';
       bytes := 0;
     END IF;
     specs := array_append(specs, change.name);
     contents := array_append(contents, change.content);
-    bytes := bytes + coalesce(octet_length(change.content), 0);
+    previous := array_append(previous, change.previous);
+    bytes := bytes + coalesce(octet_length(change.content), 0) + coalesce(octet_length(change.previous), 0);
     with_content := with_content + (change.content IS NOT NULL)::integer;
   END LOOP;
-  PERFORM @watch_apply(catalog, specs, contents, space, bad_names);
+  PERFORM @watch_apply(catalog, specs, contents, previous, space, bad_names);
   RETURN with_content;
 END
 $$;
@@ -129,7 +140,7 @@ BEGIN
     new_sql := format(row_of, sql.name_sql, sql.content_sql, 'new_rows');
   END IF;
   OPEN changes FOR EXECUTE format(
-      'SELECT coalesce(n.name, o.name) AS name, n.content FROM (%s) AS o FULL JOIN (%s) AS n ON n.name = o.name'
+      'SELECT coalesce(n.name, o.name) AS name, n.content, o.content AS previous FROM (%s) AS o FULL JOIN (%s) AS n ON n.name = o.name'
       ' WHERE n.content IS DISTINCT FROM o.content'
       ' ORDER BY coalesce(n.name, o.name) COLLATE "C"', old_sql, new_sql);
   PERFORM @watch_apply_all(changes, TG_ARGV[0], TG_ARGV[1], TG_ARGV[2]);
@@ -159,7 +170,7 @@ $$;
 -- rights: these make the triggers. One catalog, one table. Answers how many rows were put.
 CREATE FUNCTION @watch(watched regclass, catalog text, names text[], content text, target_space text DEFAULT '',
   existing boolean DEFAULT true, bad_names text DEFAULT 'error') RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 DECLARE
   sql record;
   each record;
@@ -177,13 +188,17 @@ BEGIN
   IF watched IS NULL OR content IS NULL OR cardinality(names) IS DISTINCT FROM array_length(names, 1) OR array_position(names, NULL) IS NOT NULL THEN
     RAISE EXCEPTION 'watch needs a table, the columns that name a row, and the column of its content' USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  IF NOT EXISTS (SELECT 1 FROM pg_class AS c WHERE c.oid = watched AND c.relkind = 'r' AND NOT c.relispartition AND c.relpersistence <> 't')
+  IF NOT EXISTS (SELECT 1 FROM pg_class AS c WHERE c.oid = watched AND c.relkind = 'r' AND NOT c.relispartition AND c.relpersistence = 'p')
       OR EXISTS (SELECT 1 FROM pg_inherits AS i WHERE watched IN (i.inhrelid, i.inhparent)) THEN
-    RAISE EXCEPTION '% can''t be watched: only an ordinary table can, without partitions or inheritance', watched
+    RAISE EXCEPTION '% can''t be watched: only an ordinary table that is logged can, without partitions or inheritance', watched
       USING ERRCODE = 'wrong_object_type', HINT = 'Call put_spec and remove_spec from triggers of your own.';
   END IF;
   IF NOT (SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class AS c WHERE c.oid = watched) THEN
     RAISE EXCEPTION 'only the owner of % may have it watched', watched USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  IF existing AND current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+    RAISE EXCEPTION 'rows that are there already are read by a transaction of the isolation level READ COMMITTED alone'
+      USING ERRCODE = 'active_sql_transaction', HINT = 'Begin with BEGIN ISOLATION LEVEL READ COMMITTED: others would see too few rows.';
   END IF;
   SELECT * INTO sql FROM @watch_columns(watched, names, content);
   -- Two calls at once would not see each other's triggers.
@@ -205,10 +220,10 @@ BEGIN
   FOR each IN SELECT * FROM (VALUES ('insert', 'INSERT', 'REFERENCING NEW TABLE AS new_rows'), ('delete', 'DELETE', 'REFERENCING OLD TABLE AS old_rows'),
       ('update', 'UPDATE', 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows'), ('truncate', 'TRUNCATE', '')) AS v (suffix, event, tables) LOOP
     EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION @watch_changed(%s)',
-      left('@schema_name', 40) || '_watch_' || each.suffix, each.event, watched, each.tables, arguments);
+      CASE WHEN octet_length('@schema_name') <= 40 THEN '@schema_name' ELSE md5('@schema_name') END || '_watch_' || each.suffix, each.event, watched, each.tables, arguments);
   END LOOP;
   IF existing THEN
-    OPEN existing_rows FOR EXECUTE format('SELECT %s AS name, %s AS content FROM ONLY %s AS r WHERE %2$s IS NOT NULL ORDER BY (%1$s) COLLATE "C"',
+    OPEN existing_rows FOR EXECUTE format('SELECT %s AS name, %s AS content, NULL::bytea AS previous FROM ONLY %s AS r WHERE %2$s IS NOT NULL ORDER BY (%1$s) COLLATE "C"',
       sql.name_sql, sql.content_sql, watched);
     rows_put := @watch_apply_all(existing_rows, catalog, coalesce(target_space, ''), bad_names);
     CLOSE existing_rows;
@@ -217,4 +232,14 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA @schema_quoted FROM PUBLIC;
+-- As in schema 1.
+DO $$
+DECLARE
+  each regprocedure;
+BEGIN
+  FOR each IN SELECT p.oid FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = '@schema_quoted'::pg_catalog.regnamespace AND p.proname = ANY (ARRAY[
+      'watch_columns', 'watch_apply', 'watch_apply_all', 'watch_changed', 'unwatch', 'watch']) LOOP
+    EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', each);
+  END LOOP;
+END
+$$;
