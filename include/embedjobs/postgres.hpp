@@ -36,7 +36,8 @@ struct PostgresOptions {
   PostgresVectors vectors = PostgresVectors::kAuto;
   /// Connections for calls, beside one for renewals and one that listens. Calls that find none wait. DSN: ?max_connections=N
   std::size_t max_connections = 8;
-  /// How long connecting may take, and one transaction, waits for locks included. kRetry when it takes longer.
+  /// How long connecting may take (DSN: ?connect_timeout=SECONDS), and one transaction, waits for locks included. kRetry when it takes
+  /// longer.
   Duration connect_timeout = std::chrono::seconds(10);
   Duration call_timeout = std::chrono::seconds(30);
   /// For tests and simulations: leases, due times and stamps are by the clock given to open_postgres, not by the server's.

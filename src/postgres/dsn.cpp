@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kMaxDsnBytes = 4096;
 constexpr std::size_t kMaxConnections = 1000;
+constexpr std::size_t kMaxConnectSeconds = 3600;
 constexpr std::string_view kForm = "expected postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE";
 
 Status unreadable(std::string_view why) {
@@ -33,10 +34,10 @@ Status set_switch(std::string_view name, std::string_view value, bool& out) {
   return {};
 }
 
-Status set_connections(std::string_view value, std::size_t& out) {
+Status set_number(std::string_view name, std::string_view value, std::size_t most, std::size_t& out) {
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
-  if (error != std::errc() || end != value.data() + value.size() || out < 1 || out > kMaxConnections) {
-    return bad_value("max_connections", fmt::format("a number from 1 to {}", kMaxConnections));
+  if (error != std::errc() || end != value.data() + value.size() || out < 1 || out > most) {
+    return bad_value(name, fmt::format("a number from 1 to {}", most));
   }
   return {};
 }
@@ -64,7 +65,11 @@ Result<bool> take_option(std::string_view name, std::string_view value, Postgres
   } else if (name == "poll_only") {
     status = set_switch(name, value, options.poll_only);
   } else if (name == "max_connections") {
-    status = set_connections(value, options.max_connections);
+    status = set_number(name, value, kMaxConnections, options.max_connections);
+  } else if (name == "connect_timeout") {  // libpq's own holds for calls that wait, which are not used here
+    std::size_t seconds = 0;
+    status = set_number(name, value, kMaxConnectSeconds, seconds);
+    options.connect_timeout = std::chrono::seconds(seconds);
   } else if (name == "vectors") {
     status = set_vectors(value, options.vectors);
   } else {

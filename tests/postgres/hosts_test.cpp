@@ -67,10 +67,8 @@ TEST_CASE("a host that accepts and says nothing costs its share of the time, and
   TempSchema schema;
   const Listening mute;
   const std::string dsn = "postgresql://embedjobs@/postgres?host=127.0.0.1," + sockets_of(cluster_folder()) + "&port=" + mute.port() +
-                          ",5432&schema=" + schema.name();
-  PostgresOptions options;
-  options.connect_timeout = 2s;
-  const Backend backend = get(open_postgres(dsn, options, nullptr));
+                          ",5432&connect_timeout=2&schema=" + schema.name();
+  const Backend backend = get(open_postgres(dsn, {.connect_timeout = 24h}, nullptr));
   get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
   CHECK(get(backend.store->counts()).pending == 1);
 }

@@ -43,8 +43,9 @@ TEST_CASE("the engine's DSN opens PostgreSQL, by either scheme") {
 }
 
 TEST_CASE("a DSN that can't be read is refused, and nothing of it is repeated") {
-  for (const std::string rest : {"host:notaport/db", "%zz@host/db", "u:secret@h/db?nosuchoption=1", "u:secret@h/db?novalue",
-                                 "h/db?migrate=perhaps", "h/db?max_connections=0", "h/db?max_connections=9x", "h/db?poll_only=1"}) {
+  for (const std::string rest :
+       {"host:notaport/db", "%zz@host/db", "u:secret@h/db?nosuchoption=1", "u:secret@h/db?novalue", "h/db?migrate=perhaps",
+        "h/db?max_connections=0", "h/db?max_connections=9x", "h/db?connect_timeout=soon", "h/db?connect_timeout=-1", "h/db?poll_only=1"}) {
     const Status status = open_status("postgresql://" + rest);
     INFO(rest << ": " << status.to_string());
     CHECK(status.code() == Code::kInvalidArgument);
