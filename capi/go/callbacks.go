@@ -50,10 +50,24 @@ func goEmbed(handle C.uintptr_t, call *C.embedjobs_call, texts *C.embedjobs_text
 			Dimension:    dimension,
 			PromptTokens: -1,
 		}
-		err := h.embedder.Embed(ctx, &batch)
+		place := batch.Vectors
+		if err := h.embedder.Embed(ctx, &batch); err != nil {
+			return count, err
+		}
 		out.prompt_tokens = C.int64_t(batch.PromptTokens)
-		return count, err
+		return count, fillVectors(place, batch.Vectors)
 	})
+}
+
+// fillVectors copies what the embedder put in the place of the library's memory, if it did.
+func fillVectors(place, given []float32) error {
+	if len(given) != len(place) {
+		return fmt.Errorf("the embedder left %d floats, expected %d", len(given), len(place))
+	}
+	if unsafe.SliceData(given) != unsafe.SliceData(place) {
+		copy(place, given)
+	}
+	return nil
 }
 
 //export goCompute

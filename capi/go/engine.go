@@ -63,7 +63,7 @@ func (e *Engine) call(f func(engine *C.embedjobs_engine, failure **C.embedjobs_e
 func (e *Engine) enter() bool {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	if e.closing {
+	if e.closing || e.handle == nil { // nil: nobody opened it
 		return false
 	}
 	e.calls++
@@ -86,7 +86,7 @@ func (e *Engine) Close() error {
 	})
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	if e.closing {
+	if e.closing || e.handle == nil {
 		return nil
 	}
 	if errors.Is(err, ErrRefused) {

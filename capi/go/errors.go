@@ -74,7 +74,7 @@ func check(code C.int32_t, failure *C.embedjobs_error) error {
 func codeOf(err error) (Code, time.Duration) {
 	var known *Error
 	switch {
-	case errors.As(err, &known):
+	case errors.As(err, &known) && known.Code > 0 && known.Code <= ErrInternal.Code:
 		return known.Code, known.RetryAfter
 	case errors.Is(err, context.Canceled):
 		return ErrCancelled.Code, 0

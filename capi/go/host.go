@@ -18,7 +18,7 @@ const (
 type Batch struct {
 	Texts   []string
 	Purpose Purpose
-	// Vectors has len(Texts) x Dimension floats, row by row, to be filled.
+	// Vectors has len(Texts) x Dimension floats, row by row, to be filled; a slice of as many in its place is copied.
 	Vectors   []float32
 	Dimension int
 	// PromptTokens is what the provider counted, where it did.

@@ -124,11 +124,48 @@ func (e turned) Space() Space                      { return e.space }
 func (e turned) Limits() Limits                    { return e.limits }
 func (turned) Embed(context.Context, *Batch) error { return nil }
 
+type replacing struct {
+	words
+	vectors []float32
+}
+
+func (r *replacing) Embed(_ context.Context, batch *Batch) error {
+	batch.Vectors = r.vectors
+	return nil
+}
+
+func TestVectorsInThePlaceOfTheLibrarysAreCopiedIfTheyFit(t *testing.T) {
+	for said, vectors := range map[string][]float32{"": {1, 2, 3, 4, 5, 6, 7, 8}, "left 3 floats, expected 8": {1, 2, 3}} {
+		engine, _ := open(t, Options{Embedder: &replacing{vectors: vectors}})
+		must[Enqueued](t)(engine.PutItems(key, []Item{{"a", "one"}}))
+		start(t, engine)
+		must[IdleReport](t)(engine.WaitIdle(context.Background(), 0))
+		if job := must[[]Job](t)(engine.Jobs(JobFilter{}))[0]; !strings.Contains(job.LastError, said) || (job.Status == JobSucceeded) != (said == "") {
+			t.Errorf("%+v", job)
+		}
+		if said == "" {
+			if rows := must[*StoredRows](t)(engine.Rows(key, true)); rows.Vectors[7] != 8 {
+				t.Errorf("%+v", rows)
+			}
+		}
+	}
+}
+
+func TestAnEngineThatNobodyOpenedIsRefused(t *testing.T) {
+	engine := &Engine{}
+	if err := engine.Start(); !errors.Is(err, ErrRefused) {
+		t.Error(err)
+	}
+	if err := engine.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnErrorOfAnyMakeIsToldAndTriedAgain(t *testing.T) {
 	for said, given := range map[string]error{
 		"the embedder panicked: in Error": panickyError{},
-		"did not set *done":               &Error{Code: 0},
-		"answered 99, which is no code":   &Error{Code: 99},
+		"words without a code":            &Error{Message: "words without a code"},
+		"words of code 99":                &Error{Code: 99, Message: "words of code 99"},
 	} {
 		engine, _ := open(t, Options{Embedder: &words{before: func(context.Context, *Batch) error { return given }}})
 		must[Enqueued](t)(engine.PutItems(key, []Item{{"a", "one"}}))

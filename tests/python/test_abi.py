@@ -7,7 +7,9 @@ import subprocess
 import tempfile
 import unittest
 
+import embedjobs
 from embedjobs import _abi
+from embedjobs.engine import _value
 
 HEADER = pathlib.Path(__file__).parents[2] / "capi" / "embedjobs.h"
 
@@ -19,6 +21,18 @@ def structs():
 
 
 class AbiTest(unittest.TestCase):
+    def test_a_member_that_an_older_library_does_not_have_is_nothing(self):
+        class Older(ctypes.Structure):
+            _fields_ = _abi.SpecStatus._fields_[:-3]
+
+        page = (ctypes.c_ubyte * 4096)(*[0xFF] * 4096)  # what lies behind the struct is somebody else's
+        older = Older.from_buffer(page)
+        ctypes.memset(ctypes.addressof(older), 0, ctypes.sizeof(older))
+        older.struct_size, older.catalog_id, older.spec_name = ctypes.sizeof(older), b"catalog", b"spec"
+        status = _value(embedjobs.SpecStatus, _abi.SpecStatus.from_buffer(page))
+        self.assertEqual((status.catalog_id, status.spec_name, status.badge_label), ("catalog", "spec", ""))
+        self.assertEqual((status.worker_id, status.job_started_at, status.lease_expires_at), ("", 0, 0))
+
     def test_every_struct_is_laid_out_as_in_the_header(self):
         compiler = shutil.which("cc") or shutil.which("gcc")
         if compiler is None:

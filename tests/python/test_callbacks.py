@@ -48,6 +48,16 @@ class CallbackTest(unittest.TestCase):
             self.assertEqual(rows.vectors.dtype, numpy.float32)
             self.assertEqual(rows.vectors.tolist(), [[1, 2], [3, 4]])
 
+    def test_an_array_that_is_not_numbers_is_refused(self):
+        numpy = numpy_or_skip(self)
+        for vectors in (numpy.ones((2, 2), numpy.complex64), numpy.array([["1", "2"], ["3", "4"]]), numpy.ones((2, 2), "datetime64[s]"),
+                        numpy.ma.masked_array(numpy.ones((2, 2)), mask=True)):
+            engine = self.engine(embedder=embedjobs.Embedder(lambda texts, vectors=vectors: vectors, "m", 2))
+            engine.put_items(*KEY, [("a", "one"), ("b", "two")])
+            engine.start()
+            self.assertIn("array", self.log.wait_for("TypeError"))
+            engine.close()
+
     def test_an_embedder_may_fill_the_librarys_own_buffer(self):
         numpy = numpy_or_skip(self)
         seen = {}

@@ -218,15 +218,71 @@ class EngineTest(unittest.TestCase):
 
         self.assertGreater(asyncio.run(host()), 0)
 
-    def test_an_interpreter_ends_with_engines_at_work(self):
-        program = (
-            "import embedjobs, scene, threading\n"
-            "seen = threading.Event()\n"
-            "def embed(texts):\n    seen.set()\n    return [scene.vector_of(t) for t in texts]\n"
-            "engine = embedjobs.Engine('memory:', embedder=embedjobs.Embedder(embed, 'words', 8))\n"
-            "engine.start()\nengine.put('c', 's', scene.openapi(2000))\nseen.wait()\n")
-        ended = subprocess.run([sys.executable, "-c", program], cwd=os.path.dirname(__file__), capture_output=True, text=True)
+    def test_of_many_waits_each_is_cancelled_at_once(self):
+        async def host():
+            engine = embedjobs.AsyncEngine("memory:", embedder=self.words.embedder(), log=Log())
+            await engine.put_items("c", "s", [("a", "one")])  # nobody works on it
+            waits = [asyncio.ensure_future(engine.wait_idle()) for _ in range(100)]
+            await asyncio.sleep(0)
+            waits[-1].cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await waits[-1]
+            self.assertFalse(any(wait.done() for wait in waits[:-1]))
+            await engine.close()
+            for wait in waits[:-1]:
+                with self.assertRaises((embedjobs.Cancelled, embedjobs.Refused)):
+                    await wait
+
+        asyncio.run(host())
+
+    def test_an_async_engine_that_is_closed_says_so_and_may_be_closed_again(self):
+        async def host():
+            async with embedjobs.AsyncEngine("memory:", embedder=self.words.embedder(), log=Log()) as engine:
+                await engine.close()
+                with self.assertRaises(embedjobs.Refused):
+                    await engine.statuses()
+                with self.assertRaises(embedjobs.Refused):
+                    await engine.wait_idle()
+
+        asyncio.run(host())
+
+    def ends(self, program):
+        """A program of its own, its imports aside."""
+        ended = subprocess.run([sys.executable, "-c", "import asyncio, embedjobs, gc, os, scene, sys, threading\n" + program],
+                               cwd=os.path.dirname(__file__), capture_output=True, text=True, timeout=120)
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+
+    def test_an_interpreter_ends_while_a_task_waits(self):
+        self.ends("async def host():\n"
+                  "    global engine, wait\n"
+                  "    engine = embedjobs.AsyncEngine('memory:', embedder=scene.Words().embedder())\n"
+                  "    await engine.put_items('c', 's', [('a', 'one')])\n"
+                  "    wait = asyncio.ensure_future(engine.wait_idle())\n"
+                  "    while not engine.engine._calls:\n        await asyncio.sleep(0.001)\n"
+                  "loop = asyncio.new_event_loop()\nloop.run_until_complete(host())\n"
+                  "wait._log_destroy_pending = False\n")
+
+    def test_a_child_ends_that_was_forked_while_an_engine_ended(self):
+        self.ends("embed, entered, leave = scene.held_embed()\n"
+                  "engine = embedjobs.Engine('memory:', embedder=embedjobs.Embedder(embed, 'words', 8))\n"
+                  "engine.put_items('c', 's', [('a', 'one')])\nengine.start()\nentered.wait()\n"
+                  "del engine\ngc.collect()\n"
+                  "child = os.fork()\nif child == 0:\n    sys.exit(0)\n"
+                  "status = os.waitpid(child, 0)[1]\nleave.set()\nsys.exit(status)\n")
+
+    def test_an_engine_that_can_not_be_closed_at_the_end_leaves_no_other_open(self):
+        self.ends("from embedjobs import engine as module\n"
+                  "closed = []\n"
+                  "class Stubborn:\n    def close(self):\n        closed.append(self)\n        raise KeyboardInterrupt\n"
+                  "stubborn = [Stubborn(), Stubborn()]\nmodule._engines.update(stubborn)\n"
+                  "try:\n    module._close_all()\n"
+                  "except KeyboardInterrupt:\n    module._engines.clear()\n    sys.exit(len(closed) - 2)\n")
+
+    def test_an_interpreter_ends_with_engines_at_work(self):
+        self.ends("seen = threading.Event()\n"
+                  "def embed(texts):\n    seen.set()\n    return [scene.vector_of(t) for t in texts]\n"
+                  "engine = embedjobs.Engine('memory:', embedder=embedjobs.Embedder(embed, 'words', 8))\n"
+                  "engine.start()\nengine.put('c', 's', scene.openapi(2000))\nseen.wait()\n")
 
     def test_a_forked_child_is_refused(self):
         engine = self.engine()

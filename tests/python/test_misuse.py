@@ -40,6 +40,25 @@ class MisuseTest(unittest.TestCase):
 
     # ---- Arguments ----
 
+    def test_items_that_are_no_items_are_refused_and_store_nothing(self):
+        engine = self.engine()
+        for items in ({"refund": "How to get money"}, ["hello"], [("a",)], [("a", "b", "c")], [b"ab"], [("a", "one"), 7]):
+            with self.assertRaises(embedjobs.InvalidArgument, msg=repr(items)):
+                engine.put_items(*KEY, items)
+        self.assertEqual(engine.jobs(), [])
+
+    def test_a_surrogate_without_its_pair_is_a_clear_error_or_counts_as_ufffd(self):
+        engine = self.engine()
+        for call in (lambda: engine.put("\ud800", "s", openapi(1)), lambda: engine.put(*KEY, "\ud800"),
+                     lambda: engine.put_items(*KEY, "\ud800"), lambda: engine.search("catalog", "\ud800")):
+            with self.assertRaisesRegex(embedjobs.InvalidArgument, "surrogate"):
+                call()
+        engine.put_items(*KEY, [("a", "one \ud800 \u00e9")])
+        engine.put_items("catalog", "bytes", bytearray(b'{"id": "a", "text": "one"}'))
+        engine.start()
+        engine.wait_idle()
+        self.assertEqual(engine.rows(*KEY).ids, ["a"])
+
     def test_numbers_that_c_would_wrap_are_refused(self):
         engine = self.engine()
         for call in (lambda: engine.search("catalog", "one", -1), lambda: engine.search("catalog", "one", 2**70),

@@ -61,7 +61,11 @@ def fill(address: int, count: int, dimension: int, vectors: Any) -> None:
     """Copies an embedder's vectors, whatever holds them, to the library's buffer. Raises what tells the embedder's author what is wrong."""
     numpy = numpy_if_loaded()
     if numpy and (isinstance(vectors, numpy.ndarray) or hasattr(vectors, "__array__")):
+        if isinstance(vectors, numpy.ma.MaskedArray):
+            raise TypeError("the embedder returned a masked array: fill it")
         matrix = numpy.asarray(vectors)
+        if matrix.dtype.kind not in "fiubO":
+            raise TypeError(f"the embedder returned an array of {matrix.dtype}, expected numbers")
         if matrix.shape != (count, dimension):
             raise ValueError(f"the embedder returned an array of shape {matrix.shape}, expected ({count}, {dimension})")
         numpy.frombuffer((c_float * (count * dimension)).from_address(address), numpy.float32).reshape(count, dimension)[...] = matrix
@@ -146,7 +150,23 @@ def encoded(value: Optional[str]) -> Optional[bytes]:
         return None
     if "\0" in value:
         raise BY_CODE[11]("a name has a NUL character")
-    return value.encode("utf-8")
+    return utf8(value, "a name")
+
+
+def utf8(value: str, what: str) -> bytes:
+    try:
+        return value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BY_CODE[11](f"{what} has a surrogate without its pair at {error.start}") from None
+
+
+def whole(given: Any) -> Any:
+    """A struct that the library made, as this package knows it: the library may be older, and the struct shorter."""
+    if given.struct_size >= ctypes.sizeof(given):
+        return given
+    full = type(given)()
+    ctypes.memmove(ctypes.addressof(full), ctypes.addressof(given), given.struct_size)
+    return full
 
 
 def size(value: int, what: str) -> int:

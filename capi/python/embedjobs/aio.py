@@ -2,6 +2,7 @@
 import asyncio
 import concurrent.futures
 import functools
+import threading
 from types import TracebackType
 from typing import Any, Callable, List, Optional, Type, TypeVar, Union
 
@@ -11,14 +12,41 @@ from .values import Enqueued, Hit, IdleReport, Rows, SpecStatus
 T = TypeVar("T")
 
 
+def _in_own_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
+    """On a daemon thread: the interpreter does not wait for it at its end, but closes the engine, which ends the wait. And waits that last
+    take no thread from one another."""
+    loop = asyncio.get_running_loop()
+    future: "asyncio.Future[T]" = loop.create_future()
+
+    def answer(result: Optional[T], error: Optional[BaseException]) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result: Optional[T] = None
+        raised: Optional[BaseException] = None
+        try:
+            result = function()
+        except BaseException as error:  # pylint: disable=broad-exception-caught
+            raised = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(answer, result, raised)
+
+    threading.Thread(target=run, name="embedjobs-wait", daemon=True).start()
+    return future
+
+
 class AsyncEngine:
     """An `Engine` whose blocking calls are coroutines. `engine` is the one beneath, for everything else."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         self.engine = Engine(*arguments, **keywords)
-        # Its own threads: a wait that lasts must not take one of the loop's few, nor one of those that do the rest.
-        self._threads = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="embedjobs")
-        self._waits = concurrent.futures.ThreadPoolExecutor(max_workers=64, thread_name_prefix="embedjobs-wait")
+        self._threads = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="embedjobs")  # not of the loop's few
+        self._closed = False
 
     async def __aenter__(self) -> "AsyncEngine":
         try:
@@ -32,7 +60,10 @@ class AsyncEngine:
         await self.close()
 
     async def _run(self, function: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, functools.partial(function, *arguments, **keywords))
+        call = functools.partial(function, *arguments, **keywords)
+        if self._closed:  # what the engine says of that takes no time
+            return call()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def start(self) -> None:
         await self._run(self.engine.start)
@@ -42,14 +73,13 @@ class AsyncEngine:
 
     async def close(self) -> None:
         await self._run(self.engine.close)
+        self._closed = True
         self._threads.shutdown(wait=False)
-        self._waits.shutdown(wait=False)
 
     async def wait_idle(self, max_wait: float = 60.0, *, timeout: Optional[float] = None) -> IdleReport:
         """As Engine.wait_idle. A task that is cancelled ends its wait in C, too."""
         cancel = Cancel()
-        wait = asyncio.get_running_loop().run_in_executor(
-            self._waits, functools.partial(self.engine.wait_idle, max_wait, timeout=timeout, cancel=cancel))
+        wait = _in_own_thread(functools.partial(self.engine.wait_idle, max_wait, timeout=timeout, cancel=cancel))
         try:
             return await asyncio.shield(wait)
         except asyncio.CancelledError:

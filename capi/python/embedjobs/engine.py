@@ -34,11 +34,17 @@ def _to_logging(level: int, message: str) -> None:
 
 
 def _close_all() -> None:
-    """Threads of the library call into Python: they end before the interpreter does."""
+    """Threads of the library call into Python: they end before the interpreter does. What goes wrong with one engine leaves the others."""
+    first: Optional[BaseException] = None
     for engine in list(_engines):
-        engine.close()
+        try:
+            engine.close()
+        except BaseException as error:  # pylint: disable=broad-exception-caught
+            first = first or error
     while _ending:
         time.sleep(0.01)
+    if first is not None:
+        raise first
 
 
 def _end(handle: int) -> None:
@@ -47,14 +53,30 @@ def _end(handle: int) -> None:
 
 
 atexit.register(_close_all)
+os.register_at_fork(after_in_child=_ending.clear)  # the threads that end them are the parent's
 
 
 def items_of(items: Items) -> bytes:
     """Items as JSON Lines: from text that is it already, from (id, text) pairs, or from mappings with "id" and "text"."""
-    if isinstance(items, (str, bytes)):
-        return items.encode("utf-8") if isinstance(items, str) else items
-    rows = (dict(item) if isinstance(item, Mapping) else {"id": item[0], "text": item[1]} for item in items)
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
+    if isinstance(items, str):
+        return _memory.utf8(items, "the items")
+    if isinstance(items, (bytes, bytearray, memoryview)):
+        return _memory.data(items)
+    if isinstance(items, Mapping):
+        raise InvalidArgument("the items are a mapping: pass its items(), which are pairs")
+    rows = [_item(index, item) for index, item in enumerate(items)]
+    try:
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
+    except UnicodeEncodeError:  # a surrogate without its pair has an escape in JSON, and counts as U+FFFD
+        return "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")
+
+
+def _item(index: int, item: Any) -> Dict[str, Any]:
+    if isinstance(item, Mapping):
+        return dict(item)
+    if isinstance(item, (tuple, list)) and len(item) == 2:
+        return {"id": item[0], "text": item[1]}
+    raise InvalidArgument(f'item {index} is {item!r:.80}: it must be a pair (id, text), or a mapping with "id" and "text"')
 
 
 def _limit(seconds: Optional[float]) -> int:
@@ -242,7 +264,7 @@ class Engine:
     def put(self, catalog_id: str, spec_name: str, content: Union[str, bytes]) -> Enqueued:
         """Stores an OpenAPI document, JSON or YAML, and makes its job, in one transaction."""
         return self._put("engine_put", catalog_id, spec_name,
-                         content.encode("utf-8") if isinstance(content, str) else _memory.data(content))
+                         _memory.utf8(content, "the document") if isinstance(content, str) else _memory.data(content))
 
     def put_items(self, catalog_id: str, spec_name: str, items: Items) -> Enqueued:
         """The same for a document that the host cut itself: (id, text) pairs, mappings with "id" and "text", or JSON Lines."""
@@ -306,7 +328,7 @@ class Engine:
 
     def search(self, catalog_id: str, query: str, k: int = 5) -> List[Hit]:
         """The `k` nearest operations, best first. Embeds the query on this thread; needs no start."""
-        data = query.encode("utf-8")
+        data = _memory.utf8(query, "the query")
         return self._list("hits", _abi.Hits, Hit, _memory.encoded(catalog_id), data, len(data), _memory.size(k, "k"),
                           function="engine_search")
 
@@ -411,13 +433,14 @@ _BOOLS = ("offers_retry", "degraded", "equal", "live")
 
 
 def _value(kind: Type[T], given: Any) -> T:
-    """A dataclass of `kind` from a C struct with members of the same names."""
+    """A dataclass of `kind` from a C struct with members of the same names. Those that an older library does not have are 0 or ""."""
+    given = _memory.whole(given)
     members = {}
     for name in kind.__dataclass_fields__:  # type: ignore[attr-defined]
         value = given.lease_duration_ms / 1000 if name == "lease_duration" else getattr(given, name)
         if name == "operation_id":
             value = _memory.bytes_at(value, given.operation_id_size).decode("utf-8", "replace")
-        elif isinstance(value, bytes):
+        elif value is None or isinstance(value, bytes):
             value = _memory.text(value)
         elif name in _ENUMS:
             value = _ENUMS[name](value)
