@@ -22,6 +22,14 @@ PostgresVectors kept(const std::string& dsn) {
   return get(inspect_postgres(dsn)).vectors;
 }
 
+/// The DSN of another database of the same server.
+std::string in_database(const std::string& name, const std::string& role = "embedjobs") {
+  std::string dsn = postgres_server();
+  dsn.replace(dsn.find("/postgres?"), 10, "/" + name + "?");
+  dsn.replace(dsn.find("embedjobs@"), 10, role + "@");
+  return dsn;
+}
+
 bool one_clear_line(const Status& status) {
   return !status.message().empty() && status.message().size() < 400 && status.message().find('\n') == std::string::npos;
 }
@@ -160,12 +168,10 @@ TEST_CASE("a role that may not create the extension works with what there is", "
   RawPostgres server;
   server.ask("CREATE DATABASE no_extension TEMPLATE template0 ENCODING 'UTF8'");
   server.ask("CREATE ROLE plain LOGIN");
-  std::string dsn = postgres_server();
-  dsn.replace(dsn.find("/postgres?"), 10, "/no_extension?");
+  const std::string dsn = in_database("no_extension");
   {
     RawPostgres(dsn).ask("CREATE SCHEMA embedjobs AUTHORIZATION plain");
-    std::string as_plain = dsn;
-    as_plain.replace(as_plain.find("embedjobs@"), 10, "plain@");
+    const std::string as_plain = in_database("no_extension", "plain");
     ok(open_postgres(as_plain, {}, nullptr).status());
     CHECK(kept(as_plain) == PostgresVectors::kReal);
   }
@@ -180,8 +186,7 @@ TEST_CASE("the extension may be in a schema of its own", "[vectors]") {
   }
   RawPostgres server;
   server.ask("CREATE DATABASE own_schema TEMPLATE template0 ENCODING 'UTF8'");
-  std::string dsn = postgres_server();
-  dsn.replace(dsn.find("/postgres?"), 10, "/own_schema?");
+  const std::string dsn = in_database("own_schema");
   RawPostgres(dsn).ask("CREATE SCHEMA \"its \"\"own\"; CREATE EXTENSION vector SCHEMA \"its \"\"own\"");
   for (const std::string type : {"vector", "halfvec"}) {
     const std::string of_type = dsn + "&schema=of_" + type + "&vectors=" + type;
@@ -207,11 +212,9 @@ TEST_CASE("a role that may not use the extension's schema works with what there 
   RawPostgres server;
   server.ask("CREATE DATABASE hidden TEMPLATE template0 ENCODING 'UTF8'");
   server.ask("CREATE ROLE stranger LOGIN");
-  std::string dsn = postgres_server();
-  dsn.replace(dsn.find("/postgres?"), 10, "/hidden?");
+  const std::string dsn = in_database("hidden");
   RawPostgres(dsn).ask("CREATE SCHEMA ext; CREATE EXTENSION vector SCHEMA ext; GRANT CREATE ON DATABASE hidden TO stranger");
-  std::string as_stranger = dsn;
-  as_stranger.replace(as_stranger.find("embedjobs@"), 10, "stranger@");
+  const std::string as_stranger = in_database("hidden", "stranger");
   const Status asked_for = open_postgres(as_stranger + "&vectors=vector", {}, nullptr).status();
   INFO(asked_for.to_string());
   CHECK(asked_for.code() == Code::kUnusable);
@@ -229,8 +232,7 @@ TEST_CASE("a type that the server can't work with any more is one clear line", "
   }
   RawPostgres server;
   server.ask("CREATE DATABASE lost_library TEMPLATE template0 ENCODING 'UTF8'");
-  std::string dsn = postgres_server();
-  dsn.replace(dsn.find("/postgres?"), 10, "/lost_library?");
+  const std::string dsn = in_database("lost_library");
   ok(open_postgres(dsn, {}, nullptr).status());
   RawPostgres(dsn).ask("UPDATE pg_proc SET probin = '$libdir/nothere' WHERE probin = '$libdir/vector'");
   const Status status = open_postgres(dsn, {}, nullptr).status();
