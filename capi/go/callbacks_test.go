@@ -32,8 +32,9 @@ func TestAPanicOfAnEmbedderIsAnErrorWithItsStackInTheLog(t *testing.T) {
 
 func TestAnEmbedderSaysWhatToDoAboutItsErrors(t *testing.T) {
 	for _, given := range []error{fmt.Errorf("the key was revoked: %w", ErrFailed), &Error{Code: ErrFailed.Code, Message: "the key was revoked"}} {
-		engine, _ := open(t, Options{Embedder: &words{before: func(context.Context, *Batch) error { return given }}})
+		engine, log := open(t, Options{Embedder: &words{before: func(context.Context, *Batch) error { return given }}})
 		start(t, engine)
+		log.waitForFirstRound()
 		must[Enqueued](t)(engine.PutItems(key, []Item{{"a", "one"}}))
 		idle(t, engine)
 		job := must[[]Job](t)(engine.Jobs(JobFilter{}))[0]

@@ -77,12 +77,23 @@ func (w *words) count() int {
 type logged struct {
 	mutex sync.Mutex
 	text  bytes.Buffer
+	lines sync.Cond
 }
 
 func (l *logged) Write(data []byte) (int, error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	defer l.lines.Broadcast()
 	return l.text.Write(data)
+}
+
+// waitForFirstRound: the reconciler also looks when a worker starts, and tries again what failed before it looked.
+func (l *logged) waitForFirstRound() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for !strings.Contains(l.text.String(), "reconciler: a round ended") {
+		l.lines.Wait()
+	}
 }
 
 func (l *logged) has(text string) bool {
@@ -164,10 +175,11 @@ var key = Key{"catalog", "spec"}
 func open(t *testing.T, options Options) (*Engine, *logged) {
 	t.Helper()
 	log := &logged{}
+	log.lines.L = &log.mutex
 	if options.DSN == "" {
 		options.DSN = "memory:"
 	}
-	options.Logger = slog.New(slog.NewTextHandler(log, nil))
+	options.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	engine, err := Open(options)
 	if err != nil {
 		t.Fatal(err)

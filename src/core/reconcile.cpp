@@ -62,13 +62,16 @@ Status ReconcileRound::next_page(WallTime now) {
     return page.status();
   }
   done_ = page->size() < kReconcilePage;
-  if (page->empty()) {
-    return {};
+  if (!page->empty()) {
+    if (Status status = enqueue_gaps(*page, now); !status.ok()) {
+      return status;
+    }
+    seen_ += page->size();
+    cursor_ = page->back().key;
   }
-  if (Status status = enqueue_gaps(*page, now); !status.ok()) {
-    return status;
+  if (done_) {
+    log(LogLevel::kDebug, fmt::format("reconciler: a round ended: {} documents, {} enqueued", seen_, enqueued_));
   }
-  cursor_ = page->back().key;
   return {};
 }
 

@@ -50,6 +50,7 @@ class ReconcileRound {
   const MaintenanceParts& parts_;
   std::optional<std::map<std::string, std::string>> targets_;  ///< Space a catalog, where there is a built-in one.
   std::optional<SpecKey> cursor_;
+  std::size_t seen_ = 0;
   std::size_t enqueued_ = 0;
   bool done_ = false;
 };

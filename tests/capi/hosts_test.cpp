@@ -275,8 +275,9 @@ TEST_CASE("a persister for which trying again will not help fails the job") {
     return EMBEDJOBS_FAILED;
   };
   scene.open();
-  scene.put(spec_with(3, "users"));
   scene.start();
+  scene.observer.wait_for_first_round();
+  scene.put(spec_with(3, "users"));
   scene.wait();
   CHECK(scene.job().status == EMBEDJOBS_JOB_FAILED);
   CHECK(scene.job().last_error.find("there is no table") != std::string::npos);
@@ -465,8 +466,9 @@ TEST_CASE("a computer's wrong arguments are refused, and harm nothing") {
 TEST_CASE("a computer that names an id twice fails its job, and says which") {
   ComputerScene scene;
   scene.open();
-  scene.put("one two one");
   scene.start();
+  scene.observer.wait_for_first_round();
+  scene.put("one two one");
   scene.wait();
   CHECK(scene.job().status == EMBEDJOBS_JOB_FAILED);
   CHECK(scene.job().last_error.find("names operation id 'one' twice") != std::string::npos);

@@ -138,8 +138,9 @@ TEST_CASE("a failed spec says why, and offers a retry") {
     return EMBEDJOBS_FAILED;
   };
   scene.open();
-  scene.put(spec_with(3, "users"));
   scene.start();
+  scene.observer.wait_for_first_round();
+  scene.put(spec_with(3, "users"));
   scene.wait();
   embedjobs_statuses* statuses = nullptr;
   scene.ok(embedjobs_engine_statuses(scene.engine, nullptr, &statuses, scene.error.out()));

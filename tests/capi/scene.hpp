@@ -330,6 +330,13 @@ struct HostObserver {
     };
     return table;
   }
+  /// The reconciler also looks when a worker starts, and tries again what failed before it looked: who counts failures waits for that.
+  void wait_for_first_round() {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] {
+      return std::any_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("reconciler: a round ended"); });
+    });
+  }
   void wait_for(std::int32_t kind) {
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return std::count(kinds.begin(), kinds.end(), kind) > 0; });

@@ -36,6 +36,8 @@ class HttpScene {
     options.log = [this](LogLevel, std::string_view line) {
       const std::lock_guard lock(mutex_);
       lines_.emplace_back(line);
+      first_round_ended_ = first_round_ended_ || line.starts_with("reconciler: a round ended");
+      changed_.notify_all();
     };
     EngineParts parts;
     parts.embedder = made(options_for(play, url));
@@ -48,6 +50,7 @@ class HttpScene {
   /// As a new process would: nothing is known but what the file holds.
   void reopen(WorkerOptions worker) {
     engine.reset();
+    first_round_ended_ = false;
     open(server->url(), std::move(worker));
   }
 
@@ -62,7 +65,12 @@ class HttpScene {
     REQUIRE(started.ok());
   }
   /// Waits until nothing is to be done. A job that waits for its backoff is made due (which gives it a fresh budget: count the retries).
+  /// The reconciler's look at the start, which tries again what failed before it, is waited for too.
   void finish() {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return first_round_ended_; });
+    }
     for (;;) {
       const auto report = engine->wait_idle(std::chrono::seconds(0));
       REQUIRE(report.ok());
@@ -146,6 +154,7 @@ class HttpScene {
   std::condition_variable changed_;
   std::map<EventKind, std::size_t> counts_;
   std::vector<std::string> lines_;
+  bool first_round_ended_ = false;
   std::vector<std::int64_t> batch_sizes_;
 };
 

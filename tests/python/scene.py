@@ -68,6 +68,10 @@ class Log:
             self.lines.append(line)
             self._changed.notify_all()
 
+    def wait_for_first_round(self) -> None:
+        """The reconciler also looks when a worker starts, and tries again what failed before it looked."""
+        self.wait_for("reconciler: a round ended")
+
     def wait_for(self, text: str) -> str:
         with self._changed:
             self._changed.wait_for(lambda: any(text in line for line in self.lines))

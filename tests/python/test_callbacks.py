@@ -114,10 +114,15 @@ class CallbackTest(unittest.TestCase):
     def test_an_embedder_says_what_to_do_about_its_errors(self):
         words = Words()
         words.errors = [embedjobs.Failed("the key was revoked")]
-        engine = self.index(words.embedder())
+        engine = self.engine(embedder=words.embedder())
+        engine.start()
+        self.log.wait_for_first_round()
+        engine.put_items(*KEY, [("a", "one")])
+        engine.wait_idle()
         (job,) = engine.jobs()
         self.assertEqual(job.status, embedjobs.JobStatus.FAILED)
         self.assertIn("the key was revoked", job.last_error)
+        self.assertEqual(words.errors, [])
 
         words.errors = [embedjobs.Paused("try later", retry_after=3600)]
         engine = self.engine(embedder=words.embedder())

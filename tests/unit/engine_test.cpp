@@ -96,6 +96,7 @@ TEST_CASE("retry_failed takes every spec whose last job failed") {
   scene.provider->answer_with({});
   REQUIRE(scene->start().ok());
   scene.wait();
+  scene.wait_for_first_round();
   CHECK(*scene->retry_failed() == 0);
   scene.provider->answer_with({Code::kFailed, "the model is gone"});
   REQUIRE(scene->put(kKey, spec_with(3, "new users")).ok());
@@ -229,6 +230,7 @@ TEST_CASE("a fault of the provider is seen in health while its retry is queued")
 TEST_CASE("a failed unit is degraded until it succeeds") {
   EngineScene scene;
   scene.index(kKey, spec_with(1, "users"));
+  scene.wait_for_first_round();
   scene.provider->answer_with({Code::kFailed, "the model is gone"});
   REQUIRE(scene->put(kKey, spec_with(2, "orders")).ok());
   scene.wait();

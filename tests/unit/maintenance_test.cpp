@@ -17,7 +17,7 @@ const Space kSpace{"hashing", 2, "v1"};
 struct Scene {
   std::shared_ptr<test::ManualRuntime> runtime = std::make_shared<test::ManualRuntime>();
   Backend backend = make_memory_backend({.lease_duration = 1min}, runtime);
-  std::vector<std::string> lines;
+  std::vector<std::string> lines;  ///< But for debug lines.
   std::vector<Event> events;
   std::unique_ptr<Maintenance> maintenance;
   std::uint64_t nonce = 0;
@@ -27,7 +27,7 @@ struct Scene {
                            .resolver = resolver ? resolver : backend.catalog,
                            .persister = backend.catalog,
                            .catalog = resolver ? nullptr : backend.catalog,
-                           .log = [this](LogLevel, std::string_view line) { lines.emplace_back(line); },
+                           .log = [this](LogLevel level, std::string_view line) { note(level, line); },
                            .events = [this](const Event& event) { events.push_back(event); }};
     maintenance = std::make_unique<Maintenance>(*runtime, std::move(parts), MaintenanceOptions{});
   }
@@ -39,6 +39,11 @@ struct Scene {
   Scene(const Scene&) = delete;
   Scene& operator=(const Scene&) = delete;
 
+  void note(LogLevel level, std::string_view line) {
+    if (level >= LogLevel::kInfo) {
+      lines.emplace_back(line);
+    }
+  }
   void start() {
     maintenance->start();
     runtime->settle();
@@ -233,7 +238,7 @@ TEST_CASE("an event sink that throws does not stop the sweeps") {
   MaintenanceParts parts{.store = scene.backend.store,
                          .resolver = scene.backend.catalog,
                          .persister = scene.backend.catalog,
-                         .log = [&](LogLevel, std::string_view line) { scene.lines.emplace_back(line); },
+                         .log = [&](LogLevel level, std::string_view line) { scene.note(level, line); },
                          .events = [](const Event&) { throw 1; }};
   Maintenance maintenance(*scene.runtime, std::move(parts), {});
   scene.runtime->run_for(2min);

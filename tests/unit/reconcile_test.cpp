@@ -316,7 +316,8 @@ TEST_CASE("a key that no store takes leaves the rest of a host's list alone") {
     return std::vector<SpecVersion>{{{"", "nameless\n"}, "v1"}, {kKey, "v1"}};
   };
   CHECK(scene.reconcile_now().value() == 1);
-  REQUIRE(lines.size() == 2);
+  REQUIRE(lines.size() == 3);
   CHECK(lines[0].find("left out") != std::string::npos);
   CHECK(lines[0].find('\n') == std::string::npos);
+  CHECK(lines[2] == "reconciler: a round ended: 2 documents, 1 enqueued");
 }
