@@ -208,7 +208,7 @@ TEST_CASE("a running worker is stopped from a callback, and its job handed back"
   };
   scene.put(spec_with(1000, "users"));
   scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_STOPPED, 0, -1, nullptr, nullptr, scene.error.out()));
-  scene.ok(embedjobs_engine_stop(scene.engine, 0, scene.error.out()));
+  scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
   CHECK(scene.job().status == EMBEDJOBS_JOB_PENDING);
   CHECK(scene.embedder.texts < 1000);
 }
