@@ -134,6 +134,8 @@ Result<int> schema_version(const Session& session) {
   return 0;
 }
 
+constexpr int kMaxSchemaVersion = 1'000'000;
+
 struct MigrateFlags {
   bool print_only = false;
   int from = -1;  ///< Not given: the database is asked.
@@ -298,7 +300,7 @@ void add_administration(CLI::App& app, Session& session) {
 #ifdef EMBEDJOBS_HAS_POSTGRES
   migrate->add_option("--from", migrate_flags->from, "With --print: the schema's version, 0 for none; the database is not asked then")
       ->needs(print)
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, kMaxSchemaVersion))
       ->type_name("VERSION");
 #endif
   migrate->footer(

@@ -18,14 +18,17 @@ constexpr const char* kSetTarget = "UPDATE @catalogs SET target_space = $2 WHERE
 // Waits for the writes of passes that looked at the target before.
 constexpr const char* kLockCatalog = "SELECT id, target_space, search_space FROM @catalogs WHERE name = $1 FOR UPDATE";
 constexpr const char* kHoldCatalog = "SELECT id, target_space, search_space FROM @catalogs WHERE name = $1 FOR KEY SHARE";
-constexpr const char* kLockKeysAfter =
-    "SELECT " EMBEDJOBS_KEY_COLUMNS
-    ", k.spec_name FROM @keys AS k WHERE k.catalog_id = $1 AND k.spec_name > $2 AND NOT k.removed"
-    " AND (k.has_spec OR EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = k.id)) ORDER BY k.spec_name LIMIT $3 FOR UPDATE OF k";
+// The index of keys is by name, and all who lock several keys do so in the order of their ids: two statements.
+constexpr const char* kKeysAfter =
+    "SELECT k.id, k.spec_name FROM @keys AS k WHERE k.catalog_id = $1 AND k.spec_name > $2 AND NOT k.removed"
+    " AND (k.has_spec OR EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = k.id)) ORDER BY k.spec_name LIMIT $3";
+constexpr const char* kLockKeys =
+    "SELECT " EMBEDJOBS_KEY_COLUMNS ", k.spec_name FROM @keys AS k WHERE k.id = ANY ($1) AND NOT k.removed ORDER BY k.id FOR UPDATE OF k";
 
 struct Piece {
-  std::string after;  ///< The last spec that was enqueued.
+  std::string after;  ///< The last spec that was looked at.
   std::size_t count = 0;
+  bool more = false;
 };
 
 std::optional<CatalogRow> read_catalog(Query&& row) {
@@ -37,9 +40,19 @@ Status no_such_catalog(std::string_view catalog_id) {
 }
 
 Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string_view catalog_name, const std::string& after) {
+  Piece piece{.after = after};
+  std::vector<std::int64_t> ids;
+  {
+    Query row = connection.query(kKeysAfter, catalog_id, after, kSpecsPerTransaction);
+    while (row.next()) {
+      ids.push_back(row.integer(0));
+      piece.after = row.text(1);
+    }
+  }
+  piece.more = ids.size() == kSpecsPerTransaction;
   std::vector<std::pair<KeyRow, std::string>> keys;
   {
-    Query row = connection.query(kLockKeysAfter, catalog_id, after, kSpecsPerTransaction);
+    Query row = connection.query(kLockKeys, ids);
     while (row.next()) {
       keys.emplace_back(read_key(row), row.text(kKeyColumns));
     }
@@ -47,7 +60,8 @@ Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string
   for (auto& [key, name] : keys) {
     enqueue_for_switch(connection, key, {std::string(catalog_name), name});
   }
-  return {.after = keys.empty() ? after : keys.back().second, .count = keys.size()};
+  piece.count = keys.size();
+  return piece;
 }
 
 /// False: it is the target already.
@@ -95,7 +109,7 @@ Result<std::size_t> PostgresCatalog::switch_space(std::string_view catalog_id, c
     }
     enqueued += piece->count;
     after = piece->after;
-    more = piece->count == kSpecsPerTransaction;
+    more = piece->more;
   }
   if (enqueued > 0) {
     database_->wake().fire();

@@ -1,6 +1,7 @@
 // A host's table that is watched: its rows are the specs of a catalog.
 #include <catch2/catch.hpp>
 
+#include <functional>
 #include <thread>
 
 #include "embedjobs/engine.hpp"
@@ -283,6 +284,39 @@ TEST_CASE("two writers of overlapping rows both succeed") {
   CHECK(host.sql.ask("SELECT count(*) FROM " + host.table + " AS t JOIN " + host.schema.name() +
                      ".keys AS k ON k.spec_name = t.\"the id\" JOIN " + host.schema.name() +
                      ".documents AS d ON d.key_id = k.id WHERE convert_from(d.content, 'UTF8') = t.body::text") == "60");
+}
+
+TEST_CASE("keys are locked in the order of their ids, by a removal and by a switch of the space too") {
+  WatchedHost host;
+  host.watch();
+  host.sql.ask("INSERT INTO " + host.table + " VALUES ('z', '1')");
+  host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '1')");
+  const auto lock = [&](const std::string& spec) {
+    return "SELECT id FROM " + host.schema.name() + ".keys WHERE spec_name = '" + spec + "' FOR UPDATE NOWAIT";
+  };
+  std::function<void()> removal_or_switch;
+  SECTION("DELETE") {
+    removal_or_switch = [&] { host.sql.ask("DELETE FROM " + host.table); };
+  }
+  SECTION("TRUNCATE") {
+    removal_or_switch = [&] { host.sql.ask("TRUNCATE " + host.table); };
+  }
+  SECTION("switch") {
+    removal_or_switch = [&] { REQUIRE(host.backend.catalog->switch_space("catalog", {"hashing", 4, "v1"}).ok()); };
+  }
+  RawPostgres first;
+  first.ask("BEGIN");
+  first.ask(lock("z"));
+  std::thread second(removal_or_switch);
+  const std::string waits =
+      "SELECT pg_backend_pid() = ANY (pg_blocking_pids(pid)) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+  while (first.ask(waits).empty()) {
+    std::this_thread::yield();
+  }
+  const std::string error = first.error_of(lock("a"));
+  first.ask("ROLLBACK");
+  second.join();
+  CHECK(error.empty());
 }
 
 TEST_CASE("of two calls that watch for one catalog at the same time the later one is refused") {

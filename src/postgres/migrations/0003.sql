@@ -61,6 +61,11 @@ BEGIN
     RAISE WARNING '% rows are not watched: their name is NULL, empty, longer than 512 bytes, has a control character, or a slash before its last column',
       bad;
   END IF;
+  IF array_position(contents, NULL) IS NOT NULL THEN
+    -- What is removed is locked one by one: all keys first, in the order in which everyone locks them.
+    PERFORM 1 FROM @keys AS k WHERE k.id = ANY (ARRAY(SELECT (SELECT k.id FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id
+      WHERE c.name = catalog AND k.spec_name = u.name) FROM unnest(specs) AS u (name))) ORDER BY k.id FOR UPDATE;
+  END IF;
   PERFORM @remove_spec(catalog, u.name) FROM unnest(specs, contents) AS u (name, content)
     WHERE u.content IS NULL AND @is_name(u.name) AND u.name <> ALL (overtaken);
   SELECT array_agg(u.name ORDER BY u.place), array_agg(u.content ORDER BY u.place) INTO put_specs, put_contents
@@ -73,7 +78,7 @@ END
 $$;
 
 -- Applies the rows of a cursor, names, contents and what was found in the order of names, some at a time: so that a bulk change costs little a row, and memory is
--- that of a few documents. Two statements then lock keys in much the same order. Answers how many have content.
+-- that of a few documents. Keys are locked in the order of their ids within each part, so two statements lock them in much the same order. Answers how many have content.
 CREATE FUNCTION @watch_apply_all(changes refcursor, catalog text, space text, bad_names text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -105,8 +110,7 @@ BEGIN
 END
 $$;
 
--- The trigger of a watched table: what a statement left of each name against what was there before. Names are taken in order, so that two
--- statements lock keys in the same order. It runs with the owner's rights: who writes the table needs none here.
+-- The trigger of a watched table: what a statement left of each name against what was there before. It runs with the owner's rights: who writes the table needs none here.
 -- Arguments: catalog, space, bad_names, content column, name columns.
 CREATE FUNCTION @watch_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -121,7 +125,7 @@ DECLARE
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
     FOR change IN SELECT k.spec_name AS name FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id
-        WHERE c.name = TG_ARGV[0] AND k.has_spec ORDER BY k.spec_name LOOP
+        WHERE c.name = TG_ARGV[0] AND k.has_spec ORDER BY k.id LOOP
       PERFORM @remove_spec(TG_ARGV[0], change.name);
     END LOOP;
     RETURN NULL;
