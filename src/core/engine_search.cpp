@@ -35,7 +35,8 @@ Status check_vector(const Matrix& vectors, const Space& space) {
     return {Code::kInternal,
             fmt::format("the embedder answered {} x {} floats for a query in space {}", vectors.rows(), vectors.dimension(), space.id())};
   }
-  return core::check_vector(vectors.row(0), space.dimension).with_context("the embedder's vector for the query");
+  const Status usable = core::check_vector(vectors.row(0), space.dimension);
+  return usable.ok() ? usable : Status(Code::kInternal, "the embedder's vector for the query: " + usable.message());
 }
 
 Result<Embeddings> embed_query(Embedder& embedder, std::string_view query, const Space& space) {
