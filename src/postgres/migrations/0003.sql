@@ -77,8 +77,9 @@ BEGIN
 END
 $$;
 
--- Applies the rows of a cursor, names, contents and what was found in the order of names, some at a time: so that a bulk change costs little a row, and memory is
--- that of a few documents. Keys are locked in the order of their ids within each part, so two statements lock them in much the same order. Answers how many have content.
+-- Applies the rows of a cursor, names, contents and what was found in the order of names, some at a time: so that a bulk change costs little a
+-- row, and memory is that of a few documents. Keys are locked in the order of their ids within each part, so two statements lock them in much
+-- the same order. Answers how many have content.
 CREATE FUNCTION @watch_apply_all(changes refcursor, catalog text, space text, bad_names text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -110,7 +111,8 @@ BEGIN
 END
 $$;
 
--- The trigger of a watched table: what a statement left of each name against what was there before. It runs with the owner's rights: who writes the table needs none here.
+-- The trigger of a watched table: what a statement left of each name against what was there before. It runs with the owner's rights: who
+-- writes the table needs none here.
 -- Arguments: catalog, space, bad_names, content column, name columns.
 CREATE FUNCTION @watch_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
