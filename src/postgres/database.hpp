@@ -20,11 +20,6 @@
 
 namespace embedjobs::postgres {
 
-/// No transaction writes more rows than this, so that none is long.
-inline constexpr std::size_t kMaxRowsPerTransaction = 1000;
-/// A read that is long takes pieces of this many rows.
-inline constexpr std::size_t kReadPieceRows = 2000;
-
 /// The sweep deletes what nothing points to; whoever makes something point to a vector keeps it away meanwhile.
 enum class SweepLock { kNone, kShared, kExclusive };
 

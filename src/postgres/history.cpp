@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "core/pieces.hpp"
 #include "postgres/postgres_store.hpp"
 #include "postgres/records.hpp"
 
@@ -262,7 +263,7 @@ Result<std::size_t> PostgresStore::purge(Duration age, std::size_t limit) {
         one_step(1, [&](Connection& connection) { return uncount(connection, connection.query(kDropDay, connection.now() - kept)); });
   }
   for (more = total < limit; status.ok() && more;) {
-    const std::size_t piece = std::min(limit - total, kMaxRowsPerTransaction);
+    const std::size_t piece = std::min(limit - total, core::kMaxRowsPerTransaction);
     std::tie(status, more) = one_step(piece, [&](Connection& connection) {
       const char* purge = kept < kHistoryDay ? kPurgeYoungerThanADay : kPurgeRest;
       return uncount(connection, connection.query(purge, connection.now() - kept, piece));

@@ -15,10 +15,9 @@ namespace {
 constexpr const char* kLookAtFence = EMBEDJOBS_SELECT_FENCED;
 constexpr const char* kHoldFence = EMBEDJOBS_SELECT_FENCED " FOR KEY SHARE OF c FOR KEY SHARE OF k";
 
-constexpr const char* kFindManifest =
-    "SELECT id, space_id, complete, row_count, content_version, splitter_version FROM @manifests WHERE id = $1";
+constexpr const char* kFindManifest = "SELECT " EMBEDJOBS_MANIFEST_COLUMNS("") " FROM @manifests WHERE id = $1";
 constexpr const char* kFindLive =
-    "SELECT m.id, m.space_id, m.complete, m.row_count, m.content_version, m.splitter_version "
+    "SELECT " EMBEDJOBS_MANIFEST_COLUMNS("m.") " "
     "FROM @manifests AS m JOIN @keys AS k ON k.id = m.key_id JOIN @catalogs AS c ON c.id = k.catalog_id"
     " JOIN @spaces AS s ON s.id = m.space_id "
     "WHERE m.key_id = $1 AND m.space_id = $2 AND " EMBEDJOBS_IS_LIVE;
@@ -35,18 +34,6 @@ constexpr const char* kInsertOperations =
     "INSERT INTO @operations (manifest_id, operation_id, text_hash) SELECT $1, u.operation_id, u.text_hash"
     " FROM (SELECT unnest($2::bytea[]) AS operation_id, unnest($3::bytea[]) AS text_hash) AS u"
     " WHERE (SELECT true FROM @operations AS o WHERE o.manifest_id = $1 AND o.operation_id = u.operation_id) IS NULL";
-
-std::optional<ManifestRow> read_manifest(Query&& row) {
-  if (!row.next()) {
-    return std::nullopt;
-  }
-  return ManifestRow{.id = row.integer(0),
-                     .space_id = row.integer(1),
-                     .complete = row.boolean(2),
-                     .row_count = row.integer(3),
-                     .content_version = row.text(4),
-                     .splitter_version = row.text(5)};
-}
 
 }  // namespace
 
@@ -75,11 +62,11 @@ Result<KeyRow> fenced_key(Connection& connection, const PassContext& context, Fe
 }
 
 std::optional<ManifestRow> find_manifest(Connection& connection, std::int64_t id) {
-  return read_manifest(connection.query(kFindManifest, id));
+  return core::read_manifest(connection.query(kFindManifest, id));
 }
 
 std::optional<ManifestRow> find_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id) {
-  return read_manifest(connection.query(kFindLive, key_id, space_id));
+  return core::read_manifest(connection.query(kFindLive, key_id, space_id));
 }
 
 ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id) {

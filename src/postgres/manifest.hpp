@@ -7,21 +7,13 @@
 #include <string_view>
 #include <vector>
 
+#include "core/manifest_row.hpp"
 #include "embedjobs/persister.hpp"
 #include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
 
-enum class ManifestState : int { kLive = 0, kBuilding = 1, kReplaced = 2 };
-
-struct ManifestRow {
-  std::int64_t id = 0;
-  std::int64_t space_id = 0;
-  bool complete = false;
-  std::int64_t row_count = 0;
-  std::string content_version;
-  std::string splitter_version;
-};
+using core::ManifestRow;
 
 // What was made for a space before the catalog's searches left it is stale: it is not the start of a new manifest.
 #define EMBEDJOBS_IS_LIVE                                             \

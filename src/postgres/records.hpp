@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/job_row.hpp"
 #include "core/transitions.hpp"
 #include "postgres/connection.hpp"
 
@@ -50,20 +51,8 @@ std::optional<KeyRow> find_key(Connection& connection, const SpecKey& key);
 void save_keys(Connection& connection, std::span<const KeyRow> keys);
 void save_spec(Connection& connection, const KeyRow& key);
 
-struct JobRow {
-  Job job;
-  std::int64_t key_id = 0;
-  std::int64_t catalog_id = 0;
-};
-/// The columns that read_job reads, in its order, of `jobs AS j`, `keys AS k`, `catalogs AS c`; the first is when the lease expires.
-#define EMBEDJOBS_JOB_COLUMNS(expires)                                                                                      \
-  expires                                                                                                                   \
-      ", j.id, j.key_id, j.catalog_id, j.kind, j.status, j.priority, j.attempts, j.last_error, j.next_run_at, j.worker_id," \
-      " j.created_at, j.updated_at, j.started_at, j.completed_at, j.embedded_so_far, j.reused_count, j.embedded_count,"     \
-      " j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.settled, j.epoch, j.errors_in_row,"              \
-      " j.crashes_in_row, j.hand_backs_in_row, j.crashes, coalesce(j.fewest_missing, -1), j.progressed, j.paused_since,"    \
-      " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"
-inline constexpr int kJobColumns = 37;
+using core::JobRow;
+using core::kJobColumns;
 /// Of `all_jobs`, or one of its parts, `AS j`; and of the key and the catalog.
 #define EMBEDJOBS_SELECT_ANY_JOB "SELECT " EMBEDJOBS_JOB_COLUMNS("j.lease_expires_at") " "
 JobRow read_job(const Query& row);

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "core/checks.hpp"
+#include "core/pieces.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/vectors.hpp"
@@ -171,7 +172,7 @@ Result<std::vector<Reservation>> PostgresCatalog::reserve(const PassContext& con
   }
   std::vector<Reservation> answer;
   do {
-    const auto piece = texts.first(std::min(texts.size(), kMaxRowsPerTransaction));
+    const auto piece = texts.first(std::min(texts.size(), core::kMaxRowsPerTransaction));
     auto part = database_->write([&](Connection& connection) -> Result<std::vector<Reservation>> {
       auto key = fenced_key(connection, context, FenceCheck::kHold);
       if (!key.ok()) {

@@ -2,6 +2,7 @@
 // every vector; where it stands is kept in the database, so that any process can go on.
 #include <algorithm>
 
+#include "core/pieces.hpp"
 #include "core/sweep.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
@@ -123,7 +124,7 @@ class PostgresSweep final : public core::Sweep {
 Result<std::size_t> PostgresCatalog::sweep(Duration grace, std::size_t limit) {
   return database_->write(
       [&](Connection& connection) -> Result<std::size_t> {
-        return PostgresSweep(connection, std::max(grace, Duration(0)), std::min(limit, kMaxRowsPerTransaction)).run();
+        return PostgresSweep(connection, std::max(grace, Duration(0)), std::min(limit, core::kMaxRowsPerTransaction)).run();
       },
       SweepLock::kExclusive);
 }

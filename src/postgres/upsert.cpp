@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/checks.hpp"
+#include "core/pieces.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/providers.hpp"
@@ -150,7 +151,7 @@ Status PostgresCatalog::upsert_batch(const PassContext& context, std::span<const
     return status;
   }
   do {
-    const auto piece = rows.first(std::min(rows.size(), kMaxRowsPerTransaction));
+    const auto piece = rows.first(std::min(rows.size(), core::kMaxRowsPerTransaction));
     if (Status status = upsert_piece(context, piece); !status.ok()) {
       return status;
     }

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "core/checks.hpp"
 #include "core/reuse.hpp"
+#include "core/stored_texts.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 
@@ -134,7 +134,7 @@ std::vector<const VectorRow*> last_of_each_text(std::span<const VectorRow> rows)
 
 std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context, const std::vector<TextHash>& texts) {
   std::set<TextHash> found;
-  {
+  if (!texts.empty()) {
     Query row = connection.query(kProbe, space_id, texts);
     while (row.next()) {
       const core::VectorMark mark{.epoch = row.number(1), .embedded_bytes = row.number(2), .input_cap = row.number(3)};
@@ -167,34 +167,15 @@ Result<std::vector<bool>> PostgresCatalog::list_existing(const PassContext& cont
   if (Status status = core::check_pass(context); !status.ok()) {
     return status;
   }
-  std::vector<bool> existing(wanted.size(), false);
-  std::vector<std::uint32_t> order(wanted.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return wanted.text_hash(a) < wanted.text_hash(b); });
-  std::size_t begin = 0;
-  do {
-    const std::size_t end = std::min(order.size(), begin + kReadPieceRows);
-    Status status = database_->read([&](Connection& connection) -> Status {
+  return core::stored_texts(wanted, [&](const std::vector<TextHash>& texts) {
+    return database_->read([&](Connection& connection) -> Result<std::vector<bool>> {
       auto key = fenced_key(connection, context, FenceCheck::kLook);
-      if (!key.ok() || begin == end) {
+      if (!key.ok()) {
         return key.status();
       }
-      std::vector<TextHash> texts;
-      for (std::size_t i = begin; i < end; ++i) {
-        texts.push_back(wanted.text_hash(order[i]));
-      }
-      const auto found = reusable(connection, find_space(connection, key->catalog_id, context.space.id()), context, texts);
-      for (std::size_t i = begin; i < end; ++i) {
-        existing[order[i]] = found[i - begin];
-      }
-      return {};
+      return reusable(connection, find_space(connection, key->catalog_id, context.space.id()), context, texts);
     });
-    if (!status.ok()) {
-      return status;
-    }
-    begin = end;
-  } while (begin < order.size());
-  return existing;
+  });
 }
 
 }  // namespace embedjobs::postgres

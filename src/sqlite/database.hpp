@@ -19,12 +19,6 @@
 
 namespace embedjobs::sqlite {
 
-/// No transaction writes more rows than this, so that a renewal never waits long.
-inline constexpr std::size_t kMaxRowsPerTransaction = 1000;
-/// A read that is long takes pieces of this many rows, each in a transaction of its own: with the rollback journal a reader keeps every
-/// writer from committing.
-inline constexpr std::size_t kReadPieceRows = 2000;
-
 /// Who writes next within this process. Writers wait while a renewal waits; between processes SQLite's own lock decides.
 class WriterGate {
  public:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/pieces.hpp"
 #include "sqlite/records.hpp"
 #include "sqlite/sqlite_store.hpp"
 
@@ -150,7 +151,7 @@ Status SqliteStore::resolve_failure(const SpecKey& name) {
 Result<std::size_t> SqliteStore::purge(Duration age, std::size_t limit) {
   std::size_t total = 0;
   while (total < limit) {
-    const std::size_t piece = std::min(limit - total, kMaxRowsPerTransaction);
+    const std::size_t piece = std::min(limit - total, core::kMaxRowsPerTransaction);
     auto purged = database_->write([&](Connection& connection) -> Result<std::size_t> {
       return static_cast<std::size_t>(connection.run(kPurge, now() - std::max(age, Duration(0)), piece));
     });

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/checks.hpp"
+#include "core/pieces.hpp"
 #include "sqlite/providers.hpp"
 #include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"
@@ -13,11 +14,10 @@
 namespace embedjobs::sqlite {
 namespace {
 
-constexpr const char* kFindManifest =
-    "SELECT id, space_id, complete, row_count, content_version, splitter_version FROM manifests WHERE id = ?";
+constexpr const char* kFindManifest = "SELECT " EMBEDJOBS_MANIFEST_COLUMNS("") " FROM manifests WHERE id = ?";
 // What was made for a space before the catalog's searches left it is stale: it is not the start of a new manifest.
 constexpr const char* kFindLive =
-    "SELECT m.id, m.space_id, m.complete, m.row_count, m.content_version, m.splitter_version "
+    "SELECT " EMBEDJOBS_MANIFEST_COLUMNS("m.") " "
     "FROM manifests AS m INDEXED BY manifests_live CROSS JOIN keys AS k ON k.id = m.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id"
     " CROSS JOIN spaces AS s ON s.id = m.space_id "
     "WHERE m.key_id = ? AND m.space_id = ? AND m.state = 0 AND (m.id = k.visible_manifest_id"
@@ -34,18 +34,6 @@ constexpr const char* kUpdateOperation =
     "UPDATE operations SET text_hash = ?3 WHERE manifest_id = ?1 AND operation_id = ?2 AND text_hash <> ?3";
 
 constexpr const char* kTarget = "SELECT target_space FROM catalogs WHERE id = ?";
-
-std::optional<ManifestRow> read_manifest(Query&& row) {
-  if (!row.next()) {
-    return std::nullopt;
-  }
-  return ManifestRow{.id = row.integer(0),
-                     .space_id = row.integer(1),
-                     .complete = row.boolean(2),
-                     .row_count = row.integer(3),
-                     .content_version = std::string(row.text(4)),
-                     .splitter_version = std::string(row.text(5))};
-}
 
 Status write_piece(Connection& connection, const PassContext& context, std::span<const VectorRow> rows, WallTime now) {
   auto key = fenced_key(connection, context);
@@ -91,11 +79,11 @@ Result<KeyRow> fenced_key(Connection& connection, const PassContext& context) {
 }
 
 std::optional<ManifestRow> find_manifest(Connection& connection, std::int64_t id) {
-  return read_manifest(connection.query(kFindManifest, id));
+  return core::read_manifest(connection.query(kFindManifest, id));
 }
 
 std::optional<ManifestRow> find_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id) {
-  return read_manifest(connection.query(kFindLive, key_id, space_id));
+  return core::read_manifest(connection.query(kFindLive, key_id, space_id));
 }
 
 ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id) {
@@ -124,7 +112,7 @@ Status SqliteCatalog::upsert_batch(const PassContext& context, std::span<const V
     return status;
   }
   do {
-    const auto piece = rows.first(std::min(rows.size(), kMaxRowsPerTransaction));
+    const auto piece = rows.first(std::min(rows.size(), core::kMaxRowsPerTransaction));
     Status status = database_->write([&](Connection& connection) { return write_piece(connection, context, piece, now()); });
     if (!status.ok()) {
       return status;

@@ -5,21 +5,13 @@
 #include <optional>
 #include <string_view>
 
+#include "core/manifest_row.hpp"
 #include "embedjobs/persister.hpp"
 #include "sqlite/records.hpp"
 
 namespace embedjobs::sqlite {
 
-enum class ManifestState : int { kLive = 0, kBuilding = 1, kReplaced = 2 };
-
-struct ManifestRow {
-  std::int64_t id = 0;
-  std::int64_t space_id = 0;
-  bool complete = false;
-  std::int64_t row_count = 0;
-  std::string content_version;
-  std::string splitter_version;
-};
+using core::ManifestRow;
 
 /// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody does. kRefused: its
 /// space is not the catalog's target.

@@ -52,8 +52,7 @@ constexpr const char* kSaveProgress =
     "WHERE id = ?1";
 constexpr const char* kSaveLease = "UPDATE jobs SET lease_boot_id = ?2, lease_boot_time = ?3, lease_holder = ?4 WHERE id = ?1";
 
-constexpr const char* kLoadInFlight =
-    "SELECT text_hash, sent, suspect, alone, strikes, set_aside FROM in_flight WHERE job_id = ? ORDER BY text_hash";
+constexpr const char* kLoadInFlight = "SELECT " EMBEDJOBS_IN_FLIGHT_COLUMNS " FROM in_flight WHERE job_id = ? ORDER BY text_hash";
 constexpr const char* kInsertInFlight =
     "INSERT INTO in_flight (job_id, text_hash, sent, suspect, alone, strikes, set_aside) VALUES (?, ?, ?, ?, ?, ?, ?)";
 constexpr const char* kClearInFlight = "DELETE FROM in_flight WHERE job_id = ?";
@@ -172,44 +171,7 @@ void save_spec(Connection& connection, const KeyRow& key, WallTime now) {
 }
 
 JobRow read_job(const Query& row) {
-  JobRow result;
-  result.key_id = row.integer(1);
-  result.catalog_id = row.integer(2);
-  Job& job = result.job;
-  job.id = row.integer(0);
-  job.kind = static_cast<JobKind>(row.integer(3));
-  job.status = static_cast<JobStatus>(row.integer(4));
-  job.priority = static_cast<int>(row.integer(5));
-  job.attempts = row.integer(6);
-  job.last_error = row.text(7);
-  job.next_run_at = row.time(8);
-  job.worker_id = row.text(9);
-  job.lease_expires_at = row.time(10);
-  job.created_at = row.time(11);
-  job.updated_at = row.time(12);
-  job.started_at = row.time(13);
-  job.completed_at = row.time(14);
-  job.embedded_so_far = row.integer(15);
-  job.reused_count = row.integer(16);
-  job.embedded_count = row.integer(17);
-  job.operation_count = row.integer(18);
-  job.generation = row.number(19);
-  job.fence = {row.number(20), row.number(21)};
-  job.settled = row.boolean(22);
-  job.epoch = row.number(23);
-  job.errors_in_row = row.integer(24);
-  job.crashes_in_row = row.integer(25);
-  job.hand_backs_in_row = row.integer(26);
-  job.crashes = row.integer(27);
-  job.fewest_missing = row.integer(28);
-  job.progressed = row.boolean(29);
-  job.paused_since = row.time(30);
-  job.records_in_flight = row.boolean(31);
-  job.provider = row.text(32);
-  job.prompt_tokens = row.number(33);
-  job.pass_prompt_tokens = row.number(34);
-  job.key = {std::string(row.text(35)), std::string(row.text(36))};
-  return result;
+  return core::read_job(row);
 }
 
 std::optional<JobRow> load_job(Connection& connection, JobId id) {
@@ -250,12 +212,7 @@ std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id) {
   std::vector<core::InFlight> rows;
   Query row = connection.query(kLoadInFlight, id);
   while (row.next()) {
-    rows.push_back({.text_hash = row.hash(0),
-                    .sent = row.boolean(1),
-                    .suspect = row.boolean(2),
-                    .alone = static_cast<int>(row.integer(3)),
-                    .strikes = static_cast<int>(row.integer(4)),
-                    .set_aside = row.boolean(5)});
+    rows.push_back(core::read_in_flight(row));
   }
   return rows;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/job_row.hpp"
 #include "core/transitions.hpp"
 #include "sqlite/connection.hpp"
 
@@ -54,19 +55,11 @@ struct LeaseStamp {
   std::string holder;     ///< Identity of the process.
 };
 
-struct JobRow {
-  Job job;
-  std::int64_t key_id = 0;
-  std::int64_t catalog_id = 0;
-};
-/// The columns that read_job reads, in its order, of `jobs AS j` with its names. Follow it by WHERE and ORDER BY.
-#define EMBEDJOBS_SELECT_JOB                                                                                                 \
-  "SELECT j.id, j.key_id, j.catalog_id, j.kind, j.status, j.priority, j.attempts, j.last_error, j.next_run_at, j.worker_id," \
-  " j.lease_expires_at, j.created_at, j.updated_at, j.started_at, j.completed_at, j.embedded_so_far, j.reused_count,"        \
-  " j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.settled, j.epoch, j.errors_in_row," \
-  " j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.progressed, j.paused_since,"                       \
-  " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"                             \
-  " FROM jobs AS j CROSS JOIN keys AS k ON k.id = j.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
+using core::JobRow;
+/// Of jobs with their names. Follow it by WHERE and ORDER BY.
+#define EMBEDJOBS_SELECT_JOB       \
+  "SELECT " EMBEDJOBS_JOB_COLUMNS( \
+      "j.lease_expires_at") " FROM jobs AS j CROSS JOIN keys AS k ON k.id = j.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
 JobRow read_job(const Query& row);
 std::optional<JobRow> load_job(Connection& connection, JobId id);
 std::optional<JobRow> find_open_job(Connection& connection, const KeyRow& key);

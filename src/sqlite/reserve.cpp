@@ -2,6 +2,7 @@
 #include <map>
 
 #include "core/checks.hpp"
+#include "core/pieces.hpp"
 #include "sqlite/expiry.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/reserve.hpp"
@@ -101,7 +102,7 @@ Result<std::vector<Reservation>> SqliteCatalog::reserve(const PassContext& conte
   }
   std::vector<Reservation> answer;
   do {
-    const auto piece = texts.first(std::min(texts.size(), kMaxRowsPerTransaction));
+    const auto piece = texts.first(std::min(texts.size(), core::kMaxRowsPerTransaction));
     std::vector<Reservation> part;
     Status status = database_->write([&](Connection& connection) -> Status {
       part.clear();  // the transaction may run twice

@@ -2,6 +2,7 @@
 // every vector; where it stands is kept in the database, so that any process can go on.
 #include <algorithm>
 
+#include "core/pieces.hpp"
 #include "core/sweep.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/reserve.hpp"
@@ -97,7 +98,7 @@ class SqliteSweep final : public core::Sweep {
 
 Result<std::size_t> SqliteCatalog::sweep(Duration grace, std::size_t limit) {
   return database_->write([&](Connection& connection) -> Result<std::size_t> {
-    return SqliteSweep(connection, std::max(grace, Duration(0)), std::min(limit, kMaxRowsPerTransaction), now()).run();
+    return SqliteSweep(connection, std::max(grace, Duration(0)), std::min(limit, core::kMaxRowsPerTransaction), now()).run();
   });
 }
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <numeric>
 
 #include "core/checks.hpp"
 #include "core/reuse.hpp"
+#include "core/stored_texts.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
@@ -69,6 +69,16 @@ bool VectorProbe::reusable(const TextHash& hash) {
   return query_.next() && core::may_reuse(mark_of(query_), context_);
 }
 
+std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context, std::span<const TextHash> texts) {
+  VectorProbe probe(connection, space_id, context);
+  std::vector<bool> answer;
+  answer.reserve(texts.size());
+  for (const TextHash& text : texts) {
+    answer.push_back(probe.reusable(text));
+  }
+  return answer;
+}
+
 VectorWriter::VectorWriter(Connection& connection, std::int64_t space_id, const PassContext& context)
     : connection_(connection), space_id_(space_id), context_(context), next_id_(connection.value_or(0, kLastId) + 1) {}
 
@@ -116,30 +126,15 @@ Result<std::vector<bool>> SqliteCatalog::list_existing(const PassContext& contex
   if (Status status = core::check_pass(context); !status.ok()) {
     return status;
   }
-  std::vector<bool> existing(wanted.size(), false);
-  std::vector<std::uint32_t> order(wanted.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return wanted.text_hash(a) < wanted.text_hash(b); });
-  std::size_t begin = 0;
-  do {
-    const std::size_t end = std::min(order.size(), begin + kReadPieceRows);
-    Status status = database_->read([&](Connection& connection) -> Status {
+  return core::stored_texts(wanted, [&](const std::vector<TextHash>& texts) {
+    return database_->read([&](Connection& connection) -> Result<std::vector<bool>> {
       auto key = fenced_key(connection, context);
       if (!key.ok()) {
         return key.status();
       }
-      VectorProbe probe(connection, find_space(connection, key->catalog_id, context.space.id()), context);
-      for (std::size_t i = begin; i < end; ++i) {
-        existing[order[i]] = probe.reusable(wanted.text_hash(order[i]));
-      }
-      return {};
+      return reusable(connection, find_space(connection, key->catalog_id, context.space.id()), context, texts);
     });
-    if (!status.ok()) {
-      return status;
-    }
-    begin = end;
-  } while (begin < order.size());
-  return existing;
+  });
 }
 
 }  // namespace embedjobs::sqlite

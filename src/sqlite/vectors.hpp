@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "embedjobs/persister.hpp"
 #include "sqlite/connection.hpp"
@@ -20,6 +22,9 @@ class VectorProbe {
   std::int64_t space_id_;
   const PassContext& context_;
 };
+
+/// Which texts have a vector that the pass may reuse: answer[i] for texts[i].
+std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context, std::span<const TextHash> texts);
 
 /// Writes the vectors of chunks.
 class VectorWriter {
