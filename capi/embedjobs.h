@@ -12,8 +12,8 @@
 ** nothing. What is passed in is read during the call and never kept: the caller may free it when the call returns.
 **
 ** Text is UTF-8. Names (const char *, without a size) end with NUL, have no control characters and at most 512 bytes, unless it is said.
-** Documents, texts and queries are a pointer and a size in bytes, and the pointer may be NULL when the size is 0. Every const char * that the library gives out ends with NUL and is never NULL, unless it is said
-** to be nullable.
+** Documents, texts and queries are a pointer and a size in bytes, and the pointer may be NULL when the size is 0. Every const char * that
+** the library gives out ends with NUL and is never NULL, unless it is said to be nullable.
 **
 ** Numbers. Times are milliseconds since 1970 in UTC, 0 where there is none; spans of time are milliseconds and their names end with _ms.
 ** Booleans are int32_t, 0 or 1. Enumerations are passed as int32_t; their numbers never change and are never reused.
