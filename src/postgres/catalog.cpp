@@ -17,17 +17,21 @@ constexpr const char* kPut = "SELECT job_id, created, generation FROM @put_at($1
 constexpr const char* kResolve =
     "SELECT d.content, d.version FROM @catalogs AS c JOIN @keys AS k ON k.catalog_id = c.id JOIN @documents AS d ON d.key_id = k.id "
     "WHERE c.name = $1 AND k.spec_name = $2";
+// Catalog by catalog, each from its index: (name, spec_name) > (...) over both tables would read and sort all keys for each page.
 constexpr const char* kVersionsAfter =
-    "SELECT c.name, k.spec_name, d.version FROM @catalogs AS c JOIN @keys AS k ON k.catalog_id = c.id"
-    " JOIN @documents AS d ON d.key_id = k.id "
-    "WHERE (c.name, k.spec_name) > ($1, $2) ORDER BY c.name, k.spec_name LIMIT $3";
+    "SELECT c.name, k.spec_name, k.version FROM @catalogs AS c CROSS JOIN LATERAL ("
+    " SELECT x.spec_name, d.version FROM @keys AS x JOIN @documents AS d ON d.key_id = ANY (ARRAY[x.id])"
+    " WHERE x.catalog_id = c.id AND x.spec_name > CASE WHEN c.name = $1 THEN $2 ELSE '' END ORDER BY x.spec_name LIMIT $3) AS k "
+    "WHERE c.name >= $1 ORDER BY c.name, k.spec_name LIMIT $3";
 constexpr const char* kSpecsAfter =
     "SELECT c.name, k.spec_name, k.operation_count, k.generation, k.updated_at, coalesce(m.row_count, 0),"
     " coalesce(d.version, m.content_version, ''), coalesce(m.complete, false) AND (d.version IS NULL OR d.version = m.content_version),"
     " coalesce(s.name, '') "
-    "FROM @catalogs AS c JOIN @keys AS k ON k.catalog_id = c.id LEFT JOIN @manifests AS m ON m.id = k.visible_manifest_id"
-    " LEFT JOIN @spaces AS s ON s.id = k.visible_space_id LEFT JOIN @documents AS d ON d.key_id = k.id "
-    "WHERE k.has_spec AND ($1 = '' OR c.name = $1) AND (c.name, k.spec_name) > ($2, $3) ORDER BY c.name, k.spec_name LIMIT $4";
+    "FROM @catalogs AS c CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.catalog_id = c.id AND x.has_spec"
+    " AND x.spec_name > CASE WHEN c.name = $2 THEN $3 ELSE '' END ORDER BY x.spec_name LIMIT $4) AS k"
+    " LEFT JOIN @manifests AS m ON m.id = ANY (ARRAY[k.visible_manifest_id]) LEFT JOIN @spaces AS s ON s.id = k.visible_space_id"
+    " LEFT JOIN @documents AS d ON d.key_id = ANY (ARRAY[k.id]) "
+    "WHERE ($1 = '' OR c.name = $1) AND c.name >= $2 ORDER BY c.name, k.spec_name LIMIT $4";
 constexpr const char* kListCatalogs =
     "SELECT c.name, c.target_space, c.search_space,"
     " (SELECT count(*) FROM @keys AS k WHERE k.catalog_id = c.id AND k.has_spec),"

@@ -91,6 +91,46 @@ TEST_CASE("a plan made while few jobs were open reads few when there are many") 
   }
 }
 
+TEST_CASE("a page of specs reads few keys of a large catalog, or of others") {
+  TempSchema schema;
+  RawPostgres server;
+  constexpr int kMany = 20'000;
+  const std::string filled = "INSERT INTO " + schema.name() + ".";
+  long long before = 0;
+  {
+    const Backend backend = get(open_postgres(schema.dsn("&poll_only=on&max_connections=1"), {}, nullptr));
+    get(backend.catalog->put({"small", "last"}, "document", kSpace.id()));
+    server.ask(filled + "catalogs (name) VALUES ('large'), ('none'), ('other')");
+    server.ask(filled + "keys (catalog_id, spec_name, has_spec) SELECT c.id, 'k' || 100000 + i, true FROM " + schema.name() +
+               ".catalogs AS c, generate_series(1, " + std::to_string(kMany) +
+               ") AS i WHERE c.name = 'large' OR c.name = 'other' AND i < 3");
+    server.ask(filled + "documents SELECT id, 'v', 'x' FROM " + schema.name() + ".keys WHERE spec_name <> 'last'");
+    for (const std::string table : {"catalogs", "keys", "documents"}) {
+      server.ask("VACUUM ANALYZE " + schema.name() + "." + table);
+    }
+    server.ask("SELECT pg_stat_force_next_flush()");
+    before = entries_read(server, schema.name(), "keys");
+    const SpecKey middle{"large", "k110000"};
+    const SpecKey end{"large", "k119999"};
+    const auto names = [](const auto& page) {
+      std::string all;
+      for (const auto& one : page) {
+        all += one.key.catalog_id + "/" + one.key.spec_name + " ";
+      }
+      return all;
+    };
+    CHECK(names(get(backend.catalog->list(&middle, 2))) == "large/k110001 large/k110002 ");
+    CHECK(names(get(backend.catalog->specs(std::nullopt, &middle, 2))) == "large/k110001 large/k110002 ");
+    const std::string last = "large/k120000 other/k100001 other/k100002 small/last ";
+    CHECK(names(get(backend.catalog->list(&end, 100))) == last);
+    CHECK(names(get(backend.catalog->specs(std::nullopt, &end, 100))) == last);
+    CHECK(names(get(backend.catalog->specs("small", nullptr, 100))) == "small/last ");
+    CHECK(get(backend.catalog->list(nullptr, 500)).size() == 500);
+  }
+  wait_for_ends(server);
+  CHECK(entries_read(server, schema.name(), "keys") - before < 5000);
+}
+
 TEST_CASE("a host that enqueues many new specs in one session reads few keys for each") {
   TempSchema schema;
   ok(open_postgres(schema.dsn(), {}, nullptr).status());
