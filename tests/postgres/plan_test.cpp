@@ -91,6 +91,33 @@ TEST_CASE("a plan made while few jobs were open reads few when there are many") 
   }
 }
 
+TEST_CASE("a worker's peek reads few of the jobs that wait") {
+  TempSchema schema;
+  RawPostgres server;
+  constexpr int kMany = 20'000;
+  const bool analyzed = GENERATE(false, true);
+  {
+    const Backend backend = get(open_postgres(schema.dsn("&poll_only=on&max_connections=1"), {}, nullptr));
+    get(backend.catalog->put(kKey, "document", kSpace.id()));
+    const std::string filled = "INSERT INTO " + schema.name() + ".";
+    server.ask(filled + "keys (catalog_id, spec_name) SELECT 1, 'k' || i FROM generate_series(1, " + std::to_string(kMany) + ") AS i");
+    REQUIRE(get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 1, .space_id = kSpace.id()})).leases.size() == 1);
+    server.ask(filled + "jobs (key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority) " +
+               "SELECT k.id, 1, 1, 0, 0, 1, 0, 0, 1 FROM " + schema.name() + ".keys AS k WHERE k.spec_name LIKE 'k%'");
+    if (analyzed) {
+      server.ask("VACUUM ANALYZE " + schema.name() + ".jobs");
+      server.ask("VACUUM ANALYZE " + schema.name() + ".leases");
+    }
+    for (int i = 0; i < 3; ++i) {
+      const Peek peek = get(backend.store->peek(kSpace.id()));
+      CHECK(peek.running);
+      CHECK(peek.next_pending_due == 0s);
+    }
+  }
+  wait_for_ends(server);
+  CHECK(entries_read(server, schema.name(), "jobs") < 1000);
+}
+
 TEST_CASE("a page of specs reads few keys of a large catalog, or of others") {
   TempSchema schema;
   RawPostgres server;

@@ -23,6 +23,8 @@ CREATE TABLE @catalogs (
   search_space text COLLATE "C" NOT NULL DEFAULT '',  -- what searches read
   flips        bigint NOT NULL DEFAULT 0              -- how often searches have moved to another space
 );
+-- Answers "which catalogs have another target?" without reading those that have not.
+CREATE INDEX catalogs_target ON @catalogs (target_space);
 
 CREATE TABLE @spaces (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
