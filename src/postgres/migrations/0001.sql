@@ -668,11 +668,15 @@ END
 $$;
 
 -- The oldest day that has ended before a time goes, with its jobs but those that must stay: see EMBEDJOBS_PURGE in src/postgres/history.cpp. How
--- many of each status went; no row: there is no such day, or it is in use.
+-- many of each status went; no row: there is no such day, or it is in use. What takes long, reading the day, is done before the whole history is
+-- locked, for every job that ends waits for that. The day is over: nothing comes to it meanwhile.
 CREATE FUNCTION @drop_history_day(before bigint) RETURNS TABLE (ended_status smallint, gone bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   partition text;
+  kept bigint[];
+  statuses smallint[];
+  counts bigint[];
 BEGIN
   SELECT min(c.relname) INTO partition FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
     WHERE i.inhparent = '@history'::regclass AND c.relname ~ '^history_[0-9]{8,}$'
@@ -682,18 +686,22 @@ BEGIN
   END IF;
   PERFORM set_config('lock_timeout', '200ms', true);
   BEGIN
+    EXECUTE format('LOCK TABLE @%I IN SHARE MODE', partition);
+    EXECUTE format('SELECT ARRAY(SELECT h.id FROM @%I AS h WHERE h.status = 3 AND ('
+      ' EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)'
+      ' OR NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id)))', partition) INTO kept;
+    PERFORM set_config('enable_seqscan', 'on', true);  -- all of the day is counted, and nothing else read
+    EXECUTE format('SELECT array_agg(c.status), array_agg(c.count) FROM (SELECT h.status, count(*) FROM @%I AS h GROUP BY h.status) AS c',
+      partition) INTO statuses, counts;
+    PERFORM set_config('enable_seqscan', 'off', true);
     EXECUTE format('ALTER TABLE @history DETACH PARTITION @%I', partition);
   EXCEPTION WHEN lock_not_available THEN
     RETURN;
   END;
   -- They go to history_rest: the day has no partition any more.
-  EXECUTE format('INSERT INTO @history SELECT h.* FROM @%I AS h WHERE h.status = 3 AND ('
-    ' EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)'
-    ' OR NOT EXISTS (SELECT 1 FROM @%I AS n WHERE n.key_id = h.key_id AND n.id > h.id)'
-    ' AND NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id))', partition, partition);
-  RETURN QUERY EXECUTE format('SELECT h.status, count(*) FROM @%I AS h'
-    ' WHERE NOT EXISTS (SELECT 1 FROM @history_rest AS s WHERE s.id = h.id) GROUP BY h.status', partition);
+  EXECUTE format('INSERT INTO @history SELECT h.* FROM @%I AS h WHERE h.id = ANY ($1)', partition) USING kept;
   EXECUTE format('DROP TABLE @%I', partition);
+  RETURN QUERY SELECT u.status, u.count - CASE WHEN u.status = 3 THEN cardinality(kept) ELSE 0 END FROM unnest(statuses, counts) AS u (status, count);
 END
 $$;
 
