@@ -78,6 +78,35 @@ TEST_CASE("in a host's snapshot that is too old an enqueue fails, and does not l
   CHECK(host.jobs() == 1);
 }
 
+TEST_CASE("the last spec of the old space, removed in a snapshot that is too old, does not keep searches there") {
+  Host host;
+  const std::string& name = host.schema.name();
+  const auto pass = [&](const Space& space) {
+    const ClaimResult claimed = get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = space.id()}));
+    REQUIRE(claimed.leases.size() == 1);
+    const Lease& lease = claimed.leases[0];
+    const PassContext context{
+        .key = lease.job.key, .job_id = lease.job.id, .fence = lease.job.fence, .space = space, .epoch = lease.job.epoch};
+    const Ops ops{{"a", "text"}};
+    ok(host.backend.catalog->upsert_batch(context, Rows(ops, space).all()));
+    ok(host.backend.catalog->finalize(context, manifest_of(ops)));
+    CHECK(get(host.backend.store->settle(ref(lease), {})) == JobStatus::kSucceeded);
+    return lease.job.key.spec_name;
+  };
+  for (const std::string spec : {"one", "other"}) {
+    get(host.backend.catalog->put({"catalog", spec}, "document", kSpace.id()));
+    (void)pass(kSpace);
+  }
+  CHECK(get(host.backend.catalog->switch_space("catalog", kNewSpace)) == 2);
+  host.sql.ask("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+  const std::string left = pass(kNewSpace) == "one" ? "other" : "one";
+  const std::string remove = "SELECT " + name + ".remove_spec('catalog', '" + left + "')";
+  CHECK(host.sql.error_of(remove).find("serialize") != std::string::npos);
+  host.sql.ask("ROLLBACK");
+  host.sql.ask(remove);
+  CHECK(get(host.backend.catalog->catalogs()).at(0).search_space_id == kNewSpace.id());
+}
+
 TEST_CASE("SQL knows the kinds of jobs and refuses what is not one, and names that are none") {
   Host host;
   host.call("enqueue('catalog', 'spec', 'manual_retry')");

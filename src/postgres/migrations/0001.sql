@@ -542,7 +542,9 @@ BEGIN
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  PERFORM 1 FROM @catalogs AS c WHERE c.id = of_catalog AND c.target_space <> c.search_space FOR NO KEY UPDATE;
+  -- Written and not only locked: a host's transaction with an older snapshot, to which another spec still shows the old space, must not think
+  -- itself not the last one. It fails with a serialization error instead.
+  UPDATE @catalogs AS c SET flips = c.flips WHERE c.id = of_catalog AND c.target_space <> c.search_space;
   IF NOT FOUND THEN
     RETURN;
   END IF;
