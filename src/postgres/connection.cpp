@@ -262,7 +262,7 @@ const Connection::Statement* Connection::find_statement(const char* sql, const P
     statement.text = expand(sql);
   }
   if (prepared_ && statement.name.empty()) {
-    const std::string name = fmt::format("embedjobs_{}", statements_.size());
+    const std::string name = fmt::format("embedjobs_{}", ++names_);  // one that an error kept from being prepared gets another
     if (!prepare(name, statement.text, params)) {
       return nullptr;
     }

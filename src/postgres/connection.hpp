@@ -249,6 +249,7 @@ class Connection {
   bool conflict_ = false;
   VectorType vector_type_;
   std::unordered_map<const char*, Statement> statements_;
+  int names_ = 0;  // of prepared statements, given so far
 };
 
 }  // namespace embedjobs::postgres

@@ -8,6 +8,7 @@
 
 #include "conformance/scene.hpp"
 #include "embedjobs/postgres.hpp"
+#include "postgres/connection.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -168,4 +169,19 @@ TEST_CASE("a forked child is refused, and the parent goes on") {
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 0);
   get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
+}
+
+TEST_CASE("a statement that an error kept from being prepared is prepared the next time") {
+  const postgres::Dsn dsn = get(postgres::parse_dsn(postgres_server(), {}));
+  const auto deadline = postgres::deadline_in(30s);
+  const auto connection = get(postgres::Connection::open(dsn.parameters, dsn.options, deadline));
+  constexpr const char *kBegin = "BEGIN", *kFails = "SELECT 1/0", *kFirst = "SELECT 1::bigint", *kSecond = "SELECT 2::bigint";
+  connection->run_later(kBegin);
+  connection->run_later(kFails);
+  CHECK(connection->value_or(0, kFirst) == 0);
+  CHECK_FALSE(connection->take_error().ok());
+  connection->rollback();
+  CHECK(connection->value_or(0, kSecond) == 2);
+  CHECK(connection->value_or(0, kFirst) == 1);
+  CHECK(connection->ok());
 }
