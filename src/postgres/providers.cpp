@@ -49,7 +49,8 @@ void count_tokens(Connection& connection, const PassContext& context) {
   if (context.prompt_tokens == 0) {
     return;
   }
-  std::optional<Held> held = lock_job_only(connection, context.job_id);
+  // A host's transaction that has enqueued the spec may hold the job's row for long: the total is told again with the next write.
+  std::optional<Held> held = try_lock_job(connection, context.job_id);
   const std::uint64_t tokens = held ? core::count_tokens(held->row.job, context.prompt_tokens) : 0;
   if (tokens > 0) {
     save_progress(connection, held->row.job);

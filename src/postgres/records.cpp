@@ -34,6 +34,7 @@ constexpr const char* kLoadJob = EMBEDJOBS_SELECT_ANY_JOB "FROM @all_jobs AS j "
 // Keys in the order of ids: two who lock many never wait for each other crosswise.
 constexpr const char* kLockJobs = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR UPDATE OF k FOR UPDATE OF j";
 constexpr const char* kLockJobsOnly = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR KEY SHARE OF k FOR NO KEY UPDATE OF j";
+constexpr const char* kTryLockJob = EMBEDJOBS_SELECT_HELD "WHERE j.id = $1 FOR KEY SHARE OF k FOR NO KEY UPDATE OF j SKIP LOCKED";
 constexpr const char* kLockOpenJob =
     "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") " FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS "WHERE j.key_id = $1 FOR UPDATE OF j";
 constexpr const char* kInsertJob =
@@ -326,6 +327,11 @@ std::vector<Held> lock_jobs_only(Connection& connection, const std::vector<JobId
 std::optional<Held> lock_job_only(Connection& connection, JobId id) {
   std::vector<Held> held = lock_jobs_only(connection, {id});
   return held.empty() ? std::nullopt : std::optional(std::move(held.front()));
+}
+
+std::optional<Held> try_lock_job(Connection& connection, JobId id) {
+  Query row = connection.query(kTryLockJob, id);
+  return row.next() ? std::optional(read_held(row)) : std::nullopt;
 }
 
 std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key) {

@@ -88,6 +88,8 @@ std::vector<Held> lock_jobs(Connection& connection, const std::vector<JobId>& id
 /// The same with the keys locked only against those who end a pass: for progress.
 std::vector<Held> lock_jobs_only(Connection& connection, const std::vector<JobId>& ids);
 std::optional<Held> lock_job_only(Connection& connection, JobId id);
+/// The same; nothing where somebody else has locked the job.
+std::optional<Held> try_lock_job(Connection& connection, JobId id);
 /// The open job of a key that is locked; locked then.
 std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key);
 

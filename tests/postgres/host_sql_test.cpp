@@ -138,6 +138,27 @@ TEST_CASE("a host's transaction that stays open after an enqueue holds up neithe
   CHECK(get(host.backend.store->settle(ref(lease), {})) == JobStatus::kPending);
 }
 
+TEST_CASE("chunks of a spec that has rows are not held up by a host's transaction that enqueued it, tokens told or not") {
+  Host host;
+  get(host.backend.catalog->put(kKey, "document", kSpace.id()));
+  const Lease lease =
+      get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id(), .provider = "p"})).leases.at(0);
+  PassContext context{.key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+  ok(host.backend.catalog->upsert_batch(context, Rows({{"first", "text of the first"}}, kSpace).all()));
+  host.sql.ask("BEGIN");
+  host.call("enqueue('catalog', 'spec')");
+  PostgresOptions hurried;
+  hurried.call_timeout = 3s;
+  const Backend other = get(open_postgres(host.schema.dsn(), hurried, nullptr));
+  ok(other.catalog->upsert_batch(context, Rows({{"a", "text"}}, kSpace).all()));
+  context.prompt_tokens = 5;
+  ok(other.catalog->upsert_batch(context, Rows({{"b", "another text"}}, kSpace).all()));
+  host.sql.ask("COMMIT");
+  CHECK(get(host.backend.store->settle(ref(lease), {.progress = Progress{.operation_count = 3, .prompt_tokens = 5}})) ==
+        JobStatus::kPending);
+  CHECK(get(host.backend.store->provider_state("p")).tokens_total == 5);
+}
+
 TEST_CASE("nobody may enqueue until it is granted; then that alone is enough") {
   Host host;
   const std::string& name = host.schema.name();
