@@ -118,6 +118,8 @@ class Fleet {
     Worker& victim = workers_[which % workers_.size()];
     const std::string pid = std::to_string(victim.process.pid());
     victim.process.kill();
+    // What it had sent the server still does: a claim that commits later would keep its lease.
+    wait_until([&] { return server_.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = '" + victim.name + "'") == "0"; });
     ++moment_;
     for (const std::string& hash : split(server_.ask("SELECT string_agg(encode(text_hash, 'hex'), ',') FROM " + schema_ + ".vectors"))) {
       stored_at_.try_emplace(hash, moment_);
@@ -170,8 +172,9 @@ class Fleet {
   Worker start() {
     const std::string name = "worker-" + std::to_string(lives_.size() + 1);
     lives_[name] = {.born = moment_};
-    return {name,
-            CommandProcess(work_words(dsn_, embedder_, {"--batch-size", "8", "--provider-concurrency", "2", "--workers", "2"}), name)};
+    return {name, CommandProcess(work_words(dsn_ + "&application_name=" + name, embedder_,
+                                            {"--batch-size", "8", "--provider-concurrency", "2", "--workers", "2"}),
+                                 name)};
   }
 
   RawPostgres server_;
