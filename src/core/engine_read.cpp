@@ -146,12 +146,10 @@ Status Engine::Impl::require_catalog(const std::string& catalog_id) {
   if (Status status = validate_catalog_id(catalog_id); !status.ok()) {
     return status;
   }
-  const Result<std::vector<CatalogInfo>> infos = catalogs();
-  if (!infos.ok()) {
-    return infos.status();
+  if (Status status = require_documents("catalogs"); !status.ok()) {
+    return status;
   }
-  const bool known = std::any_of(infos->begin(), infos->end(), [&](const CatalogInfo& info) { return info.catalog_id == catalog_id; });
-  return known ? Status() : Status(Code::kNotFound, fmt::format("there is no catalog '{}'", catalog_id));
+  return catalog_->search_space_of(catalog_id).status();
 }
 
 Status Engine::Impl::for_each_spec(const std::optional<std::string>& catalog_id,

@@ -68,22 +68,21 @@ Result<std::vector<SearchHit>> Engine::Impl::search(std::string_view catalog_id,
   if (!status.ok()) {
     return status;
   }
-  const Result<std::vector<CatalogInfo>> infos = catalogs();
-  if (!infos.ok()) {
-    return infos.status();
+  if (status = require_documents("catalogs"); !status.ok()) {
+    return status;
   }
-  const auto info = std::find_if(infos->begin(), infos->end(), [&](const CatalogInfo& each) { return each.catalog_id == catalog_id; });
-  if (info == infos->end()) {
-    return {Code::kNotFound, fmt::format("there is no catalog '{}'", catalog_id)};
+  const Result<std::string> space_id = catalog_->search_space_of(catalog_id);
+  if (!space_id.ok()) {
+    return space_id.status();
   }
-  if (info->search_space_id.empty() || k == 0) {
+  if (space_id->empty() || k == 0) {
     return std::vector<SearchHit>();  // nothing is visible yet
   }
-  const Result<Space> space = parse_space(info->search_space_id);
+  const Result<Space> space = parse_space(*space_id);
   if (!space.ok()) {
     return space.status();
   }
-  const Result<EmbedderPtr> embedder = embedder_of(info->search_space_id);
+  const Result<EmbedderPtr> embedder = embedder_of(*space_id);
   if (!embedder.ok()) {
     return embedder.status();
   }

@@ -129,6 +129,17 @@ TEST_CASE("a switch to the same target changes nothing") {
   CHECK(scene.claim().leases.empty());
 }
 
+TEST_CASE("the space that searches of one catalog read") {
+  Scene scene;
+  CHECK(scene.catalog.search_space_of("catalog").status().code() == Code::kNotFound);
+  scene.enqueue();
+  CHECK(get(scene.catalog.search_space_of("catalog")).empty());
+  scene.put(kKey, "content");
+  CHECK(get(scene.catalog.search_space_of("catalog")) == kSpace.id());
+  CHECK(get(scene.catalog.switch_space("catalog", kNewSpace)) == 1);
+  CHECK(get(scene.catalog.search_space_of("catalog")) == scene.catalog_info().search_space_id);
+}
+
 TEST_CASE("a switch of an unknown catalog is not found, to a space that is none refused") {
   Scene scene;
   CHECK(scene.catalog.switch_space("catalog", kSpace).status().code() == Code::kNotFound);

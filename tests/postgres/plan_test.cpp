@@ -153,6 +153,7 @@ TEST_CASE("a page of specs reads few keys of a large catalog, or of others") {
     CHECK(names(get(backend.catalog->specs(std::nullopt, &end, 100))) == last);
     CHECK(names(get(backend.catalog->specs("small", nullptr, 100))) == "small/last ");
     CHECK(get(backend.catalog->list(nullptr, 500)).size() == 500);
+    CHECK(get(backend.catalog->search_space_of("small")) == kSpace.id());
   }
   wait_for_ends(server);
   CHECK(entries_read(server, schema.name(), "keys") - before < 5000);
