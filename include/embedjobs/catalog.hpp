@@ -65,9 +65,9 @@ class Catalog : public SpecResolver, public Persister {
   virtual Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target) = 0;
 
   virtual Result<std::vector<CatalogInfo>> catalogs() = 0;
-  /// The space that searches of one catalog read; empty while it has none. kNotFound when there is no such catalog. By default as
-  /// catalogs() says, which counts every spec of every catalog for that.
-  virtual Result<std::string> search_space_of(std::string_view catalog_id);
+  /// The space that searches of one catalog read; empty while it has none. kNotFound when there is no such catalog. Counts no specs, as
+  /// catalogs() does.
+  virtual Result<std::string> search_space_of(std::string_view catalog_id) = 0;
   /// At most `limit` specs after `after` (exclusive), ordered by key, of one catalog or of all.
   virtual Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after, std::size_t limit) = 0;
   /// Calls `visit` for each visible row by operation id, in bytes; false ends it early. kNotFound: no such spec.

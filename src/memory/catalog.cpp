@@ -258,6 +258,13 @@ class MemoryCatalog final : public Catalog {
     });
   }
 
+  Result<std::string> search_space_of(std::string_view catalog_id) override {
+    return locked(*state_, [&]() -> Result<std::string> {
+      const auto found = state_->catalogs.find(catalog_id);
+      return found == state_->catalogs.end() ? no_catalog(catalog_id) : Result<std::string>(found->second.search_space);
+    });
+  }
+
   Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after, std::size_t limit) override {
     return locked(*state_, [&]() -> Result<std::vector<SpecInfo>> {
       const SpecKey first{catalog_id.value_or(""), ""};

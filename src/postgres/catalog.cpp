@@ -121,8 +121,7 @@ Result<std::vector<CatalogInfo>> PostgresCatalog::catalogs() {
 Result<std::string> PostgresCatalog::search_space_of(std::string_view catalog_id) {
   return database_->read([&](Connection& connection) -> Result<std::string> {
     std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-    return catalog ? Result<std::string>(std::move(catalog->search_space))
-                   : Result<std::string>(Status(Code::kNotFound, fmt::format("there is no catalog '{}'", catalog_id)));
+    return catalog ? Result<std::string>(std::move(catalog->search_space)) : no_such_catalog(catalog_id);
   });
 }
 

@@ -177,6 +177,13 @@ Result<std::vector<CatalogInfo>> SqliteCatalog::catalogs() {
   });
 }
 
+Result<std::string> SqliteCatalog::search_space_of(std::string_view catalog_id) {
+  return database_->read([&](Connection& connection) -> Result<std::string> {
+    std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
+    return catalog ? Result<std::string>(std::move(catalog->search_space)) : no_such_catalog(catalog_id);
+  });
+}
+
 Result<std::vector<SpecState>> SqliteCatalog::describe(std::span<const SpecKey> keys) {
   return database_->read([&](Connection& connection) -> Result<std::vector<SpecState>> {
     std::vector<SpecState> states;

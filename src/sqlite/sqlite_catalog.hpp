@@ -28,6 +28,7 @@ class SqliteCatalog final : public Catalog {
   Status remove_catalog(std::string_view catalog_id) override;
   Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target) override;
   Result<std::vector<CatalogInfo>> catalogs() override;
+  Result<std::string> search_space_of(std::string_view catalog_id) override;
   Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after, std::size_t limit) override;
   Result<Space> rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit) override;
   Result<std::vector<SearchHit>> search(std::string_view catalog_id, const Space& space, std::span<const float> query,
