@@ -36,6 +36,14 @@ change 's/^EMBEDJOBS_API void embedjobs_cancel_request(.*$//'
 expect 1 "a removed function"
 change 's/^EMBEDJOBS_API int32_t embedjobs_engine_retry_failed(embedjobs_engine \*engine, size_t \*count,/EMBEDJOBS_API int32_t embedjobs_engine_retry_failed(embedjobs_engine *engine, int32_t more, size_t *count,/'
 expect 1 "a parameter"
+change '/^EMBEDJOBS_API int32_t embedjobs_engine_reconcile(/s/size_t \*count/int32_t *count/'
+expect 1 "what a parameter points to"
+change '/^EMBEDJOBS_API int32_t embedjobs_engine_metrics(/s/embedjobs_metrics \*\*out/embedjobs_metrics *out/'
+expect 1 "a pointer less to a parameter"
+change '/^EMBEDJOBS_API void embedjobs_engine_destroy(/s/embedjobs_engine \*engine/embedjobs_error *engine/'
+expect 1 "the handle that a function takes"
+change 's/^  int32_t (\*get)(void \*user_data,/  int32_t (*get)(int32_t more, void *user_data,/'
+expect 1 "a parameter of a callback"
 change 's/^  EMBEDJOBS_GONE = 9,/  EMBEDJOBS_GONE = 99,/'
 expect 1 "a number"
 change 's/^  int64_t vector_grace_ms;$/  int64_t vector_grace_ms;\n  int64_t appended;/'
