@@ -3,6 +3,7 @@
 EMBEDJOBS_LIBRARY: bundle this library, which was built elsewhere. EMBEDJOBS_CMAKE_ARGS: more arguments for CMake."""
 import base64
 import hashlib
+import io
 import os
 import pathlib
 import re
@@ -18,6 +19,10 @@ SONAME = "libembedjobs_c.so.1"
 
 
 def version():
+    """Of the project; of a source distribution, which is not in it, that of its PKG-INFO."""
+    info = HERE / "PKG-INFO"
+    if info.exists():
+        return re.search(r"^Version: (.+)$", info.read_text(encoding="utf-8"), re.M).group(1)
     return re.search(r"project\(embedjobs VERSION ([0-9.]+)", (PROJECT / "CMakeLists.txt").read_text(encoding="utf-8")).group(1)
 
 
@@ -25,6 +30,8 @@ def library():
     given = os.environ.get("EMBEDJOBS_LIBRARY")
     if given:
         return pathlib.Path(given).resolve()
+    if not (PROJECT / "capi" / "embedjobs.h").exists():
+        raise RuntimeError("this is the Python part alone: set EMBEDJOBS_LIBRARY to a " + SONAME + ", or install from the repository")
     build = PROJECT / "build" / "python"
     jobs = os.environ.get("EMBEDJOBS_JOBS") or str(os.cpu_count() or 1)
     subprocess.run(["cmake", "-S", str(PROJECT), "-B", str(build), "-DCMAKE_BUILD_TYPE=Release", "-DEMBEDJOBS_BUILD_TESTS=OFF",
@@ -70,7 +77,10 @@ def digest(data):
 def build_sdist(sdist_directory, config_settings=None):
     """Of the Python part; building it again needs the whole repository, or EMBEDJOBS_LIBRARY."""
     base = f"embedjobs-{version()}"
+    info = tarfile.TarInfo(f"{base}/PKG-INFO")
+    info.size = len(metadata().encode())
     with tarfile.open(pathlib.Path(sdist_directory) / f"{base}.tar.gz", "w:gz") as archive:
+        archive.addfile(info, io.BytesIO(metadata().encode()))
         for path in ["pyproject.toml", "build_backend.py", "embedjobs"]:
             archive.add(HERE / path, f"{base}/{path}", filter=lambda item: None if "__pycache__" in item.name else item)
     return f"{base}.tar.gz"
