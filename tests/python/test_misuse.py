@@ -1,12 +1,15 @@
 """What must not be done in Python, and what happens then: an error that says so, and no harm."""
 import asyncio
 import gc
+import importlib.machinery
 import math
 import os
 import signal
 import sys
 import threading
+import types
 import unittest
+import unittest.mock
 
 import embedjobs
 from embedjobs import _callbacks
@@ -123,6 +126,40 @@ class MisuseTest(unittest.TestCase):
         engine.start()
         self.log.wait_for("is made again")
         self.assertIn("the embedder raised SystemExit: 3", engine.jobs()[0].last_error)
+
+    def test_what_a_callback_keeps_of_its_call_says_that_it_has_ended(self):
+        kept = []
+
+        def embed(texts, call):
+            kept.append(call)
+            return [vector_of(text) for text in texts]
+
+        def compute(request):
+            kept.append(request)
+            raise embedjobs.Failed("enough")
+
+        for more in ({"embedder": embedjobs.Embedder(embed, "words", 8)}, {"computer": embedjobs.Computer(compute, "v", "words", 8)}):
+            engine = self.engine(**more)
+            engine.put(*KEY, openapi(1))
+            engine.start()
+            engine.wait_idle()
+            engine.close()
+        call, request = kept[0], kept[-1]  # the reconciler may have tried again
+        self.assertEqual((call.is_cancelled, call.remaining, request.call.is_cancelled), (True, 0.0, True))
+        for use in (lambda: call.purpose, lambda: call.out, lambda: call.set_prompt_tokens(1), lambda: request.progress(1, 1),
+                    lambda: request.list_existing([], []), lambda: request.persist_batch([], [], []), lambda: request.set_manifest([], [])):
+            with self.assertRaisesRegex(embedjobs.Refused, "has ended"):
+                use()
+
+    def test_a_numpy_that_another_thread_is_importing_is_not_used_yet(self):
+        numpy = types.ModuleType("numpy")
+        numpy.__spec__ = importlib.machinery.ModuleSpec("numpy", None)
+        numpy.__spec__._initializing = True  # as the import system has it until the module is complete
+        with unittest.mock.patch.dict(sys.modules, numpy=numpy):
+            engine = self.engine()
+            engine.put_items(*KEY, [("a", "one")])
+            engine.worker_run(until_idle=True)
+            self.assertEqual(engine.rows(*KEY).vectors.tolist(), [vector_of("one")])
 
     def test_what_a_resolver_answers_is_checked(self):
         class Shelf(Folder):
@@ -265,6 +302,32 @@ class MisuseTest(unittest.TestCase):
         with self.assertRaises(KeyboardInterrupt):
             engine.search("catalog", "one")
         self.assertEqual(engine.search("catalog", "one")[0].operation_id, "a")
+
+    def test_an_interrupt_between_the_callbacks_of_a_worker_comes_out_of_it(self):
+        def claimed(event):  # on a thread of the library, while the main thread is in C and the embedder is next
+            if event.kind == embedjobs.EventKind.JOB_CLAIMED:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        words = Words()
+        engine = self.engine(embedder=words.embedder(), events=claimed)
+        engine.put_items(*KEY, [("a", "one")])
+        hook = sys.unraisablehook
+        with self.assertRaises(KeyboardInterrupt):
+            engine.worker_run(until_idle=True)
+        self.assertIs(sys.unraisablehook, hook)
+
+    def test_an_interrupt_in_the_log_comes_out_of_the_call_that_logs(self):
+        def log(level, line):
+            if "Traceback" in line:
+                raise KeyboardInterrupt
+
+        words = Words()
+        words.errors = [ValueError("once")]
+        engine = self.engine(embedder=words.embedder(), log=log)
+        engine.put_items(*KEY, [("a", "one")])
+        with self.assertRaises(KeyboardInterrupt):
+            engine.worker_run(until_idle=True)
+        self.assertEqual(words.errors, [])
 
     def test_one_thread_at_a_time_runs_the_worker(self):
         embed, entered, leave = held_embed()

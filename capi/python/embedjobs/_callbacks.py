@@ -2,6 +2,7 @@
 log. A table's functions live until the library has called destroy."""
 import ctypes
 import itertools
+import sys
 import threading
 import traceback
 from typing import Any, Callable, Dict, Optional, Sequence
@@ -48,8 +49,22 @@ class Host:
     def log(self, level: int, message: str) -> None:
         try:
             self._log(level, message)
-        except Exception:  # nobody is left to tell
-            pass
+        except BaseException as error:  # pylint: disable=broad-except
+            self.interrupt(error)  # else: nobody is left to tell
+
+    def interrupt(self, error: BaseException) -> bool:
+        """KeyboardInterrupt, SystemExit: for whoever called the engine on this thread. False: it is none, or nobody called."""
+        thread = threading.get_ident()
+        if isinstance(error, Exception) or thread not in self.calls:
+            return False
+        self.interruptions[thread] = error
+        self.interrupted(thread)
+        return True
+
+    def catching(self) -> "Catching":
+        """For a call on the main thread, where Python raises what a signal asks for: also between two lines of a callback, where no `try`
+        of it stands yet."""
+        return Catching(self)
 
     def failed(self, call: int, what: str, error: BaseException) -> int:
         """The code for what a callback raised; its message is set."""
@@ -70,10 +85,7 @@ class Host:
             self.log(ERROR_LEVEL, message + "\n" + "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
             if isinstance(error, TimeoutError):
                 code = _TIMEOUT
-            elif not isinstance(error, Exception) and threading.get_ident() in self.calls:
-                # KeyboardInterrupt, SystemExit: for whoever called the engine on this thread
-                self.interruptions[threading.get_ident()] = error
-                self.interrupted(threading.get_ident())
+            elif self.interrupt(error):
                 code = _CANCELLED
         data = message.encode("utf-8", "replace")
         _abi.function("call_set_error")(call, data, len(data))
@@ -82,14 +94,41 @@ class Host:
     def guarded(self, what: str, body: Callable[..., int]) -> Callable[..., int]:
         """`body` gets the callback's arguments without user_data and *done, and returns what *done shall be."""
 
-        def callback(_user_data: Optional[int], call: int, *arguments: Any) -> int:
+        def callback(_user_data: Optional[int], address: int, *arguments: Any) -> int:
             try:
-                _memory.set_done(arguments[-1], body(call, *arguments[:-1]))
+                with Call(address) as call:
+                    _memory.set_done(arguments[-1], body(call, *arguments[:-1]))
                 return _OK
             except BaseException as error:  # pylint: disable=broad-except
-                return self.failed(call, what, error)
+                return self.failed(address, what, error)
 
         return callback
+
+
+class Catching:
+    """While it is entered, what leaves a callback of this module on this thread, and is no Exception, is an interruption of the call that
+    the thread is in. ctypes would print it and go on."""
+
+    __slots__ = ("_host", "_thread", "_before", "_hook")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._thread = threading.get_ident()
+
+    def __enter__(self) -> None:
+        self._before = sys.unraisablehook
+        self._hook = self._unraisable
+        sys.unraisablehook = self._hook
+
+    def __exit__(self, *_: Any) -> None:
+        if sys.unraisablehook == self._hook:  # else somebody else has set it meanwhile
+            sys.unraisablehook = self._before
+
+    def _unraisable(self, unraisable: Any) -> None:
+        trace = unraisable.exc_traceback
+        ours = trace is not None and trace.tb_frame.f_globals is globals() and threading.get_ident() == self._thread
+        if not (ours and self._host.interrupt(unraisable.exc_value)):
+            self._before(unraisable)
 
 
 def _made(kind: Any, functions: Dict[str, Any], **members: Any) -> Any:
@@ -120,7 +159,7 @@ def _methods(what: str, host: Any, *names: str) -> None:
 def _with_call(function: Callable[..., Any], count: int) -> Callable[..., Any]:
     """A method that gets the call as its last argument if it takes more than `count` of them."""
     if wants_call(function, count):
-        return lambda call, *arguments: function(*arguments, Call(call))
+        return lambda call, *arguments: function(*arguments, call)
     return lambda call, *arguments: function(*arguments)
 
 
@@ -145,10 +184,10 @@ def embedder_table(host: Host, embedder: Embedder) -> Any:
             count = given.count
             texts = get_texts(given.bytes, given.offsets, count)
             if with_call:
-                embed_call = EmbedCall(call, given, vectors)
-                result = function(texts, embed_call)
-                if not embed_call.filled(result):
-                    fill(vectors.values, count, vectors.dimension, result)
+                with EmbedCall(call, given, vectors) as embed_call:
+                    result = function(texts, embed_call)
+                    if not embed_call.filled(result):
+                        fill(vectors.values, count, vectors.dimension, result)
             else:
                 fill(vectors.values, count, vectors.dimension, function(texts))
             set_done(done, count)
@@ -164,9 +203,9 @@ def embedder_table(host: Host, embedder: Embedder) -> Any:
 def computer_table(host: Host, computer: Computer) -> Any:
     _callable("the computer", computer.function)
 
-    def compute(call: int, compute_address: int, request_address: int) -> int:
-        request = ComputeRequest(Call(call), compute_address, _abi.ComputeRequest.from_address(request_address))
-        computer.function(request)
+    def compute(call: Call, compute_address: int, request_address: int) -> int:
+        with ComputeRequest(call, compute_address, _abi.ComputeRequest.from_address(request_address)) as request:
+            computer.function(request)
         return request.manifest_size()
 
     return _made(_abi.Computer, {"compute": _abi.Compute(host.guarded("the computer", compute))},
@@ -195,7 +234,7 @@ def persister_table(host: Host, persister: Any) -> Any:
     listing, persisting = _with_call(persister.list_existing, 2), _with_call(persister.persist_batch, 2)
     finalizing, describing = _with_call(persister.finalize, 2), _with_call(getattr(persister, "describe", lambda keys: []), 1)
 
-    def list_existing(call: int, current: int, wanted: int, existing: int) -> int:
+    def list_existing(call: Call, current: int, wanted: int, existing: int) -> int:
         operations = _memory.operations(wanted)
         answers = listing(call, _pass(current), operations)
         _expect("list_existing", answers, len(operations))
@@ -203,17 +242,17 @@ def persister_table(host: Host, persister: Any) -> Any:
             ctypes.memmove(existing, bytes(1 if answer else 0 for answer in answers), len(operations))
         return len(operations)
 
-    def persist_batch(call: int, current: int, rows_address: int) -> int:
+    def persist_batch(call: Call, current: int, rows_address: int) -> int:
         rows = _memory.rows(_abi.Rows.from_address(rows_address))
         persisting(call, _pass(current), rows)
         return len(rows)
 
-    def finalize(call: int, current: int, manifest: int) -> int:
+    def finalize(call: Call, current: int, manifest: int) -> int:
         operations = _memory.operations(manifest)
         finalizing(call, _pass(current), operations)
         return len(operations)
 
-    def describe(call: int, count: int, catalogs: Any, specs: Any, states: int) -> int:
+    def describe(call: Call, count: int, catalogs: Any, specs: Any, states: int) -> int:
         keys = [(_memory.text(catalogs[i]), _memory.text(specs[i])) for i in range(count)]
         answers = describing(call, keys)
         _expect("describe", answers, count)
@@ -237,7 +276,7 @@ def resolver_table(host: Host, resolver: Any) -> Any:
     _methods("resolver", resolver, "resolve")
     resolving, listing = _with_call(resolver.resolve, 2), _with_call(getattr(resolver, "list", lambda after, limit: []), 2)
 
-    def resolve(call: int, catalog: bytes, spec: bytes, answer: int) -> int:
+    def resolve(call: Call, catalog: bytes, spec: bytes, answer: int) -> int:
         document = resolving(call, _memory.text(catalog), _memory.text(spec))
         if document is None:
             raise Gone("the document is gone")
@@ -246,7 +285,7 @@ def resolver_table(host: Host, resolver: Any) -> Any:
                   "the document's version is empty")
         return 1
 
-    def list_documents(call: int, catalog: Optional[bytes], spec: Optional[bytes], limit: int, answer: int) -> int:
+    def list_documents(call: Call, catalog: Optional[bytes], spec: Optional[bytes], limit: int, answer: int) -> int:
         after = None if catalog is None else (_memory.text(catalog), _memory.text(spec))
         count = 0
         for catalog_id, spec_name, version in itertools.islice(listing(call, after, limit), limit):
@@ -293,7 +332,7 @@ def observer_table(host: Host, events: Optional[Callable[[Event], None]], reload
 
 
 def secret_table(host: Host, secret: Callable[[], str]) -> Any:
-    def get(_call: int, answer: int) -> int:
+    def get(_call: Call, answer: int) -> int:
         value = secret().encode("utf-8")
         _abi.function("secret_set")(answer, value, len(value))
         return 1

@@ -15,8 +15,10 @@ _MOST = 2**63 - 1
 
 
 def numpy_if_loaded() -> Any:
-    """numpy where the program uses it already; None else. This package does not import it on its own."""
-    return sys.modules.get("numpy")
+    """numpy where the program uses it already; None else, and while another thread is importing it. This package does not import it on its
+    own."""
+    numpy = sys.modules.get("numpy")
+    return None if getattr(getattr(numpy, "__spec__", None), "_initializing", False) else numpy
 
 
 def numbers(address: Optional[int], count: int) -> List[int]:

@@ -385,7 +385,11 @@ class Engine:
                 raise Refused("the engine is closed")
             self._calls[thread] = self._calls.get(thread, 0) + 1
         try:
-            _memory.call(name, handle, *arguments)
+            if thread == threading.main_thread().ident:
+                with self._host.catching():
+                    _memory.call(name, handle, *arguments)
+            else:
+                _memory.call(name, handle, *arguments)
         finally:
             interruption = None
             with self._calls_changed:

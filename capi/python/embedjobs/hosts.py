@@ -2,30 +2,40 @@
 import ctypes
 import dataclasses
 import inspect
-from typing import Any, Callable, Iterable, List, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Callable, Iterable, List, Optional, Protocol, Sequence, Tuple, TypeVar, Union
 
 from . import _abi, _memory
-from .errors import Incomplete
+from .errors import Incomplete, Refused
 from .values import Document, Fence, Operations, Pass, Purpose, Rows, SpecState
+
+C = TypeVar("C", bound="Call")
 
 
 class Call:
-    """What a callback may ask while it runs. It ends with the callback."""
+    """What a callback may ask while it runs. It ends with the callback: who still holds it then is told that nothing is wanted any more."""
 
     __slots__ = ("_address",)
 
     def __init__(self, address: int) -> None:
-        self._address = address
+        self._address: Optional[int] = address
+
+    def __enter__(self: C) -> C:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._address = None
 
     @property
     def is_cancelled(self) -> bool:
         """The result is not wanted any more: raise Cancelled within a second."""
-        return bool(_abi.function("call_is_cancelled")(self._address))
+        address = self._address
+        return address is None or bool(_abi.function("call_is_cancelled")(address))
 
     @property
     def remaining(self) -> Optional[float]:
         """Seconds until the call should end with Timeout; None: no limit."""
-        left: int = _abi.function("call_remaining_ms")(self._address)
+        address = self._address
+        left: int = 0 if address is None else _abi.function("call_remaining_ms")(address)
         return None if left < 0 else left / 1000
 
 
@@ -40,17 +50,28 @@ class EmbedCall(Call):
         self._vectors = vectors
         self._out: Any = None
 
+    def __exit__(self, *_: Any) -> None:
+        super().__exit__()
+        self._texts = self._vectors = self._out = None
+
+    @staticmethod
+    def _during(given: Any) -> Any:
+        if given is None:
+            raise Refused("the call of the embedder has ended")
+        return given
+
     @property
     def purpose(self) -> Purpose:
         """Some models want another prefix for a query than for a document."""
-        return Purpose(self._texts.purpose)
+        return Purpose(self._during(self._texts).purpose)
 
     @property
     def out(self) -> Any:
         """The library's own n x dimension float32 buffer, to be filled without a copy: numpy where the program has imported it, else a
         memoryview. An embedder that filled it returns it. Not to be kept: it ends with the call."""
         if self._out is None:
-            self._out = _memory.view(self._vectors.values, self._texts.count, self._vectors.dimension, True)
+            texts, vectors = self._during(self._texts), self._during(self._vectors)
+            self._out = _memory.view(vectors.values, texts.count, vectors.dimension, True)
         return self._out
 
     def filled(self, result: Any) -> bool:
@@ -59,7 +80,7 @@ class EmbedCall(Call):
 
     def set_prompt_tokens(self, tokens: int) -> None:
         """What the provider counted for this call."""
-        self._vectors.prompt_tokens = tokens
+        self._during(self._vectors).prompt_tokens = tokens
 
 
 #: Texts to vectors, in their order: any nested sequence of numbers, or a numpy array of n x dimension.
@@ -105,13 +126,25 @@ class ComputeRequest:
 
     def __init__(self, call: Call, address: int, request: Any) -> None:
         self.call = call
-        self._address = address
+        self._open: Optional[int] = address
         self.catalog_id = _memory.text(request.catalog_id)
         self.spec_name = _memory.text(request.spec_name)
         self.content: bytes = _memory.bytes_at(request.content, request.content_size)
         self.batch_size: int = request.batch_size
         self.fence: Fence = _memory.fence(request.fence)
         self._manifest_size: Optional[int] = None
+
+    def __enter__(self) -> "ComputeRequest":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._open = None
+
+    @property
+    def _address(self) -> int:
+        if self._open is None:
+            raise Refused("the computation has ended")
+        return self._open
 
     def list_existing(self, ids: Sequence[str], hashes: Sequence[bytes]) -> List[bool]:
         """Which operations have a vector already and need only be named in the manifest."""
