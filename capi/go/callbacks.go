@@ -82,6 +82,7 @@ func goCompute(handle C.uintptr_t, call *C.embedjobs_call, compute *C.embedjobs_
 			compute:   compute,
 			manifest:  -1,
 		}
+		defer request.end()
 		if err := h.computer.Compute(ctx, request); err != nil {
 			return 0, err
 		}

@@ -5,18 +5,35 @@ import "C"
 
 import (
 	"fmt"
+	"sync"
 	"unsafe"
 )
 
-// ComputeRequest is what a Computer gets, and what it does with it. It ends with Compute.
+// ComputeRequest is what a Computer gets, and what it does with it. It ends with Compute: a goroutine that still holds it then gets
+// ErrInvalidArgument, and Compute does not end before a method that is under way.
 type ComputeRequest struct {
 	Key       Key
 	Content   []byte
 	BatchSize int // Texts a chunk; at least 1.
 	Fence     Fence
 
-	compute  *C.embedjobs_compute
+	mutex    sync.Mutex
+	compute  *C.embedjobs_compute // Nil: Compute has ended.
 	manifest int
+}
+
+// during runs f with what the library lent, or with NULL, which it refuses.
+func (r *ComputeRequest) during(f func(compute *C.embedjobs_compute, failure **C.embedjobs_error) C.int32_t) error {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var failure *C.embedjobs_error
+	return check(f(r.compute, &failure), &failure)
+}
+
+func (r *ComputeRequest) end() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.compute = nil
 }
 
 // ListExisting says which operations have a vector already and need only be named in the manifest. ErrLeaseLost: return it at once.
@@ -28,8 +45,10 @@ func (r *ComputeRequest) ListExisting(wanted *Operations) ([]bool, error) {
 		return nil, err
 	}
 	existing := (*C.uint8_t)(memory.keep(C.calloc(C.size_t(len(wanted.IDs)+1), 1)))
-	var failure *C.embedjobs_error
-	if err := check(C.embedjobs_compute_list_existing(r.compute, operations, existing, &failure), failure); err != nil {
+	err = r.during(func(compute *C.embedjobs_compute, failure **C.embedjobs_error) C.int32_t {
+		return C.embedjobs_compute_list_existing(compute, operations, existing, failure)
+	})
+	if err != nil {
 		return nil, err
 	}
 	answers := make([]bool, len(wanted.IDs))
@@ -41,6 +60,8 @@ func (r *ComputeRequest) ListExisting(wanted *Operations) ([]bool, error) {
 
 // Progress says that so many operations have a vector. What people see.
 func (r *ComputeRequest) Progress(done, total int) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
 	C.embedjobs_compute_progress(r.compute, C.size_t(done), C.size_t(total))
 }
 
@@ -61,8 +82,9 @@ func (r *ComputeRequest) PersistBatch(rows *Rows) error {
 	made.ids, made.id_offsets, made.hashes = operations.ids, operations.id_offsets, operations.hashes
 	made.vectors = (*C.float)(memory.keep(C.calloc(C.size_t(len(rows.Vectors)+1), 4)))
 	copy(unsafe.Slice((*float32)(unsafe.Pointer(made.vectors)), len(rows.Vectors)), rows.Vectors)
-	var failure *C.embedjobs_error
-	return check(C.embedjobs_compute_persist_batch(r.compute, made, &failure), failure)
+	return r.during(func(compute *C.embedjobs_compute, failure **C.embedjobs_error) C.int32_t {
+		return C.embedjobs_compute_persist_batch(compute, made, failure)
+	})
 }
 
 // SetManifest names every operation of the document, reused or new: the proof that all of it was seen.
@@ -73,10 +95,11 @@ func (r *ComputeRequest) SetManifest(manifest *Operations) error {
 	if err != nil {
 		return err
 	}
-	var failure *C.embedjobs_error
-	if err := check(C.embedjobs_compute_set_manifest(r.compute, operations, &failure), failure); err != nil {
-		return err
-	}
-	r.manifest = len(manifest.IDs)
-	return nil
+	return r.during(func(compute *C.embedjobs_compute, failure **C.embedjobs_error) C.int32_t {
+		code := C.embedjobs_compute_set_manifest(compute, operations, failure)
+		if code == C.EMBEDJOBS_OK {
+			r.manifest = len(manifest.IDs)
+		}
+		return code
+	})
 }

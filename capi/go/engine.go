@@ -42,7 +42,7 @@ func Open(options Options) (*Engine, error) {
 	given := options.fill(&memory, h)
 	var handle *C.embedjobs_engine
 	var failure *C.embedjobs_error
-	if err := check(C.embedjobs_engine_open(given, &handle, &failure), failure); err != nil {
+	if err := check(C.embedjobs_engine_open(given, &handle, &failure), &failure); err != nil {
 		return nil, err
 	}
 	engine := &Engine{handle: handle}
@@ -57,7 +57,7 @@ func (e *Engine) call(f func(engine *C.embedjobs_engine, failure **C.embedjobs_e
 	}
 	defer e.leave()
 	var failure *C.embedjobs_error
-	return check(f(e.handle, &failure), failure)
+	return check(f(e.handle, &failure), &failure)
 }
 
 func (e *Engine) enter() bool {

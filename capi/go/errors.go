@@ -57,16 +57,17 @@ var (
 	ErrInternal        = &Error{Code: 17} // A defect, in the library or in a callback.
 )
 
-// check turns the answer of a call into an error, and frees what the library made.
-func check(code C.int32_t, failure *C.embedjobs_error) error {
+// check turns the answer of a call into an error, and frees what the library made. failure is where the call put it: an argument that is a
+// variable may be read before the call that stands beside it.
+func check(code C.int32_t, failure **C.embedjobs_error) error {
 	if code == C.EMBEDJOBS_OK {
 		return nil
 	}
-	defer C.embedjobs_error_destroy(failure)
+	defer C.embedjobs_error_destroy(*failure)
 	return &Error{
 		Code:       Code(code),
-		Message:    C.GoString(C.embedjobs_error_message(failure)),
-		RetryAfter: time.Duration(C.embedjobs_error_retry_after_ms(failure)) * time.Millisecond,
+		Message:    C.GoString(C.embedjobs_error_message(*failure)),
+		RetryAfter: time.Duration(C.embedjobs_error_retry_after_ms(*failure)) * time.Millisecond,
 	}
 }
 

@@ -46,7 +46,7 @@ type Limits struct {
 }
 
 // Embedder makes vectors of texts. Embed is called by at most Limits.ConcurrentCalls goroutines at a time. ctx is cancelled when the result
-// is not wanted any more, and has the deadline of the call. Space is asked once, when the engine is opened.
+// is not wanted any more, and has the deadline of the call. Space is asked when the engine is opened, and not later.
 type Embedder interface {
 	Space() Space
 	Embed(ctx context.Context, batch *Batch) error

@@ -201,3 +201,35 @@ func TestGoexitInACallbackEndsTheProcessWithItsName(t *testing.T) {
 		}
 	}
 }
+
+// keeping is a computer that leaves its request to a goroutine of its own.
+type keeping struct {
+	lines
+	kept chan *ComputeRequest
+}
+
+func (k *keeping) Compute(_ context.Context, request *ComputeRequest) error {
+	k.kept <- request
+	return ErrFailed
+}
+
+func TestARequestThatIsKeptSaysThatItHasEnded(t *testing.T) {
+	computer := &keeping{kept: make(chan *ComputeRequest, 9)}
+	engine, _ := open(t, Options{Computer: computer})
+	must[Enqueued](t)(engine.Put(key, []byte("one")))
+	start(t, engine)
+	request := <-computer.kept
+	if err := engine.Close(); err != nil {
+		t.Error(err)
+	}
+	request.Progress(1, 1)
+	if _, err := request.ListExisting(&Operations{}); !errors.Is(err, ErrInvalidArgument) {
+		t.Error(err)
+	}
+	if err := request.PersistBatch(&Rows{}); !errors.Is(err, ErrInvalidArgument) {
+		t.Error(err)
+	}
+	if err := request.SetManifest(&Operations{}); !errors.Is(err, ErrInvalidArgument) {
+		t.Error(err)
+	}
+}
