@@ -6,12 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
-// A host that may be killed: it notes each text before it answers.
+// A host that may be killed: it notes each text before it answers, and waits for its end once as many are noted as EMBEDJOBS_KILL_MOST says.
 func TestMain(m *testing.M) {
 	if database := os.Getenv("EMBEDJOBS_KILL_HOST"); database != "" {
 		os.Exit(killHost(database))
@@ -33,8 +34,13 @@ func killHost(database string) int {
 		for _, text := range batch.Texts {
 			fmt.Fprintf(&lines, "%x\n", HashText(text))
 		}
-		_, err := log.WriteString(lines.String())
-		return err
+		if _, err := log.WriteString(lines.String()); err != nil {
+			return err
+		}
+		if most, err := strconv.Atoi(os.Getenv("EMBEDJOBS_KILL_MOST")); err == nil && len(embeddedTexts(database)) >= most {
+			time.Sleep(time.Hour)
+		}
+		return nil
 	}}
 	engine, err := Open(Options{DSN: "sqlite:" + database, Embedder: embedder})
 	if err != nil {
@@ -75,9 +81,9 @@ func persistedTexts(t *testing.T, database string) map[string]bool {
 
 func TestAKilledHostResumesAndRepeatsNoPersistedChunk(t *testing.T) {
 	database := filepath.Join(t.TempDir(), "host.db")
-	run := func() *exec.Cmd {
+	run := func(more ...string) *exec.Cmd {
 		host := exec.Command(os.Args[0])
-		host.Env = append(os.Environ(), "EMBEDJOBS_KILL_HOST="+database)
+		host.Env = append(append(os.Environ(), "EMBEDJOBS_KILL_HOST="+database), more...)
 		if err := host.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +92,7 @@ func TestAKilledHostResumesAndRepeatsNoPersistedChunk(t *testing.T) {
 	var stored map[string]bool
 	before, lost := 0, 0
 	for kills := 1; kills <= 3; kills++ {
-		host := run()
+		host := run(fmt.Sprintf("EMBEDJOBS_KILL_MOST=%d", kills*200))
 		for len(embeddedTexts(database)) < kills*200 { // an event: so many texts went through the embedder
 			time.Sleep(5 * time.Millisecond)
 		}

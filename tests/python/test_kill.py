@@ -20,8 +20,9 @@ class KillTest(unittest.TestCase):
         self.database = os.path.join(folder.name, "host.db")
         self.log = pathlib.Path(folder.name) / "log"
 
-    def start(self):
-        return subprocess.Popen([sys.executable, "kill_host.py", self.database, str(self.log)], cwd=HERE, stdout=subprocess.PIPE, text=True)
+    def start(self, *most):
+        return subprocess.Popen([sys.executable, "kill_host.py", self.database, str(self.log), *most], cwd=HERE, stdout=subprocess.PIPE,
+                                text=True)
 
     def embedded(self):
         return self.log.read_text(encoding="ascii").split() if self.log.exists() else []
@@ -36,8 +37,8 @@ class KillTest(unittest.TestCase):
     def test_killed_three_times_and_nothing_persisted_is_embedded_again(self):
         lost = 0
         for kills in range(1, 4):
-            host = self.start()
-            while len(self.embedded()) < kills * 200:  # an event: so many texts went through the embedder
+            host = self.start(str(kills * 200))
+            while len(self.embedded()) < kills * 200:  # an event: so many texts went through the embedder, which now waits for its end
                 self.assertIsNone(host.poll(), "the host ended by itself")
                 time.sleep(0.005)
             host.send_signal(signal.SIGKILL)
