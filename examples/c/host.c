@@ -135,12 +135,16 @@ static int32_t list_existing(void *user_data, embedjobs_call *call, const embedj
 
 static int32_t persist_batch(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_rows *rows, size_t *done) {
   host_store *store = user_data;
-  const size_t count_before = store->count;
   const int32_t begun = begin(store, call, pass);
+  const size_t count_before = store->count; /* begin() has read what others wrote */
   if (begun != EMBEDJOBS_OK) return begun;
+  if (rows->count > MOST - count_before) {
+    embedjobs_call_set_error(call, "there is no room for more vectors", 33);
+    return end(store, EMBEDJOBS_FAILED, 0, done);
+  }
   for (size_t i = 0; i < rows->count; ++i) {
     const uint8_t *hash = rows->hashes + i * EMBEDJOBS_HASH_SIZE;
-    if (has(store, hash) || store->count == MOST) continue; /* operations may share a text */
+    if (has(store, hash)) continue; /* operations may share a text */
     to_hex(hash, store->hashes[store->count]);
     fprintf(store->file, "%s", store->hashes[store->count++]);
     for (size_t j = 0; j < rows->dimension; ++j)

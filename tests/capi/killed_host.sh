@@ -42,5 +42,7 @@ if [ "$(grep -v '^fence' "$work/vectors.txt" | cut -d ' ' -f 1 | sort | uniq -d 
   exit 1
 fi
 # A run over what is done already embeds nothing.
-"$host" "$work" "$document" | grep -q ' 0 texts embedded now$' || [ "$(vectors)" -eq "$after" ]
+"$host" "$work" "$document" > "$work/out"
+grep -q ' 0 texts embedded now$' "$work/out" || { cat "$work/out"; echo "a run over what is done already embedded something" >&2; exit 1; }
+[ "$(vectors)" -eq "$after" ]
 echo "resumed: $before vectors were kept, $embedded embedded"
