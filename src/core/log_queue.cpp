@@ -11,6 +11,18 @@ constexpr std::size_t kMaxLines = 10'000;
 
 }  // namespace
 
+/// Also when the sink ends its thread: the next line finds the queue unattended.
+struct LogQueue::Turn {
+  LogQueue& queue;
+  std::unique_lock<std::mutex>& lock;
+  ~Turn() {
+    if (!lock.owns_lock()) {
+      lock.lock();
+    }
+    queue.attended_ = false;
+  }
+};
+
 void LogQueue::push(LogLevel level, std::string_view message) {
   std::unique_lock lock(mutex_);
   if (lines_.size() >= kMaxLines) {
@@ -22,6 +34,7 @@ void LogQueue::push(LogLevel level, std::string_view message) {
     return;
   }
   attended_ = true;
+  const Turn ends_here{*this, lock};
   while (!lines_.empty()) {
     const Line line = std::move(lines_.front());
     lines_.pop_front();
@@ -33,7 +46,6 @@ void LogQueue::push(LogLevel level, std::string_view message) {
     deliver(line);
     lock.lock();
   }
-  attended_ = false;
 }
 
 void LogQueue::deliver(const Line& line) const {

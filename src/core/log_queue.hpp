@@ -20,6 +20,7 @@ class LogQueue {
   void push(LogLevel level, std::string_view message);
 
  private:
+  struct Turn;
   struct Line {
     LogLevel level;
     std::string message;

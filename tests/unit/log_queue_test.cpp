@@ -1,5 +1,6 @@
 #include "core/log_queue.hpp"
 
+#include <pthread.h>
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -47,6 +48,19 @@ TEST_CASE("a sink may log, and may throw") {
   sink(LogLevel::kError, "first");
   sink(LogLevel::kInfo, "last");
   CHECK(lines == std::vector<std::string>{"first", "from inside", "last"});
+}
+
+TEST_CASE("a sink that ends its thread silences nobody else") {
+  std::vector<std::string> lines;
+  const LogSink sink = core::one_at_a_time([&](LogLevel level, std::string_view line) {
+    lines.emplace_back(line);
+    if (level == LogLevel::kError) {
+      pthread_exit(nullptr);
+    }
+  });
+  std::thread([&] { sink(LogLevel::kError, "first"); }).join();
+  sink(LogLevel::kInfo, "second");
+  CHECK(lines == std::vector<std::string>{"first", "second"});
 }
 
 TEST_CASE("a sink that can't keep up is told how many lines it lost") {
