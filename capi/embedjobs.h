@@ -51,7 +51,8 @@
 ** EMBEDJOBS_REFUSED and "recursive call" in the message: they would wait for the callback that called them.
 **
 ** fork(). An engine belongs to the process that opened it. In a forked child every call on it answers EMBEDJOBS_REFUSED,
-** embedjobs_engine_destroy() does nothing, and no destroy callback is called.
+** embedjobs_engine_destroy() does nothing, and no destroy callback is called. The child may open an engine of its own, but not on a SQLite file
+** that was open when it was forked: SQLite would lose what it writes. That is REFUSED too; fork first, or exec().
 **
 ** The end of the process. Destroy every engine before main() returns or exit() is called: until then its threads call the host. A process
 ** that ends without it, or dies, loses no more than what was not persisted, and its jobs wait for their leases to expire.
@@ -586,7 +587,7 @@ typedef struct embedjobs_options {
 /*
 ** Opens an engine; it does not work yet. `options` nullable: all defaults. Warnings (embed_timeout_ms >= lease_duration_ms, ...) go to the
 ** log. Errors: INVALID_ARGUMENT (an option, a DSN, a table, parts that do not go together), UNUSABLE (the database; the message says what to
-** do), RETRY (the database is locked or can't be reached). Open after fork().
+** do), RETRY (the database is locked or can't be reached), REFUSED (a SQLite file that was open when this process was forked).
 */
 EMBEDJOBS_API int32_t embedjobs_engine_open(const embedjobs_options *options, embedjobs_engine **out, embedjobs_error **error);
 
@@ -606,9 +607,10 @@ EMBEDJOBS_API void embedjobs_engine_destroy(embedjobs_engine *engine);
 EMBEDJOBS_API int32_t embedjobs_engine_start(embedjobs_engine *engine, embedjobs_error **error);
 
 /*
-** Asks for an end and waits for it, `deadline_ms` at most (negative: without limit). EMBEDJOBS_OK: everything has ended, no callback is
-** under way, and every job is handed back. TIMEOUT, "not stopped": a callback hangs; jobs are handed back all the same. Idempotent: ask
-** again, or go on to embedjobs_engine_destroy(), which waits. The engine can't be started again; reading and enqueueing go on.
+** Asks for an end and waits for it, `deadline_ms` at most (negative: without limit). EMBEDJOBS_OK: all work has ended, no callback is under
+** way but those of calls that other threads are in (a search, for example), and every job is handed back. TIMEOUT, "not stopped": a callback
+** hangs; jobs are handed back all the same. Idempotent: ask again, or go on to embedjobs_engine_destroy(), which waits. The engine can't be
+** started again; reading and enqueueing go on.
 */
 EMBEDJOBS_API int32_t embedjobs_engine_stop(embedjobs_engine *engine, int64_t deadline_ms, embedjobs_error **error);
 
@@ -681,7 +683,7 @@ EMBEDJOBS_API int32_t embedjobs_engine_put(embedjobs_engine *engine, const char 
 
 /*
 ** The same for a document that the host has cut by itself: items, one JSON object a line, {"id": "...", "text": "..."}, blank lines
-** ignored. Ids are non-empty and unique. INVALID_DOCUMENT names the line.
+** ignored. Ids are non-empty and unique. INVALID_DOCUMENT names the line. REFUSED with a host_computer, which cuts documents by itself.
 */
 EMBEDJOBS_API int32_t embedjobs_engine_put_items(embedjobs_engine *engine, const char *catalog_id, const char *spec_name,
                                                  const char *items, size_t size, embedjobs_enqueued *enqueued, embedjobs_error **error);

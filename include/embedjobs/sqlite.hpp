@@ -33,8 +33,9 @@ struct SqliteOptions {
 
 /// Opens (and makes or migrates) the database at `path`. kUnusable, harming nothing: not a database, not ours, from a newer version,
 /// damaged, no directory. kRetry: disk full, or locked for too long. A file that can only be read is opened when its schema is current:
-/// reads work, writes answer kUnusable. Do not carry it over fork: a call in the child answers kRefused. A host that opens the same file
-/// with another copy of SQLite in the same process drops this one's locks when it closes: don't.
+/// reads work, writes answer kUnusable. Do not carry it over fork: a call in the child answers kRefused, and so does opening a file there
+/// that the parent had open. A host that opens the same file with another copy of SQLite in the same process drops this one's locks when it
+/// closes: don't.
 Result<Backend> open_sqlite(const std::string& path, const SqliteOptions& options, std::shared_ptr<Clock> clock);
 
 /// The schema version that this library writes, and what the file has (0: none yet). Opens read-only and changes nothing.

@@ -105,11 +105,15 @@ Result<std::shared_ptr<Database>> Database::open(const std::string& path, const 
   if (!checked.ok()) {
     return checked.status();
   }
+  if (Status status = check_not_inherited(*checked); !status.ok()) {
+    return status;
+  }
   std::shared_ptr<Database> database(new Database(std::move(checked).value(), options, std::move(clock)));
   auto connection = Connection::open(database->path_, Connection::Access::kWrite, options.create, database->options_.busy_timeout);
   if (!connection.ok()) {
     return connection.status();
   }
+  database->open_file_ = note_open_file(database->path_);
   if (Status status = prepare_schema(**connection, options.journal); !status.ok()) {
     return status;
   }
@@ -124,7 +128,7 @@ MonoTime Database::steady_now() {
 
 Status Database::check_process() const {
   if (::getpid() != pid_) {
-    return {Code::kRefused, "the database was opened before a fork: open it again in the child"};
+    return {Code::kRefused, "the database was opened before a fork: it belongs to the parent"};
   }
   return {};
 }

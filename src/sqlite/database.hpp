@@ -16,6 +16,7 @@
 #include "core/wake.hpp"
 #include "embedjobs/sqlite.hpp"
 #include "sqlite/connection.hpp"
+#include "sqlite/open_files.hpp"
 
 namespace embedjobs::sqlite {
 
@@ -142,6 +143,7 @@ class Database {
   const SqliteOptions options_;
   const std::shared_ptr<Clock> clock_;
   const pid_t pid_;
+  OpenFile open_file_;  // ends after the connections
   bool read_only_ = false;
 
   WriterGate gate_;  // guards the next three

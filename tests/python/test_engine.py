@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -277,6 +278,20 @@ class EngineTest(unittest.TestCase):
                   "stubborn = [Stubborn(), Stubborn()]\nmodule._engines.update(stubborn)\n"
                   "try:\n    module._close_all()\n"
                   "except KeyboardInterrupt:\n    module._engines.clear()\n    sys.exit(len(closed) - 2)\n")
+
+    def test_a_child_may_not_open_the_file_that_its_parent_had_open(self):
+        with tempfile.TemporaryDirectory() as folder:
+            engine = self.engine(f"sqlite:{folder}/host.db")
+            child = os.fork()
+            if child == 0:
+                try:
+                    embedjobs.Engine(f"sqlite:{folder}/host.db", embedder=self.words.embedder())
+                    os._exit(1)
+                except embedjobs.Refused:
+                    embedjobs.Engine(f"sqlite:{folder}/other.db", embedder=self.words.embedder())
+                    os._exit(0)
+            self.assertEqual(os.waitpid(child, 0)[1], 0)
+            engine.close()
 
     def test_an_interpreter_ends_with_engines_at_work(self):
         self.ends("seen = threading.Event()\n"

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <iterator>
 
 #include "embedjobs/sqlite.hpp"
@@ -219,4 +220,34 @@ TEST_CASE("a forked child is refused, and leaves the parent's database alone") {
   CHECK(WEXITSTATUS(status) == 0);
   CHECK(backend->catalog->resolve(kKey)->content == "content");
   CHECK(backend->store->enqueue(kKey, JobKind::kSpecWrite).ok());
+}
+
+TEST_CASE("a forked child may not open what its parent had open: SQLite would lose what it writes there") {
+  const TempFolder folder;
+  const std::string path = folder.file("x.db");
+  const auto in_child = [](const std::function<bool()>& good) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::_exit(good() ? 0 : 1);
+    }
+    REQUIRE(child > 0);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  };
+  auto backend = std::make_unique<Backend>(open(path).value());
+  auto second = std::make_unique<Backend>(open(path).value());
+  CHECK(in_child([&] {
+    const Status status = open(path).status();
+    return status.code() == Code::kRefused && status.message().find("was open when this process was forked") != std::string::npos;
+  }));
+  CHECK(in_child([&] { return open(folder.file("other.db")).ok(); }));
+  backend.reset();
+  CHECK(in_child([&] { return open(path).status().code() == Code::kRefused; }));
+  second.reset();
+  CHECK(in_child([&] {
+    const Result<Backend> own = open(path);
+    return own.ok() && own->catalog->put(kKey, "content", "").ok();
+  }));
+  CHECK(open(path)->catalog->resolve(kKey)->content == "content");
 }
