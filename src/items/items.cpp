@@ -19,8 +19,9 @@ namespace {
 
 using namespace embedjobs::openapi;
 
-constexpr std::size_t kDepth = 200;                                // of members that nobody reads
-constexpr std::size_t kMaxLineBytes = (std::size_t{1} << 32) - 1;  // simdjson's offsets
+constexpr std::size_t kDepth = 200;                                          // of members that nobody reads
+constexpr std::size_t kMaxLineBytes = (std::size_t{1} << 32) - 1;            // simdjson's offsets
+constexpr std::size_t kLeastItemBytes = sizeof(R"({"id":"a","text":"b"})");  // most lines may be blank
 constexpr std::string_view kWhitespace = " \t\r\n";
 
 std::string_view first_line(std::string_view text) {
@@ -39,7 +40,8 @@ class ItemsReader {
     if (body.size() > limits_.bytes) {
       return {Code::kInvalidDocument, fmt::format("the items have {} bytes, at most {} are allowed", body.size(), limits_.bytes)};
     }
-    list_.reserve(static_cast<std::size_t>(std::ranges::count(body, '\n')) + 1, 0, body.size());
+    const auto lines = static_cast<std::size_t>(std::ranges::count(body, '\n')) + 1;
+    list_.reserve(std::min(lines, body.size() / kLeastItemBytes + 1), 0, body.size());
     while (!body.empty()) {
       const std::string_view line = next_line(body);
       if (line.find_first_not_of(kWhitespace) == std::string_view::npos) {

@@ -279,6 +279,14 @@ class EngineTest(unittest.TestCase):
                   "try:\n    module._close_all()\n"
                   "except KeyboardInterrupt:\n    module._engines.clear()\n    sys.exit(len(closed) - 2)\n")
 
+    def test_blank_lines_of_items_take_no_memory(self):
+        self.ends("import resource\n"
+                  "pages = int(open('/proc/self/statm').read().split()[0])\n"
+                  "limit = pages * resource.getpagesize() + (1 << 30)\n"
+                  "engine = embedjobs.Engine('memory:', embedder=scene.Words().embedder())\n"
+                  "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+                  "engine.put_items('c', 's', b'{\"id\": \"a\", \"text\": \"one\"}' + b'\\n' * 50_000_000)\n")
+
     def test_a_child_may_not_open_the_file_that_its_parent_had_open(self):
         with tempfile.TemporaryDirectory() as folder:
             engine = self.engine(f"sqlite:{folder}/host.db")
