@@ -79,27 +79,38 @@ Status check_size(const T& in) {
   return {};
 }
 
-/// A copy of a host's struct, of whatever version: members that it does not have are zero. A newer host must not use what this library
-/// does not know.
+/// A copy of what this library knows of a host's struct, of whatever version: members that it does not have are zero.
 template <typename T>
-Status read_struct(const T* in, T& out) {
+Status read_known(const T* in, T& out) {
   if (in == nullptr) {
     return {Code::kInvalidArgument, fmt::format("a {} is NULL", Layout<T>::kName)};
   }
   if (Status status = check_size(*in); !status.ok()) {
     return status;
   }
-  const std::size_t size = in->struct_size;
-  const auto* bytes = reinterpret_cast<const unsigned char*>(in);
-  for (std::size_t i = sizeof(T); i < size; ++i) {
+  out = T{};
+  std::memcpy(&out, in, in->struct_size < sizeof(T) ? in->struct_size : sizeof(T));
+  return {};
+}
+
+/// A newer host must not use what this library does not know. `in` passed check_size.
+template <typename T>
+Status check_unknown(const T& in) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&in);
+  for (std::size_t i = sizeof(T); i < in.struct_size; ++i) {
     if (bytes[i] != 0) {
       return {Code::kInvalidArgument,
               fmt::format("{} uses members that this library, {}, does not know", Layout<T>::kName, embedjobs_version())};
     }
   }
-  out = T{};
-  std::memcpy(&out, in, size < sizeof(T) ? size : sizeof(T));
   return {};
+}
+
+/// Both.
+template <typename T>
+Status read_struct(const T* in, T& out) {
+  const Status status = read_known(in, out);
+  return status.ok() ? check_unknown(*in) : status;
 }
 
 /// What write_struct will need; before the call has an effect. NULL is fine: the caller does not want it.

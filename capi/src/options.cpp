@@ -29,10 +29,12 @@ void read_table(const Table* from, const std::shared_ptr<HostState>& state, Tabl
     return;
   }
   Table table{};
-  Status status = read_struct(from, table);
+  Status status = read_known(from, table);
   if (status.ok()) {
     to = std::make_shared<OwnedTable<Table>>(table, state);
-  } else if (first_error.ok()) {
+    status = check_unknown(*from);
+  }
+  if (first_error.ok()) {
     first_error = std::move(status);
   }
 }
@@ -151,12 +153,16 @@ Result<OpenOptions> read_options(const embedjobs_options* options, const std::sh
     return read;
   }
   embedjobs_options from{};
-  if (Status status = read_struct(options, from); !status.ok()) {
+  if (Status status = read_known(options, from); !status.ok()) {
     return status;
   }
   Tables tables;
-  if (Status status = read_tables(from, state, tables); !status.ok()) {
+  const Status tables_read = read_tables(from, state, tables);
+  if (Status status = check_unknown(*options); !status.ok()) {
     return status;
+  }
+  if (!tables_read.ok()) {
+    return tables_read;
   }
   if (Status status = check_labels(from, tables); !status.ok()) {
     return status;

@@ -189,6 +189,41 @@ TEST_CASE("a newer host's struct is read, as long as it uses nothing new") {
   CHECK(error.message().find("does not know") != std::string::npos);
 }
 
+TEST_CASE("destroy callbacks run too when a newer host used what this library does not know") {
+  struct NewerOptions {
+    embedjobs_options known;
+    std::uint64_t later;
+  } options{};
+  struct NewerEmbedder {
+    embedjobs_embedder known;
+    std::uint64_t later;
+  } table{};
+  HostEmbedder embedder;
+  HostObserver observer;
+  const auto watching = observer.table();
+  table.known = embedder.table();
+  table.known.struct_size = sizeof(table);
+  options.known.struct_size = sizeof(options);
+  options.known.dsn = "memory:";
+  options.known.host_embedder = &table.known;
+  options.known.observer = &watching;
+  embedjobs_engine* engine = nullptr;
+  Error error;
+  const auto refused = [&](const char* which) {
+    CHECK(embedjobs_engine_open(&options.known, &engine, error.out()) == EMBEDJOBS_INVALID_ARGUMENT);
+    CHECK(error.message().find(which) == 0);
+    CHECK(error.message().find("does not know") != std::string::npos);
+  };
+  options.later = 1;
+  refused("embedjobs_options");
+  CHECK(embedder.destroyed == 1);
+  options.later = 0;
+  table.later = 1;
+  refused("embedjobs_embedder");
+  CHECK(embedder.destroyed == 2);
+  CHECK(observer.destroyed == 2);
+}
+
 TEST_CASE("destroy callbacks run exactly once, also when opening fails") {
   HostEmbedder embedder;
   HostObserver observer;
