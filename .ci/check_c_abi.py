@@ -16,12 +16,14 @@ ERROR_BITS = 3
 
 
 def stand_in(header):
-    """The source of a library with the header's functions and a variable of each enumeration."""
+    """The source of a library with the header's functions, a variable of each enumeration, and one whose type has the constants."""
     text = re.sub(r"/\*.*?\*/", "", header.read_text(encoding="utf-8"), flags=re.S)
     lines = [f'#include "{header.resolve()}"']
     for returned, name, parameters in re.findall(r"^EMBEDJOBS_API\s+([^(;]*?[\s*])(embedjobs_\w+)\(([^;]*)\);", text, flags=re.M):
         body = "" if returned.strip() == "void" else "return 0;"
         lines.append(f"{returned}{name}({parameters}) {{ {body} }}")
+    constants = re.findall(r"^#define (EMBEDJOBS_\w+) \w+$", text, flags=re.M)  # hosts are compiled with their values
+    lines.append("enum embedjobs_abi_constants { %s } embedjobs_abi_of_constants;" % ", ".join(f"abi_of_{name} = {name}" for name in constants))
     lines += [f"{name} embedjobs_abi_of_{name};" for name in re.findall(r"^typedef enum (embedjobs_\w+)", text, flags=re.M)]
     return "\n".join(lines) + "\n"
 

@@ -46,6 +46,10 @@ change 's/^  int32_t (\*get)(void \*user_data,/  int32_t (*get)(int32_t more, vo
 expect 1 "a parameter of a callback"
 change 's/^  EMBEDJOBS_GONE = 9,/  EMBEDJOBS_GONE = 99,/'
 expect 1 "a number"
+change 's/^#define EMBEDJOBS_HASH_SIZE 32$/#define EMBEDJOBS_HASH_SIZE 64/'
+expect 1 "a constant"
+change 's/^#define EMBEDJOBS_NOT_DONE SIZE_MAX$/#define EMBEDJOBS_NOT_DONE 0/'
+expect 1 "what *done is before a callback has set it"
 change 's/^  int64_t vector_grace_ms;$/  int64_t vector_grace_ms;\n  int64_t appended;/'
 expect 0 "an appended member"
 change 's/^} embedjobs_spec_status;$/  const char *appended;\n  int64_t appended_too;\n&/'
