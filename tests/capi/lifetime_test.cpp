@@ -188,11 +188,12 @@ TEST_CASE("after stop the engine reads and enqueues, and does not start again") 
 TEST_CASE("an embedder that hangs past the deadline: not stopped, and destroy waits for it") {
   EmbedderScene scene;
   Gate entered;
-  std::atomic<int> told = 0;
+  std::atomic<bool> told = false;
+  std::atomic<bool> leave = false;
   scene.embedder.first = [&](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
     entered.open();
-    while (told < 2) {
-      told = std::max<int>(told, embedjobs_call_is_cancelled(call));
+    while (!leave) {
+      told = told || embedjobs_call_is_cancelled(call) != 0;
       std::this_thread::yield();
     }
     return EMBEDJOBS_CANCELLED;
@@ -202,10 +203,10 @@ TEST_CASE("an embedder that hangs past the deadline: not stopped, and destroy wa
   scene.start();
   entered.wait();
   CHECK(embedjobs_engine_stop(scene.engine, 20, scene.error.out()) == EMBEDJOBS_TIMEOUT);
-  while (told < 1) {
+  while (!told) {
     std::this_thread::yield();
   }
-  told = 2;
+  leave = true;
   scene.close();
   CHECK(scene.embedder.destroyed == 1);
 }
