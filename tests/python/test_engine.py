@@ -219,6 +219,18 @@ class EngineTest(unittest.TestCase):
 
         self.assertGreater(asyncio.run(host()), 0)
 
+    def test_a_wait_that_is_cancelled_twice_leaves_no_error_behind(self):
+        self.ends("async def host():\n"
+                  "    embed, entered, leave = scene.held_embed()\n"
+                  "    engine = embedjobs.AsyncEngine('memory:', embedder=embedjobs.Embedder(embed, 'words', 8))\n"
+                  "    await engine.put_items('c', 's', [('a', 'one')])\n    await engine.start()\n"
+                  "    wait = asyncio.ensure_future(engine.wait_idle())\n"
+                  "    while not engine.engine._calls:\n        await asyncio.sleep(0.001)\n"
+                  "    wait.cancel()\n    await asyncio.sleep(0)\n    wait.cancel()\n"
+                  "    try:\n        await wait\n    except asyncio.CancelledError:\n        pass\n"
+                  "    leave.set()\n    await engine.close()\n"
+                  "asyncio.run(host())\ngc.collect()\n")
+
     def test_of_many_waits_each_is_cancelled_at_once(self):
         async def host():
             engine = embedjobs.AsyncEngine("memory:", embedder=self.words.embedder(), log=Log())

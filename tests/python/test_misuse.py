@@ -31,6 +31,10 @@ def interrupt_in_call(engine, event):
 
 
 class MisuseTest(unittest.TestCase):
+    def setUp(self):
+        # A shell that starts something in the background has it ignore SIGINT, and so do all that this starts.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+
     def engine(self, embed=None, **more):
         self.log = Log()
         more.setdefault("log", self.log)

@@ -84,8 +84,8 @@ class AsyncEngine:
             return await asyncio.shield(wait)
         except asyncio.CancelledError:
             cancel.request()
+            wait.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # what it says is told by the cancellation
             await asyncio.wait([wait])
-            wait.exception()  # that of the wait in C is told by the cancellation
             raise
 
     async def put(self, catalog_id: str, spec_name: str, content: Union[str, bytes]) -> Enqueued:
