@@ -130,6 +130,8 @@ class CallbackTest(unittest.TestCase):
         engine.start()
         report = engine.wait_idle(max_wait=1.0)
         self.assertTrue(report.provider_waiting or report.next_due)
+        while not engine.statuses()[0].provider_pause:  # the store is told beside the work
+            pass
         self.assertIn("try later", engine.statuses()[0].provider_pause)
 
     def test_a_long_text_is_cut_where_the_embedder_says_so(self):
