@@ -32,7 +32,9 @@ class TakeoverTest(unittest.TestCase):
             with subprocess.Popen([sys.executable, stall_host.__file__, *paths], cwd=pathlib.Path(__file__).parent, stdout=subprocess.PIPE,
                                   text=True) as stale:
                 self.addCleanup(stale.kill)
-                stall_host.wait_for(paths[1] + ".entered")
+                while not pathlib.Path(paths[1] + ".entered").exists():
+                    self.assertIsNone(stale.poll(), "the host ended by itself")
+                    time.sleep(0.001)
                 try:
                     persister, words = self.stop_and_take_over(stale, paths)
                     self.assertEqual((persister.refused, len(words.texts)), ([], 40))
