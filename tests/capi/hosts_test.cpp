@@ -164,6 +164,7 @@ TEST_CASE("documents and vectors are the host's, on its thread too") {
     CHECK_FALSE(elsewhere);
   } else {
     scene.start();
+    scene.observer.wait_for_first_round();  // it would find the next gap, too
     scene.wait();
   }
   CHECK(scene.persister.rows_of("spec") == 25);

@@ -83,8 +83,9 @@ class HostsTest(unittest.TestCase):
         persister.states = {}
         folder.documents[KEY] = openapi(3)
         engine = self.engine(embedder=Words().embedder(), persister=persister, resolver=folder)
-        engine.start()
         self.assertEqual(engine.reconcile(), 1)
+        engine.start()
+        self.log.wait_for_first_round()  # which would find the next gap, too
         engine.wait_idle()
         self.assertEqual((len(persister.visible[KEY]), engine.reconcile()), (3, 0))
         folder.documents[KEY] = openapi(4)
