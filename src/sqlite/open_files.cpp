@@ -1,6 +1,7 @@
 #include "sqlite/open_files.hpp"
 
 #include <fmt/format.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,9 +26,14 @@ struct OpenFiles {
   std::map<FileId, Opened> files;
 };
 
-/// Lives for ever: engines may be destroyed when static objects are gone already.
+/// Lives for ever: engines may be destroyed when static objects are gone already. No other thread holds the lock at the moment of a fork,
+/// so that the child can have it.
 OpenFiles& open_files() {
-  static OpenFiles* const all = new OpenFiles;
+  static OpenFiles* const all = [] {
+    auto* made = new OpenFiles;
+    (void)::pthread_atfork([] { open_files().mutex.lock(); }, [] { open_files().mutex.unlock(); }, [] { open_files().mutex.unlock(); });
+    return made;
+  }();
   return *all;
 }
 
@@ -46,7 +52,7 @@ class Noted {
   }
   ~Noted() {
     if (::getpid() != pid_) {
-      return;  // it stays open in the parent, and the lock may be held for ever
+      return;  // it stays open in the parent
     }
     const std::lock_guard lock(open_files().mutex);
     const auto found = open_files().files.find(id_);
