@@ -48,7 +48,7 @@ struct Lease {
 struct ClaimResult {
   std::vector<Lease> leases;
   std::size_t expired = 0;          ///< Expired leases that this call put back (or failed) first.
-  std::size_t other_space = 0;      ///< Due jobs that were left because their catalog has another target space.
+  std::size_t other_space = 0;      ///< Due jobs that were left because their catalog has another target space; as far as was looked.
   std::string other_space_example;  ///< "catalog_id has target space ..." for one of them.
 };
 
@@ -60,7 +60,7 @@ struct Peek {
   std::optional<Duration> next_pending_due;  ///< The same for pending jobs alone.
   bool running = false;                      ///< Some job is running, anywhere.
   bool urgent_waiting = false;               ///< A pending job of priority 0 is due.
-  bool other_space = false;                  ///< An open job belongs to a catalog of another target space.
+  bool other_space = false;  ///< An open job belongs to a catalog of another target space. Of very many jobs only the oldest are looked at.
 };
 
 /// What a holder shows to act on its lease.

@@ -53,14 +53,17 @@ inline constexpr const char* kClaimedBefore = "SELECT " EMBEDJOBS_JOB_COLUMNS(
     "l.expires_at") ", " EMBEDJOBS_KEY_COLUMNS " FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) " EMBEDJOBS_KEYS_OF_JOBS
                     "WHERE l.fence_nonce = $1 ORDER BY j.id";
 
-// Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true.
-#define EMBEDJOBS_OTHER_DUE(priority)                                                  \
-  "(SELECT j.catalog_id FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority \
-  " AND (j.next_run_at <= $2 OR j.next_run_at > $3) AND j.catalog_id IN " EMBEDJOBS_OTHER_CATALOGS " LIMIT $4)"
+// Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true, $4 how many of the oldest are looked at: jobs that
+// nobody here takes come to the head.
+#define EMBEDJOBS_OTHER_DUE(priority)                                                                            \
+  "(SELECT d.catalog_id FROM (SELECT j.catalog_id FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority \
+  " AND (j.next_run_at <= $2 OR j.next_run_at > $3) ORDER BY j.next_run_at, j.id LIMIT $4) AS d"                 \
+  " WHERE d.catalog_id IN " EMBEDJOBS_OTHER_CATALOGS ")"
 inline constexpr const char* kOtherDue =
     "SELECT count(*), coalesce(min(d.catalog_id), 0) FROM (" EMBEDJOBS_OTHER_DUE("0") " UNION ALL " EMBEDJOBS_OTHER_DUE("1") ") AS d";
 
-// Everything that a peek tells, in one row. $2 is now, $3 is too far ahead to be true, $4 and $5 are from where to look.
+// Everything that a peek tells, in one row; of jobs of other spaces, whether one is among the oldest. $2 is now, $3 is too far ahead to be
+// true, $4 and $5 are from where to look.
 #define EMBEDJOBS_OPEN "j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS
 #define EMBEDJOBS_NEXT(priority, low)                                                                                                      \
   "(SELECT j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low " AND " EMBEDJOBS_OPEN \
@@ -75,6 +78,6 @@ inline constexpr const char* kPeek =
     " (SELECT min(l.lease_until) FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) WHERE " EMBEDJOBS_OPEN
     "),"
     " EXISTS (SELECT 1 FROM (SELECT x.id FROM @catalogs AS x WHERE " EMBEDJOBS_IS_OTHER("x")
-    " OFFSET 0) AS c WHERE EXISTS (SELECT 1 FROM @jobs AS j WHERE j.catalog_id = c.id))";
+    " OFFSET 0) AS c WHERE c.id IN (SELECT j.catalog_id FROM @jobs AS j ORDER BY j.id LIMIT 1000))";
 
 }  // namespace embedjobs::postgres::claim_sql
