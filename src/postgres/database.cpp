@@ -14,6 +14,8 @@ namespace {
 
 constexpr const char* kLockShared = "SELECT pg_advisory_xact_lock_shared($1)";
 constexpr const char* kLockAlone = "SELECT pg_advisory_xact_lock($1)";
+// Who wants it alone is waited for by all who want to share it: not for longer than this, when one who shares it does not end.
+constexpr const char* kWaitBriefly = "SET LOCAL lock_timeout = '1s'";
 
 }  // namespace
 
@@ -150,6 +152,9 @@ void Database::begin(Connection& connection, const char* statement, SweepLock sw
   } else {
     // Behind a pooler a session's settings belong to nobody.
     (void)connection.execute(fmt::format("{}; {}", statement, session_settings(options_, "LOCAL ")));
+  }
+  if (sweep_lock == SweepLock::kExclusive) {
+    connection.run_later(kWaitBriefly);
   }
   if (sweep_lock != SweepLock::kNone) {
     connection.run_later(sweep_lock == SweepLock::kShared ? kLockShared : kLockAlone, sweep_key_);

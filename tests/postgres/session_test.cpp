@@ -9,6 +9,7 @@
 #include "conformance/scene.hpp"
 #include "embedjobs/postgres.hpp"
 #include "postgres/connection.hpp"
+#include "postgres/database.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -169,6 +170,19 @@ TEST_CASE("a forked child is refused, and the parent goes on") {
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 0);
   get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
+}
+
+TEST_CASE("a sweep that can't be alone gives up soon, for all chunks wait behind it") {
+  TempSchema schema;
+  const Backend backend = get(open_postgres(schema.dsn(), {}, nullptr));
+  index_one(backend, kKey, 1);
+  RawPostgres frozen;
+  frozen.ask("BEGIN; SELECT pg_advisory_xact_lock_shared(" + std::to_string(postgres::advisory_key(schema.name(), "sweep")) + ")");
+  const Status swept = backend.catalog->sweep(0s, 100).status();
+  CHECK(swept.code() == Code::kRetry);
+  CHECK_THAT(swept.message(), Catch::Contains("lock timeout"));
+  frozen.ask("ROLLBACK");
+  get(backend.catalog->sweep(0s, 100));
 }
 
 TEST_CASE("a statement that an error kept from being prepared is prepared the next time") {
