@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The C header's own promises: it compiles everywhere, every function, member and number is documented, and a test mentions it.
+"""The C header's own promises: it compiles everywhere, every function, struct and option is documented, every function, member and number
+is tested.
 check_c_header.py [compile]: with "compile", also compiles it as C99, C11 and C++17 with gcc and clang."""
 import pathlib
 import re
@@ -44,6 +45,15 @@ def check_members(text, tests):
                 problems.append(f"{match[1]}.{name}: no test mentions it")
 
 
+def check_numbers(text, tests):
+    """A number is asserted to be that of C++, or a test mentions it."""
+    asserted = (ROOT / "capi/src/numbers.cpp").read_text(encoding="utf-8")
+    for body in re.findall(r"typedef enum \w+ \{(.*?)\}", text, flags=re.S):
+        for name in re.findall(r"\b(EMBEDJOBS_\w+) = -?\d+", body):
+            if f"is({name}, " not in asserted and not mentioned(name, tests):
+                problems.append(f"{name}: neither capi/src/numbers.cpp nor a test mentions it")
+
+
 def check_options(text):
     """Each option has its own comment, or shares that of the line above."""
     body = re.search(r"typedef struct embedjobs_options \{(.*?)\n\} embedjobs_options;", text, flags=re.S)[1]
@@ -82,6 +92,7 @@ for include in re.findall(r"#include (\S+)", header):
 tests_text = read_tests()
 check_functions(header, tests_text)
 check_members(header, tests_text)
+check_numbers(header, tests_text)
 check_options(header)
 check_guide(header)
 if "compile" in sys.argv[1:]:
