@@ -238,7 +238,7 @@ BEGIN
 END
 $$;
 
--- As in schema 1.
+-- As in 0001_rights.sql.
 DO $$
 DECLARE
   each regprocedure;
