@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From a fresh clone to answers: ./quickstart.sh [FILE]
-# Installs what is missing (Debian, as root or with sudo), builds, indexes FILE into embedjobs.db (an OpenAPI document, JSON or YAML;
-# without it the admin API of a gateway, which comes with the project) and asks a question.
-# EMBEDJOBS_QUESTION asks another one; EMBEDJOBS_DB names another database; EMBEDJOBS_SKIP_INSTALL=1 installs nothing.
+# From a fresh clone to answers: ./quickstart.sh [FILE] Installs what is missing (Debian, as root or with sudo), builds,
+# indexes FILE into embedjobs.db (an OpenAPI document, JSON or YAML; without it the admin API of a gateway, which comes
+# with the project) and asks a question. EMBEDJOBS_QUESTION asks another one; EMBEDJOBS_DB names another database;
+# EMBEDJOBS_SKIP_INSTALL=1 installs nothing.
 set -euo pipefail
 root=$(cd "$(dirname "$0")" && pwd)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that a contributor should see pass, in minutes: ./test.sh [--full]
-# Installs what tests need (Debian, as root or with sudo), builds in build/test and runs ctest. --full adds the long tiers.
-# EMBEDJOBS_SPEC_DIR: a folder of real OpenAPI documents; tests that want them are skipped, visibly, without it.
-# EMBEDJOBS_CMAKE_ARGS: more arguments for CMake. EMBEDJOBS_JOBS: how many things at a time.
+# Everything that a contributor should see pass, in minutes: ./test.sh [--full] Installs what tests need (Debian, as
+# root or with sudo), builds in build/test and runs ctest. --full adds the long tiers. EMBEDJOBS_SPEC_DIR: a folder of
+# real OpenAPI documents; tests that want them are skipped, visibly, without it. EMBEDJOBS_CMAKE_ARGS: more arguments
+# for CMake. EMBEDJOBS_JOBS: how many things at a time.
 set -euo pipefail
 cd "$(dirname "$0")"
 

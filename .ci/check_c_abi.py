@@ -61,7 +61,8 @@ def main():
 
 def only_appended(report):
     """A struct that grew at its end, or an enumeration with a new number, is what hosts are prepared for."""
-    # Of a function the report says something only where its own type is another one: what its structs became stands by itself.
+    # Of a function the report says something only where its own type is another one: what its structs became stands by
+    # itself.
     if "Removed functions" in report or "Removed variables" in report or "[D]" in report or "[C] 'function" in report:
         return False
     harmful = r"offset changed|pointer type changed|data member deletion|enumerator deletion|enumerator change|data member change|parameter \d+ of type .* was removed|" \

@@ -47,11 +47,11 @@ def check_members(text, tests):
 
 def check_numbers(text, tests):
     """A number is asserted to be that of C++, or a test mentions it."""
-    asserted = (ROOT / "capi/src/numbers.cpp").read_text(encoding="utf-8")
+    asserted = (ROOT / "capi/src/enum_numbers.cpp").read_text(encoding="utf-8")
     for body in re.findall(r"typedef enum \w+ \{(.*?)\}", text, flags=re.S):
         for name in re.findall(r"\b(EMBEDJOBS_\w+) = -?\d+", body):
             if f"is({name}, " not in asserted and not mentioned(name, tests):
-                problems.append(f"{name}: neither capi/src/numbers.cpp nor a test mentions it")
+                problems.append(f"{name}: neither capi/src/enum_numbers.cpp nor a test mentions it")
 
 
 def check_options(text):

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# check_c_symbols.sh LIBRARY: it exports everything that embedjobs.h declares and nothing else, and is linked as promised.
+# check_c_symbols.sh LIBRARY: it exports everything that embedjobs.h declares and nothing else, and is linked as
+# promised.
 set -euo pipefail
 library=$1
 header=$(cd "$(dirname "$0")/../capi" && pwd)/embedjobs.h

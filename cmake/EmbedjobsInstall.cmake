@@ -1,4 +1,5 @@
-# Install rules, find_package and pkg-config. The library is static, so a consumer links what is private to it: both files name it.
+# Install rules, find_package and pkg-config. The library is static, so a consumer links what is private to it: both
+# files name it.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS embedjobs EXPORT embedjobsTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

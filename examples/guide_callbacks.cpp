@@ -14,7 +14,8 @@ class LetterEmbedder final : public embedjobs::Embedder {
     return embedjobs::Space{.model = "letters", .dimension = 26, .variant = "v1"};  // all that makes vectors comparable
   }
 
-  embedjobs::Result<embedjobs::Embeddings> embed(std::span<const std::string_view> texts, const embedjobs::CallContext& context) override {
+  embedjobs::Result<embedjobs::Embeddings> embed(std::span<const std::string_view> texts,
+                                                 const embedjobs::CallContext& context) override {
     embedjobs::Embeddings answer{.vectors = embedjobs::Matrix(texts.size(), 26)};
     for (std::size_t i = 0; i < texts.size(); ++i) {
       if (context.stop.stop_requested()) {

@@ -58,7 +58,8 @@ class Vectors final : public embedjobs::Persister {
  public:
   explicit Vectors(Tables& tables) : tables_(tables) {}
 
-  Result<std::vector<bool>> list_existing(const embedjobs::PassContext& context, const embedjobs::Manifest& wanted) override {
+  Result<std::vector<bool>> list_existing(const embedjobs::PassContext& context,
+                                          const embedjobs::Manifest& wanted) override {
     const std::lock_guard transaction(tables_.mutex);
     Tables::Spec& spec = tables_.specs[context.key];
     if (!accept(spec, context.fence)) {
@@ -145,7 +146,8 @@ int main() {
         R"({"openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": {"/a": {"get": {"summary": "first"}}}})";
   }
   auto enqueued = (*engine)->enqueue(key, embedjobs::JobKind::kSpecWrite);  // after the write is committed
-  if (!enqueued.ok() || !(*engine)->wait_idle(std::chrono::minutes(1)).ok() || !(*engine)->stop(std::chrono::seconds(30))) {
+  if (!enqueued.ok() || !(*engine)->wait_idle(std::chrono::minutes(1)).ok() ||
+      !(*engine)->stop(std::chrono::seconds(30))) {
     return 1;
   }
   const std::lock_guard transaction(tables.mutex);

@@ -111,8 +111,8 @@ func (c *callContext) end() {
 	}
 }
 
-// answer runs a callback: it returns how many things it has dealt with, or an error. A panic is an error of the host, with its stack in the
-// log; *done stays what it was then, which is the proof that the callback did not finish.
+// answer runs a callback: it returns how many things it has dealt with, or an error. A panic is an error of the host,
+// with its stack in the log; *done stays what it was then, which is the proof that the callback did not finish.
 func (h *host) answer(call *C.embedjobs_call, done *C.size_t, what string, body func(ctx context.Context) (int, error)) (code C.int32_t) {
 	ctx := &callContext{call: call}
 	defer ctx.end()
@@ -139,7 +139,8 @@ func (h *host) ended(what string, returned bool, panicked any) string {
 		return ""
 	}
 	if panicked == nil {
-		// The frames of C below can't be unwound, and Go ends a thread of the library with the process: say which callback it was.
+		// The frames of C below can't be unwound, and Go ends a thread of the library with the process: say which callback it
+		// was.
 		message := what + " called runtime.Goexit (t.FailNow, t.Fatal?) in a callback, which must return"
 		h.logError(message)
 		fmt.Fprintf(os.Stderr, "embedjobs: fatal error: %s\n%s\n", message, debug.Stack())

@@ -13,7 +13,8 @@ import (
 	"unsafe"
 )
 
-// host is what the callbacks of an engine need. Its handle is the user_data of every table, and is deleted by the last destroy.
+// host is what the callbacks of an engine need. Its handle is the user_data of every table, and is deleted by the last
+// destroy.
 type host struct {
 	embedder  Embedder
 	computer  Computer

@@ -9,8 +9,8 @@ import (
 	"unsafe"
 )
 
-// ComputeRequest is what a Computer gets, and what it does with it. It ends with Compute: a goroutine that still holds it then gets
-// ErrInvalidArgument, and Compute does not end before a method that is under way.
+// ComputeRequest is what a Computer gets, and what it does with it. It ends with Compute: a goroutine that still holds
+// it then gets ErrInvalidArgument, and Compute does not end before a method that is under way.
 type ComputeRequest struct {
 	Key       Key
 	Content   []byte
@@ -36,7 +36,8 @@ func (r *ComputeRequest) end() {
 	r.compute = nil
 }
 
-// ListExisting says which operations have a vector already and need only be named in the manifest. ErrLeaseLost: return it at once.
+// ListExisting says which operations have a vector already and need only be named in the manifest. ErrLeaseLost: return
+// it at once.
 func (r *ComputeRequest) ListExisting(wanted *Operations) ([]bool, error) {
 	var memory arena
 	defer memory.free()

@@ -1,4 +1,5 @@
-// Package embedjobs keeps vector embeddings in step with documents: durable jobs, over the C interface of the library. See docs/go.md.
+// Package embedjobs keeps vector embeddings in step with documents: durable jobs, over the C interface of the library.
+// See docs/go.md.
 package embedjobs
 
 // #cgo pkg-config: embedjobs_c
@@ -77,9 +78,9 @@ func (e *Engine) leave() {
 	e.left.Broadcast()
 }
 
-// Close stops, waits for callbacks and calls under way, and frees the engine. Waits of other goroutines end with ErrCancelled, and calls that
-// begin now are refused. Twice is fine: the second one returns at once. From inside a callback it answers ErrRefused and does nothing:
-// RequestStop is what a callback may call.
+// Close stops, waits for callbacks and calls under way, and frees the engine. Waits of other goroutines end with
+// ErrCancelled, and calls that begin now are refused. Twice is fine: the second one returns at once. From inside a
+// callback it answers ErrRefused and does nothing: RequestStop is what a callback may call.
 func (e *Engine) Close() error {
 	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
 		return C.embedjobs_engine_stop(engine, 0, failure) // It knows whether this is a callback.
@@ -116,7 +117,8 @@ func (e *Engine) RequestStop() error {
 	})
 }
 
-// Stop ends the work and waits for it until ctx is done: then it answers ctx.Err(), a callback hangs, and it may be asked again.
+// Stop ends the work and waits for it until ctx is done: then it answers ctx.Err(), a callback hangs, and it may be
+// asked again.
 func (e *Engine) Stop(ctx context.Context) error {
 	const slice = 50 * time.Millisecond
 	for {
@@ -142,8 +144,8 @@ type IdleReport struct {
 	ProviderLeft    time.Duration
 }
 
-// WaitIdle waits until no job runs or is due within maxWait, or the provider could not be reached for that long. A ctx that is done ends
-// the wait with its error.
+// WaitIdle waits until no job runs or is due within maxWait, or the provider could not be reached for that long. A ctx
+// that is done ends the wait with its error.
 func (e *Engine) WaitIdle(ctx context.Context, maxWait time.Duration) (IdleReport, error) {
 	return e.wait(ctx, func(engine *C.embedjobs_engine, cancel *C.embedjobs_cancel, report *C.embedjobs_idle_report, failure **C.embedjobs_error) C.int32_t {
 		return C.embedjobs_engine_wait_idle(engine, ms(maxWait), -1, cancel, report, failure)

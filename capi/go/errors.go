@@ -12,7 +12,8 @@ import (
 // Code says what to do about an error; the numbers are those of embedjobs_code in embedjobs.h.
 type Code int32
 
-// Error is what the library answered, or what a callback wants it to know. Errors with the same code are the same to errors.Is.
+// Error is what the library answered, or what a callback wants it to know. Errors with the same code are the same to
+// errors.Is.
 type Error struct {
 	Code    Code
 	Message string
@@ -36,7 +37,8 @@ func (e *Error) Is(target error) bool {
 // String gives the code's lower-case name, "lease_lost" for example.
 func (c Code) String() string { return C.GoString(C.embedjobs_code_name(C.int32_t(c))) }
 
-// What a call may answer, and what a callback may return, wrapped if it likes (fmt.Errorf("...: %w", embedjobs.ErrFailed)).
+// What a call may answer, and what a callback may return, wrapped if it likes (fmt.Errorf("...: %w",
+// embedjobs.ErrFailed)).
 var (
 	ErrRetry           = &Error{Code: 1}  // A passing fault: tried again later.
 	ErrPaused          = &Error{Code: 2}  // The provider limits, loads or can't be reached: waits, and costs no attempt.
@@ -57,8 +59,8 @@ var (
 	ErrInternal        = &Error{Code: 17} // A defect, in the library or in a callback.
 )
 
-// check turns the answer of a call into an error, and frees what the library made. failure is where the call put it: an argument that is a
-// variable may be read before the call that stands beside it.
+// check turns the answer of a call into an error, and frees what the library made. failure is where the call put it: an
+// argument that is a variable may be read before the call that stands beside it.
 func check(code C.int32_t, failure **C.embedjobs_error) error {
 	if code == C.EMBEDJOBS_OK {
 		return nil

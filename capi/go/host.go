@@ -45,8 +45,9 @@ type Limits struct {
 	InputBytes      int // Longer texts are cut before the call, and their rows are marked.
 }
 
-// Embedder makes vectors of texts. Embed is called by at most Limits.ConcurrentCalls goroutines at a time. ctx is cancelled when the result
-// is not wanted any more, and has the deadline of the call. Space is asked when the engine is opened, and not later.
+// Embedder makes vectors of texts. Embed is called by at most Limits.ConcurrentCalls goroutines at a time. ctx is
+// cancelled when the result is not wanted any more, and has the deadline of the call. Space is asked when the engine is
+// opened, and not later.
 type Embedder interface {
 	Space() Space
 	Embed(ctx context.Context, batch *Batch) error
@@ -74,7 +75,8 @@ type Operations struct {
 type Rows struct {
 	Operations
 	Dimension int
-	// Vectors has len(IDs) x Dimension floats. What a persister gets is the library's memory, which ends with the call: copy what is kept.
+	// Vectors has len(IDs) x Dimension floats. What a persister gets is the library's memory, which ends with the call:
+	// copy what is kept.
 	Vectors []float32
 	// EmbeddedBytes is how many bytes of each text were embedded; nil, or 0: all.
 	EmbeddedBytes []uint64
@@ -104,13 +106,15 @@ type Pass struct {
 	PromptTokens    uint64
 }
 
-// Persister is where vectors live. Return ErrLeaseLost for a stale fence, and change nothing. The same call may come twice.
+// Persister is where vectors live. Return ErrLeaseLost for a stale fence, and change nothing. The same call may come
+// twice.
 type Persister interface {
 	// ListExisting says which operations have a vector that may be reused. The first call of a pass: it accepts the fence.
 	ListExisting(ctx context.Context, pass *Pass, wanted *Operations) ([]bool, error)
 	// PersistBatch adds or replaces rows; others survive. Durable when it returns.
 	PersistBatch(ctx context.Context, pass *Pass, rows *Rows) error
-	// Finalize makes the spec's visible rows exactly those of the manifest. ErrIncomplete: a vector is missing, nothing was changed.
+	// Finalize makes the spec's visible rows exactly those of the manifest. ErrIncomplete: a vector is missing, nothing
+	// was changed.
 	Finalize(ctx context.Context, pass *Pass, manifest *Operations) error
 }
 

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// A host that may be killed: it notes each text before it answers, and waits for its end once as many are noted as EMBEDJOBS_KILL_MOST says.
+// A host that may be killed: it notes each text before it answers, and waits for its end once as many are noted as
+// EMBEDJOBS_KILL_MOST says.
 func TestMain(m *testing.M) {
 	if database := os.Getenv("EMBEDJOBS_KILL_HOST"); database != "" {
 		os.Exit(killHost(database))

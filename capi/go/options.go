@@ -11,7 +11,8 @@ import (
 	"unsafe"
 )
 
-// Options says how to open an engine. Zero means the default everywhere; embedjobs_options in embedjobs.h says what each does.
+// Options says how to open an engine. Zero means the default everywhere; embedjobs_options in embedjobs.h says what
+// each does.
 type Options struct {
 	DSN          string   // "sqlite:PATH", "postgresql://..." or "memory:". Default "sqlite:embedjobs.db".
 	EmbedderSpec string   // A built-in embedder: "hashing", "openai:MODEL", ... Not together with Embedder.

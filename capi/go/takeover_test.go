@@ -127,7 +127,8 @@ func TestAStaleProcessIsRefusedAndTheOneThatTookOverStands(t *testing.T) {
 	persister := &shared{path: filepath.Join(folder, "vectors.json"), beforePersist: func() {}}
 	var embedder *words
 	var err error = ErrRetry
-	// The whole process stops, as a machine does that sleeps; not while it holds the lock of the database of jobs, for the test's sake.
+	// The whole process stops, as a machine does that sleeps; not while it holds the lock of the database of jobs, for the
+	// test's sake.
 	for errors.Is(err, ErrRetry) {
 		_ = stale.Process.Signal(syscall.SIGCONT)
 		time.Sleep(100 * time.Millisecond) // for its write to end

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "layout.hpp"
 
 namespace embedjobs::capi {
@@ -75,7 +75,8 @@ PackedOperations::PackedOperations(const Manifest& manifest) {
 }
 
 embedjobs_operations PackedOperations::view() const noexcept {
-  return {sizeof(embedjobs_operations), hashes_.size() / EMBEDJOBS_HASH_SIZE, ids_.bytes(), ids_.offsets(), hashes_.data()};
+  return {sizeof(embedjobs_operations), hashes_.size() / EMBEDJOBS_HASH_SIZE, ids_.bytes(), ids_.offsets(),
+          hashes_.data()};
 }
 
 PackedRows::PackedRows(std::span<const VectorRow> rows, std::size_t dimension) : dimension_(dimension) {
@@ -92,7 +93,8 @@ PackedRows::PackedRows(std::span<const VectorRow> rows, std::size_t dimension) :
 }
 
 embedjobs_rows PackedRows::view() const noexcept {
-  return {sizeof(embedjobs_rows), embedded_bytes_.size(), dimension_,        ids_.bytes(), ids_.offsets(), hashes_.data(),
+  return {sizeof(embedjobs_rows), embedded_bytes_.size(), dimension_,
+          ids_.bytes(),           ids_.offsets(),         hashes_.data(),
           vectors_.data(),        embedded_bytes_.data(), input_caps_.data()};
 }
 
@@ -120,9 +122,11 @@ Result<std::vector<VectorRow>> read_rows(const embedjobs_rows* rows, std::size_t
     status = check_ids(batch.count, batch.ids, batch.id_offsets, batch.hashes);
   }
   if (status.ok() && batch.count > 0 && batch.dimension != dimension) {
-    status = Status(Code::kInvalidArgument, fmt::format("rows have dimension {}, the computer's space has {}", batch.dimension, dimension));
+    status = Status(Code::kInvalidArgument,
+                    fmt::format("rows have dimension {}, the computer's space has {}", batch.dimension, dimension));
   }
-  if (status.ok() && batch.count > 0 && (batch.vectors == nullptr || (batch.embedded_bytes == nullptr) != (batch.input_caps == nullptr))) {
+  if (status.ok() && batch.count > 0 &&
+      (batch.vectors == nullptr || (batch.embedded_bytes == nullptr) != (batch.input_caps == nullptr))) {
     status = Status(Code::kInvalidArgument, "vectors is NULL, or one of embedded_bytes and input_caps is");
   }
   if (!status.ok()) {
@@ -131,7 +135,9 @@ Result<std::vector<VectorRow>> read_rows(const embedjobs_rows* rows, std::size_t
   std::vector<VectorRow> read;
   read.reserve(batch.count);
   for (std::size_t i = 0; i < batch.count; ++i) {
-    VectorRow row{.operation_id = id_of(batch, i), .text_hash = hash_of(batch, i), .vector = {batch.vectors + i * dimension, dimension}};
+    VectorRow row{.operation_id = id_of(batch, i),
+                  .text_hash = hash_of(batch, i),
+                  .vector = {batch.vectors + i * dimension, dimension}};
     if (batch.embedded_bytes != nullptr && batch.embedded_bytes[i] != 0) {
       row.embedded_bytes = batch.embedded_bytes[i];
       row.input_cap = batch.input_caps[i];

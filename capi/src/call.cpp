@@ -11,7 +11,8 @@ namespace embedjobs::capi {
 
 thread_local const Frame* Frame::top_ = nullptr;
 
-Status outcome(std::string_view who, std::int32_t code, std::size_t done, std::size_t expected, const embedjobs_call& call) {
+Status outcome(std::string_view who, std::int32_t code, std::size_t done, std::size_t expected,
+               const embedjobs_call& call) {
   if (code == EMBEDJOBS_OK) {
     if (done == EMBEDJOBS_NOT_DONE) {
       return {Code::kInternal, fmt::format("{} answered ok, but did not set *done: it must have died half-way", who)};
@@ -25,8 +26,8 @@ Status outcome(std::string_view who, std::int32_t code, std::size_t done, std::s
   if (code_name(known) == "unknown") {
     return {Code::kInternal, fmt::format("{} answered {}, which is no code", who, code)};
   }
-  const std::string message =
-      call.message.empty() ? fmt::format("{} answered '{}'", who, code_name(known)) : fmt::format("{}: {}", who, call.message);
+  const std::string message = call.message.empty() ? fmt::format("{} answered '{}'", who, code_name(known))
+                                                   : fmt::format("{}: {}", who, call.message);
   return known == Code::kPaused ? Status::paused(call.retry_after, message) : Status(known, message);
 }
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "core/guard.hpp"
+#include "core/values/guard.hpp"
 #include "embedjobs.h"
 #include "embedjobs/runtime.hpp"
 #include "embedjobs/status.hpp"
@@ -48,14 +48,16 @@ class Frame {
 
 namespace embedjobs::capi {
 
-/// What makes a call: only the worker, which ends at a stop; or also somebody who reads, and an engine that was stopped goes on being read.
+/// What makes a call: only the worker, which ends at a stop; or also somebody who reads, and an engine that was stopped
+/// goes on being read.
 enum class Caller { kWorker, kAnybody };
 
 }  // namespace embedjobs::capi
 
 struct embedjobs_call {
   embedjobs_call(const embedjobs::capi::HostState& engine, embedjobs::capi::Caller caller)
-      : state(engine), began_stopped(caller == embedjobs::capi::Caller::kAnybody && engine.stopping.load(std::memory_order_relaxed)) {}
+      : state(engine),
+        began_stopped(caller == embedjobs::capi::Caller::kAnybody && engine.stopping.load(std::memory_order_relaxed)) {}
   const embedjobs::capi::HostState& state;
   const bool began_stopped;  ///< The stop is no reason to end it.
   std::stop_token stop;
@@ -66,8 +68,10 @@ struct embedjobs_call {
 
 namespace embedjobs::capi {
 
-/// What a callback's answer means. `who` is the part that answered, "the host's embedder"; `expected` what *done proves.
-Status outcome(std::string_view who, std::int32_t code, std::size_t done, std::size_t expected, const embedjobs_call& call);
+/// What a callback's answer means. `who` is the part that answered, "the host's embedder"; `expected` what *done
+/// proves.
+Status outcome(std::string_view who, std::int32_t code, std::size_t done, std::size_t expected,
+               const embedjobs_call& call);
 
 /// Calls `f(&call, &done)` as a callback and judges its answer.
 template <typename F>

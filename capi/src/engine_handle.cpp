@@ -9,7 +9,8 @@ Status check_call(const embedjobs_engine* handle, FromCallback rule, const char*
     return {Code::kInvalidArgument, fmt::format("{}: engine is NULL", function)};
   }
   if (rule == FromCallback::kRefused && Frame::inside(*handle->open->state)) {
-    return {Code::kRefused, fmt::format("recursive call: {} can't be called from inside a callback of its engine", function)};
+    return {Code::kRefused,
+            fmt::format("recursive call: {} can't be called from inside a callback of its engine", function)};
   }
   return {};
 }

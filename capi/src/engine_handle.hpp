@@ -14,7 +14,8 @@
 
 namespace embedjobs::capi {
 
-/// An open engine with what its callbacks share. Every call keeps it, so that a destroy in mid-call ends it after the call.
+/// An open engine with what its callbacks share. Every call keeps it, so that a destroy in mid-call ends it after the
+/// call.
 struct OpenEngine {
   std::shared_ptr<HostState> state;
   std::unique_ptr<Engine> engine;
@@ -44,7 +45,8 @@ namespace embedjobs::capi {
 
 /// A call on an engine: `f(Engine&)` answers a Status.
 template <typename F>
-std::int32_t engine_call(embedjobs_engine* handle, FromCallback rule, const char* function, embedjobs_error** error, F&& f) {
+std::int32_t engine_call(embedjobs_engine* handle, FromCallback rule, const char* function, embedjobs_error** error,
+                         F&& f) {
   return boundary(error, [&]() -> Status {
     if (Status status = check_call(handle, rule, function); !status.ok()) {
       return status;

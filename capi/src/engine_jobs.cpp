@@ -33,7 +33,8 @@ std::int32_t enqueue_call(embedjobs_engine* engine, const char* function, const 
 
 /// A call that answers how many.
 template <typename F>
-std::int32_t counting_call(embedjobs_engine* engine, const char* function, std::size_t* count, embedjobs_error** error, F&& f) {
+std::int32_t counting_call(embedjobs_engine* engine, const char* function, std::size_t* count, embedjobs_error** error,
+                           F&& f) {
   return engine_call(engine, FromCallback::kRefused, function, error, [&](Engine& core) -> Status {
     const Result<std::size_t> counted = f(core);
     if (counted.ok() && count != nullptr) {
@@ -50,8 +51,9 @@ using namespace embedjobs;  // NOLINT(google-build-using-namespace)
 
 extern "C" {
 
-std::int32_t embedjobs_engine_put(embedjobs_engine* engine, const char* catalog_id, const char* spec_name, const char* content,
-                                  std::size_t size, embedjobs_enqueued* enqueued, embedjobs_error** error) {
+std::int32_t embedjobs_engine_put(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
+                                  const char* content, std::size_t size, embedjobs_enqueued* enqueued,
+                                  embedjobs_error** error) {
   return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error,
                             [&](Engine& core, const SpecKey& key) -> Result<EnqueueResult> {
                               const Result<std::string_view> block = capi::read_block(content, size, "content");
@@ -59,8 +61,9 @@ std::int32_t embedjobs_engine_put(embedjobs_engine* engine, const char* catalog_
                             });
 }
 
-std::int32_t embedjobs_engine_put_items(embedjobs_engine* engine, const char* catalog_id, const char* spec_name, const char* items,
-                                        std::size_t size, embedjobs_enqueued* enqueued, embedjobs_error** error) {
+std::int32_t embedjobs_engine_put_items(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
+                                        const char* items, std::size_t size, embedjobs_enqueued* enqueued,
+                                        embedjobs_error** error) {
   return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error,
                             [&](Engine& core, const SpecKey& key) -> Result<EnqueueResult> {
                               const Result<std::string_view> block = capi::read_block(items, size, "items");
@@ -68,28 +71,31 @@ std::int32_t embedjobs_engine_put_items(embedjobs_engine* engine, const char* ca
                             });
 }
 
-std::int32_t embedjobs_engine_remove(embedjobs_engine* engine, const char* catalog_id, const char* spec_name, embedjobs_error** error) {
+std::int32_t embedjobs_engine_remove(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
+                                     embedjobs_error** error) {
   return capi::engine_call(engine, capi::FromCallback::kAllowed, __func__, error, [&](Engine& core) {
     const Result<SpecKey> key = capi::read_key(catalog_id, spec_name);
     return key.ok() ? core.remove(*key) : key.status();
   });
 }
 
-std::int32_t embedjobs_engine_remove_catalog(embedjobs_engine* engine, const char* catalog_id, embedjobs_error** error) {
+std::int32_t embedjobs_engine_remove_catalog(embedjobs_engine* engine, const char* catalog_id,
+                                             embedjobs_error** error) {
   return capi::engine_call(engine, capi::FromCallback::kRefused, __func__, error, [&](Engine& core) {
     const Status named = capi::check_name(catalog_id, "catalog_id");
     return named.ok() ? core.remove_catalog(catalog_id) : named;
   });
 }
 
-std::int32_t embedjobs_engine_enqueue(embedjobs_engine* engine, const char* catalog_id, const char* spec_name, std::int32_t kind,
-                                      embedjobs_enqueued* enqueued, embedjobs_error** error) {
-  return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error,
-                            [&](Engine& core, const SpecKey& key) { return core.enqueue(key, static_cast<JobKind>(kind)); });
+std::int32_t embedjobs_engine_enqueue(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
+                                      std::int32_t kind, embedjobs_enqueued* enqueued, embedjobs_error** error) {
+  return capi::enqueue_call(
+      engine, __func__, catalog_id, spec_name, enqueued, error,
+      [&](Engine& core, const SpecKey& key) { return core.enqueue(key, static_cast<JobKind>(kind)); });
 }
 
-std::int32_t embedjobs_engine_retry(embedjobs_engine* engine, const char* catalog_id, const char* spec_name, embedjobs_enqueued* enqueued,
-                                    embedjobs_error** error) {
+std::int32_t embedjobs_engine_retry(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
+                                    embedjobs_enqueued* enqueued, embedjobs_error** error) {
   return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error,
                             [&](Engine& core, const SpecKey& key) { return core.retry(key); });
 }
@@ -102,8 +108,8 @@ std::int32_t embedjobs_engine_reconcile(embedjobs_engine* engine, std::size_t* c
   return capi::counting_call(engine, __func__, count, error, [](Engine& core) { return core.reconcile(); });
 }
 
-std::int32_t embedjobs_engine_switch_space(embedjobs_engine* engine, const char* catalog_id, const char* space_id, std::size_t* count,
-                                           embedjobs_error** error) {
+std::int32_t embedjobs_engine_switch_space(embedjobs_engine* engine, const char* catalog_id, const char* space_id,
+                                           std::size_t* count, embedjobs_error** error) {
   return capi::counting_call(engine, __func__, count, error, [&](Engine& core) -> Result<std::size_t> {
     Status status = capi::check_name(catalog_id, "catalog_id");
     if (status.ok()) {

@@ -45,8 +45,8 @@ Status write_report(embedjobs_idle_report* out, const Result<IdleReport>& report
   return report.status();
 }
 
-/// From inside a callback nobody may wait for the engine: a thread of its own ends it. Where no thread can be had, the engine stops and is
-/// left as it is: to end it here would wait for the callback that is here.
+/// From inside a callback nobody may wait for the engine: a thread of its own ends it. Where no thread can be had, the
+/// engine stops and is left as it is: to end it here would wait for the callback that is here.
 void end_elsewhere(const std::shared_ptr<OpenEngine>& open) {
   auto* const kept = new std::shared_ptr<OpenEngine>(open);
   sigset_t all;
@@ -141,7 +141,8 @@ std::int32_t embedjobs_engine_request_stop(embedjobs_engine* engine, embedjobs_e
 }
 
 std::int32_t embedjobs_engine_wait_idle(embedjobs_engine* engine, std::int64_t max_wait_ms, std::int64_t time_limit_ms,
-                                        embedjobs_cancel* cancel, embedjobs_idle_report* report, embedjobs_error** error) {
+                                        embedjobs_cancel* cancel, embedjobs_idle_report* report,
+                                        embedjobs_error** error) {
   return engine_call(engine, FromCallback::kRefused, __func__, error, [&](Engine& core) {
     const Status status = capi::check_output(report);
     return !status.ok() ? status
@@ -150,8 +151,9 @@ std::int32_t embedjobs_engine_wait_idle(embedjobs_engine* engine, std::int64_t m
   });
 }
 
-std::int32_t embedjobs_engine_worker_run(embedjobs_engine* engine, std::int32_t until, std::int64_t max_wait_ms, std::int64_t time_limit_ms,
-                                         embedjobs_cancel* cancel, embedjobs_idle_report* report, embedjobs_error** error) {
+std::int32_t embedjobs_engine_worker_run(embedjobs_engine* engine, std::int32_t until, std::int64_t max_wait_ms,
+                                         std::int64_t time_limit_ms, embedjobs_cancel* cancel,
+                                         embedjobs_idle_report* report, embedjobs_error** error) {
   return engine_call(engine, FromCallback::kRefused, __func__, error, [&](Engine& core) -> Status {
     if (until != EMBEDJOBS_RUN_UNTIL_STOPPED && until != EMBEDJOBS_RUN_UNTIL_IDLE) {
       return {Code::kInvalidArgument, "until is not an embedjobs_run_until"};

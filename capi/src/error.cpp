@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
-#include "core/guard.hpp"
-#include "core/utf8.hpp"
+#include "core/values/guard.hpp"
+#include "core/values/utf8.hpp"
 
 struct embedjobs_error {
   embedjobs::Code code;
@@ -18,7 +18,8 @@ namespace {
 std::int32_t make_error(Code code, std::string_view message, Duration retry_after, embedjobs_error** error) noexcept {
   if (error != nullptr) {
     try {
-      *error = new embedjobs_error{code, clean_line(message), std::chrono::ceil<std::chrono::milliseconds>(retry_after).count()};
+      *error = new embedjobs_error{code, clean_line(message),
+                                   std::chrono::ceil<std::chrono::milliseconds>(retry_after).count()};
     } catch (const std::bad_alloc&) {
       *error = nullptr;
     }

@@ -22,8 +22,8 @@ std::int32_t report(const Status& status, embedjobs_error** error) noexcept;
 /// The same for EMBEDJOBS_INTERNAL and the words of an exception.
 std::int32_t report_defect(const char* message, embedjobs_error** error) noexcept;
 
-/// Calls `f`, which answers a Status, and reports it. Every function of the interface that can fail is one call of this. The unwinding
-/// of a thread that is being ended goes on; no exception gets out.
+/// Calls `f`, which answers a Status, and reports it. Every function of the interface that can fail is one call of
+/// this. The unwinding of a thread that is being ended goes on; no exception gets out.
 template <typename F>
 std::int32_t boundary(embedjobs_error** error, F&& f) {
   try {

@@ -46,7 +46,8 @@ class HostComputer final : public EmbeddingComputer {
       return outcome("the host's computer", code, done, counted, call);
     });
     if (!status.ok()) {
-      const bool known = call.message.empty() && !compute.last.ok() && code == static_cast<std::int32_t>(compute.last.code());
+      const bool known =
+          call.message.empty() && !compute.last.ok() && code == static_cast<std::int32_t>(compute.last.code());
       return known ? compute.last : status;
     }
     if (!compute.manifest) {
@@ -96,8 +97,8 @@ using embedjobs::Status;
 
 extern "C" {
 
-std::int32_t embedjobs_compute_list_existing(embedjobs_compute* compute, const embedjobs_operations* wanted, std::uint8_t* existing,
-                                             embedjobs_error** error) {
+std::int32_t embedjobs_compute_list_existing(embedjobs_compute* compute, const embedjobs_operations* wanted,
+                                             std::uint8_t* existing, embedjobs_error** error) {
   return embedjobs::capi::compute_call(compute, error, [&]() -> Status {
     const auto manifest = embedjobs::capi::read_operations(wanted);
     if (!manifest.ok()) {
@@ -123,14 +124,16 @@ void embedjobs_compute_progress(embedjobs_compute* compute, std::size_t operatio
   }
 }
 
-std::int32_t embedjobs_compute_persist_batch(embedjobs_compute* compute, const embedjobs_rows* rows, embedjobs_error** error) {
+std::int32_t embedjobs_compute_persist_batch(embedjobs_compute* compute, const embedjobs_rows* rows,
+                                             embedjobs_error** error) {
   return embedjobs::capi::compute_call(compute, error, [&]() -> Status {
     const auto read = embedjobs::capi::read_rows(rows, compute->request.space.dimension);
     return read.ok() ? compute->request.persist_batch(*read) : read.status();
   });
 }
 
-std::int32_t embedjobs_compute_set_manifest(embedjobs_compute* compute, const embedjobs_operations* manifest, embedjobs_error** error) {
+std::int32_t embedjobs_compute_set_manifest(embedjobs_compute* compute, const embedjobs_operations* manifest,
+                                            embedjobs_error** error) {
   return embedjobs::capi::compute_call(compute, error, [&]() -> Status {
     auto read = embedjobs::capi::read_operations(manifest);
     if (!read.ok()) {

@@ -28,8 +28,12 @@ class HostEmbedder final : public Embedder {
     Embeddings answer{.vectors = Matrix(texts.size(), space_.dimension)};
     const Packed packed(*this);
     packed.strings->assign(texts);
-    const embedjobs_texts batch{
-        sizeof(batch), texts.size(), packed.strings->bytes(), packed.strings->offsets(), static_cast<std::int32_t>(context.purpose), 0};
+    const embedjobs_texts batch{sizeof(batch),
+                                texts.size(),
+                                packed.strings->bytes(),
+                                packed.strings->offsets(),
+                                static_cast<std::int32_t>(context.purpose),
+                                0};
     embedjobs_vectors out{sizeof(out), answer.vectors.data(), space_.dimension, -1};
     embedjobs_call call(table_->state(), Caller::kAnybody);
     call.stop = context.stop;
@@ -89,7 +93,8 @@ class HostEmbedder final : public Embedder {
 }  // namespace
 
 Result<Space> read_space(const char* model, const char* variant, std::size_t dimension) {
-  Space space{.model = model == nullptr ? "" : model, .dimension = dimension, .variant = variant == nullptr ? "" : variant};
+  Space space{
+      .model = model == nullptr ? "" : model, .dimension = dimension, .variant = variant == nullptr ? "" : variant};
   if (Status status = validate(space); !status.ok()) {
     return status;
   }

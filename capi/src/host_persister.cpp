@@ -52,16 +52,18 @@ class HostPersister final : public Persister {
     const PackedOperations packed(wanted);
     const embedjobs_operations view = packed.view();
     std::vector<std::uint8_t> existing(wanted.size() + 1, 0);  // never NULL
-    const Status status = call(Caller::kWorker, wanted.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
-      return t.list_existing(t.user_data, c, PassView(context).get(), &view, existing.data(), done);
-    });
+    const Status status =
+        call(Caller::kWorker, wanted.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+          return t.list_existing(t.user_data, c, PassView(context).get(), &view, existing.data(), done);
+        });
     if (!status.ok()) {
       return status;
     }
     std::vector<bool> answer(wanted.size());
     for (std::size_t i = 0; i < answer.size(); ++i) {
       if (existing[i] > 1) {
-        return {Code::kInternal, fmt::format("{} answered {} for an operation that exists or does not", kWho, existing[i])};
+        return {Code::kInternal,
+                fmt::format("{} answered {} for an operation that exists or does not", kWho, existing[i])};
       }
       answer[i] = existing[i] == 1;
     }
@@ -79,9 +81,10 @@ class HostPersister final : public Persister {
   Status finalize(const PassContext& context, const Manifest& manifest) override {
     const PackedOperations packed(manifest);
     const embedjobs_operations view = packed.view();
-    return call(Caller::kWorker, manifest.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
-      return t.finalize(t.user_data, c, PassView(context).get(), &view, done);
-    });
+    return call(Caller::kWorker, manifest.size(),
+                [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+                  return t.finalize(t.user_data, c, PassView(context).get(), &view, done);
+                });
   }
 
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override {
@@ -97,9 +100,10 @@ class HostPersister final : public Persister {
       specs.push_back(key.spec_name.c_str());
     }
     embedjobs_spec_states sink{states};
-    const Status status = call(Caller::kAnybody, keys.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
-      return t.describe(t.user_data, c, keys.size(), catalogs.data(), specs.data(), &sink, done);
-    });
+    const Status status =
+        call(Caller::kAnybody, keys.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+          return t.describe(t.user_data, c, keys.size(), catalogs.data(), specs.data(), &sink, done);
+        });
     if (!status.ok()) {
       return status;
     }
@@ -110,7 +114,8 @@ class HostPersister final : public Persister {
   template <typename F>
   Status call(Caller caller, std::size_t expected, F&& f) {
     embedjobs_call call(table_->state(), caller);
-    return call_host(kWho, call, expected, [&](embedjobs_call* c, std::size_t* done) { return f(*table_->operator->(), c, done); });
+    return call_host(kWho, call, expected,
+                     [&](embedjobs_call* c, std::size_t* done) { return f(*table_->operator->(), c, done); });
   }
 
   const TablePtr<embedjobs_persister> table_;
@@ -127,8 +132,9 @@ Result<std::shared_ptr<Persister>> make_host_persister(TablePtr<embedjobs_persis
 
 }  // namespace embedjobs::capi
 
-extern "C" std::int32_t embedjobs_spec_states_set(embedjobs_spec_states* states, std::size_t index, const char* space_id,
-                                                  const char* content_version, const char* splitter_version) {
+extern "C" std::int32_t embedjobs_spec_states_set(embedjobs_spec_states* states, std::size_t index,
+                                                  const char* space_id, const char* content_version,
+                                                  const char* splitter_version) {
   return embedjobs::capi::boundary(nullptr, [&]() -> embedjobs::Status {
     if (states == nullptr || index >= states->states.size() || space_id == nullptr || content_version == nullptr ||
         splitter_version == nullptr) {

@@ -1,7 +1,7 @@
 // A host's documents.
 #include <fmt/format.h>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "error.hpp"
 #include "hosts.hpp"
 
@@ -80,7 +80,8 @@ using embedjobs::Status;
 
 extern "C" {
 
-std::int32_t embedjobs_document_set(embedjobs_document* document, const char* content, std::size_t size, const char* version) {
+std::int32_t embedjobs_document_set(embedjobs_document* document, const char* content, std::size_t size,
+                                    const char* version) {
   return embedjobs::capi::boundary(nullptr, [&]() -> Status {
     if (document == nullptr || (content == nullptr && size > 0) || version == nullptr || *version == '\0') {
       return {Code::kInvalidArgument, "NULL, or an empty version"};

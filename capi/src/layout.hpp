@@ -18,13 +18,15 @@ template <typename T>
 struct Layout;
 
 // No tail padding, or two versions would have one size: the last member ends where the struct ends.
-#define EMBEDJOBS_LAYOUT(type, last_of_first_version, last)                                                                           \
-  template <>                                                                                                                         \
-  struct Layout<type> {                                                                                                               \
-    static constexpr std::size_t kFirst = offsetof(type, last_of_first_version) + sizeof(std::declval<type>().last_of_first_version); \
-    static constexpr std::string_view kName = #type;                                                                                  \
-    static_assert(offsetof(type, last) + sizeof(std::declval<type>().last) == sizeof(type), #type " has tail padding");               \
-    static_assert(offsetof(type, struct_size) == 0, #type " does not begin with struct_size");                                        \
+#define EMBEDJOBS_LAYOUT(type, last_of_first_version, last)                                         \
+  template <>                                                                                       \
+  struct Layout<type> {                                                                             \
+    static constexpr std::size_t kFirst =                                                           \
+        offsetof(type, last_of_first_version) + sizeof(std::declval<type>().last_of_first_version); \
+    static constexpr std::string_view kName = #type;                                                \
+    static_assert(offsetof(type, last) + sizeof(std::declval<type>().last) == sizeof(type),         \
+                  #type " has tail padding");                                                       \
+    static_assert(offsetof(type, struct_size) == 0, #type " does not begin with struct_size");      \
   }
 
 // Made by the host. The second name never changes; the third is today's last member.
@@ -74,7 +76,8 @@ template <typename T>
 Status check_size(const T& in) {
   const std::size_t size = in.struct_size;
   if (size < Layout<T>::kFirst || size > kLargestStruct) {
-    return {Code::kInvalidArgument, fmt::format("{}.struct_size is {}: set it to sizeof({})", Layout<T>::kName, size, Layout<T>::kName)};
+    return {Code::kInvalidArgument,
+            fmt::format("{}.struct_size is {}: set it to sizeof({})", Layout<T>::kName, size, Layout<T>::kName)};
   }
   return {};
 }
@@ -99,8 +102,8 @@ Status check_unknown(const T& in) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(&in);
   for (std::size_t i = sizeof(T); i < in.struct_size; ++i) {
     if (bytes[i] != 0) {
-      return {Code::kInvalidArgument,
-              fmt::format("{} uses members that this library, {}, does not know", Layout<T>::kName, embedjobs_version())};
+      return {Code::kInvalidArgument, fmt::format("{} uses members that this library, {}, does not know",
+                                                  Layout<T>::kName, embedjobs_version())};
     }
   }
   return {};

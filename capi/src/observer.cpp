@@ -1,7 +1,7 @@
 // A host's log, events and reload.
 #include <fmt/format.h>
 
-#include "core/duration.hpp"
+#include "embedjobs/duration.hpp"
 #include "hosts.hpp"
 
 namespace embedjobs::capi {
@@ -31,11 +31,14 @@ void log_trouble(const LogSink& log, const Event& event) {
   const std::string spec = event.key.catalog_id + "/" + event.key.spec_name;
   switch (event.kind) {
     case EventKind::kJobRetried:
-      return log(LogLevel::kWarning, fmt::format("{}: attempt {} failed and is made again: {}", spec, event.attempt, event.message));
-    case EventKind::kJobFailed: return log(LogLevel::kError, fmt::format("{}: the job failed: {}", spec, event.message));
+      return log(LogLevel::kWarning,
+                 fmt::format("{}: attempt {} failed and is made again: {}", spec, event.attempt, event.message));
+    case EventKind::kJobFailed:
+      return log(LogLevel::kError, fmt::format("{}: the job failed: {}", spec, event.message));
     case EventKind::kLeaseLost: return log(LogLevel::kWarning, spec + ": the lease was lost, another pass takes over");
     case EventKind::kProviderPaused:
-      return log(LogLevel::kWarning, fmt::format("the provider is waited for, {}: {}", core::format_duration(event.delay), event.message));
+      return log(LogLevel::kWarning,
+                 fmt::format("the provider is waited for, {}: {}", format_duration(event.delay), event.message));
     case EventKind::kProviderResumed: return log(LogLevel::kInfo, "the provider answers again");
     case EventKind::kLeaseExpired:
       return log(LogLevel::kWarning, fmt::format("{} leases of workers that stopped were put back", event.count));

@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "core/log_queue.hpp"
-#include "core/utf8.hpp"
+#include "core/runtime/log_queue.hpp"
+#include "core/values/utf8.hpp"
 #include "hosts.hpp"
 #include "layout.hpp"
 
@@ -90,9 +90,11 @@ Status check_label(const char* label, std::string_view what) {
   constexpr std::size_t kMostBytes = 512;
   const std::string_view text = label == nullptr ? "" : label;
   if (text.size() > kMostBytes) {
-    return {Code::kInvalidArgument, fmt::format("{} has {} bytes, at most {} are allowed", what, text.size(), kMostBytes)};
+    return {Code::kInvalidArgument,
+            fmt::format("{} has {} bytes, at most {} are allowed", what, text.size(), kMostBytes)};
   }
-  const bool plain = std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  const bool plain =
+      std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
   return plain && core::is_valid_utf8(text)
              ? Status()
              : Status(Code::kInvalidArgument, fmt::format("{} is not UTF-8 without control characters", what));

@@ -101,21 +101,21 @@ extern "C" {
 
 std::int32_t embedjobs_engine_jobs(embedjobs_engine* engine, const embedjobs_job_filter* filter, embedjobs_jobs** out,
                                    embedjobs_error** error) {
-  return capi::result_call<embedjobs_jobs, capi::Jobs>(engine, FromCallback::kAllowed, __func__, out, error,
-                                                       [&](Engine& core, capi::Jobs& list) -> Status {
-                                                         JobFilter wanted;
-                                                         if (Status status = capi::read_filter(filter, wanted); !status.ok()) {
-                                                           return status;
-                                                         }
-                                                         const auto jobs = core.jobs(wanted);
-                                                         if (jobs.ok()) {
-                                                           for (const Job& job : *jobs) {
-                                                             capi::add_job(list, job);
-                                                           }
-                                                           list.finish();
-                                                         }
-                                                         return jobs.status();
-                                                       });
+  return capi::result_call<embedjobs_jobs, capi::Jobs>(
+      engine, FromCallback::kAllowed, __func__, out, error, [&](Engine& core, capi::Jobs& list) -> Status {
+        JobFilter wanted;
+        if (Status status = capi::read_filter(filter, wanted); !status.ok()) {
+          return status;
+        }
+        const auto jobs = core.jobs(wanted);
+        if (jobs.ok()) {
+          for (const Job& job : *jobs) {
+            capi::add_job(list, job);
+          }
+          list.finish();
+        }
+        return jobs.status();
+      });
 }
 
 void embedjobs_jobs_destroy(embedjobs_jobs* jobs) {

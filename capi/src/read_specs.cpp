@@ -75,22 +75,24 @@ extern "C" {
 std::int32_t embedjobs_engine_statuses(embedjobs_engine* engine, const char* catalog_id, embedjobs_statuses** out,
                                        embedjobs_error** error) {
   return capi::list_call<embedjobs_statuses, capi::Statuses>(
-      engine, __func__, out, error, [&](Engine& core) { return core.status(capi::to_optional(catalog_id)); }, capi::add_status);
+      engine, __func__, out, error, [&](Engine& core) { return core.status(capi::to_optional(catalog_id)); },
+      capi::add_status);
 }
 
 void embedjobs_statuses_destroy(embedjobs_statuses* statuses) {
   delete static_cast<capi::Statuses*>(statuses);
 }
 
-std::int32_t embedjobs_engine_health(embedjobs_engine* engine, const char* catalog_id, embedjobs_health** out, embedjobs_error** error) {
-  return capi::result_call<embedjobs_health, capi::Health>(engine, FromCallback::kRefused, __func__, out, error,
-                                                           [&](Engine& core, capi::Health& view) -> Status {
-                                                             const auto health = core.health(capi::to_optional(catalog_id));
-                                                             if (health.ok()) {
-                                                               capi::fill_health(view, *health);
-                                                             }
-                                                             return health.status();
-                                                           });
+std::int32_t embedjobs_engine_health(embedjobs_engine* engine, const char* catalog_id, embedjobs_health** out,
+                                     embedjobs_error** error) {
+  return capi::result_call<embedjobs_health, capi::Health>(
+      engine, FromCallback::kRefused, __func__, out, error, [&](Engine& core, capi::Health& view) -> Status {
+        const auto health = core.health(capi::to_optional(catalog_id));
+        if (health.ok()) {
+          capi::fill_health(view, *health);
+        }
+        return health.status();
+      });
 }
 
 void embedjobs_health_destroy(embedjobs_health* health) {
@@ -106,8 +108,8 @@ void embedjobs_catalogs_destroy(embedjobs_catalogs* catalogs) {
   delete static_cast<capi::Catalogs*>(catalogs);
 }
 
-std::int32_t embedjobs_engine_verify(embedjobs_engine* engine, const char* catalog_id, const char* spec_name, embedjobs_verifications** out,
-                                     embedjobs_error** error) {
+std::int32_t embedjobs_engine_verify(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
+                                     embedjobs_verifications** out, embedjobs_error** error) {
   return capi::list_call<embedjobs_verifications, capi::Verifications>(
       engine, __func__, out, error,
       [&](Engine& core) -> Result<std::vector<VerifyReport>> {

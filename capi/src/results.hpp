@@ -46,7 +46,8 @@ inline std::int64_t to_unix_ms(WallTime time) {
 
 /// A call that gives out a result: `f(Engine&, std::unique_ptr<View>&)` makes it.
 template <typename View, typename Made, typename F>
-std::int32_t result_call(embedjobs_engine* engine, FromCallback rule, const char* function, View** out, embedjobs_error** error, F&& f) {
+std::int32_t result_call(embedjobs_engine* engine, FromCallback rule, const char* function, View** out,
+                         embedjobs_error** error, F&& f) {
   if (out != nullptr) {
     *out = nullptr;
   }
@@ -63,19 +64,22 @@ std::int32_t result_call(embedjobs_engine* engine, FromCallback rule, const char
   });
 }
 
-/// The same for a list: `get(Engine&)` answers a Result of values, and `add(Made&, value)` makes an element of each. Refused in callbacks.
+/// The same for a list: `get(Engine&)` answers a Result of values, and `add(Made&, value)` makes an element of each.
+/// Refused in callbacks.
 template <typename View, typename Made, typename Get, typename Add>
-std::int32_t list_call(embedjobs_engine* engine, const char* function, View** out, embedjobs_error** error, Get&& get, Add&& add) {
-  return result_call<View, Made>(engine, FromCallback::kRefused, function, out, error, [&](Engine& core, Made& list) -> Status {
-    const auto values = get(core);
-    if (values.ok()) {
-      for (const auto& value : *values) {
-        add(list, value);
-      }
-      list.finish();
-    }
-    return values.status();
-  });
+std::int32_t list_call(embedjobs_engine* engine, const char* function, View** out, embedjobs_error** error, Get&& get,
+                       Add&& add) {
+  return result_call<View, Made>(engine, FromCallback::kRefused, function, out, error,
+                                 [&](Engine& core, Made& list) -> Status {
+                                   const auto values = get(core);
+                                   if (values.ok()) {
+                                     for (const auto& value : *values) {
+                                       add(list, value);
+                                     }
+                                     list.finish();
+                                   }
+                                   return values.status();
+                                 });
 }
 
 inline std::optional<std::string> to_optional(const char* name) {

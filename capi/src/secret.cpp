@@ -15,8 +15,9 @@ namespace {
 std::string ask(const OwnedTable<embedjobs_secret_source>& table) {
   embedjobs_secret secret;
   embedjobs_call call(table.state(), Caller::kAnybody);
-  const Status status = call_host("the host's secret source", call, 1,
-                                  [&](embedjobs_call* c, std::size_t* done) { return table->get(table->user_data, c, &secret, done); });
+  const Status status = call_host("the host's secret source", call, 1, [&](embedjobs_call* c, std::size_t* done) {
+    return table->get(table->user_data, c, &secret, done);
+  });
   if (!status.ok() || !secret.value) {
     throw std::runtime_error("no key");
   }
@@ -25,7 +26,8 @@ std::string ask(const OwnedTable<embedjobs_secret_source>& table) {
 
 }  // namespace
 
-Result<std::shared_ptr<Embedder>> make_keyed_embedder(const std::string& spec, TablePtr<embedjobs_secret_source> table) {
+Result<std::shared_ptr<Embedder>> make_keyed_embedder(const std::string& spec,
+                                                      TablePtr<embedjobs_secret_source> table) {
   if ((*table)->get == nullptr) {
     return {Code::kInvalidArgument, "embedjobs_secret_source.get is NULL"};
   }

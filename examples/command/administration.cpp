@@ -43,10 +43,11 @@ int run_retry(const Session& session, const RetryFlags& flags) {
   }
   const Result<EnqueueResult> retry = (*engine)->retry({flags.catalog, flags.spec});
   if (!retry.ok()) {
-    return fail(retry.status().code() == Code::kNotFound
-                    ? Status(Code::kNotFound,
-                             fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them", flags.catalog, flags.spec))
-                    : retry.status());
+    return fail(
+        retry.status().code() == Code::kNotFound
+            ? Status(Code::kNotFound, fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them",
+                                                  flags.catalog, flags.spec))
+            : retry.status());
   }
   if (session.json) {
     print_line(JsonObject()
@@ -57,7 +58,8 @@ int run_retry(const Session& session, const RetryFlags& flags) {
                    .integer("generation", static_cast<std::int64_t>(retry->generation))
                    .str());
   } else {
-    print_line(fmt::format("{}: everything will be embedded afresh by job {}{}", printable(flags.catalog + "/" + flags.spec), retry->job_id,
+    print_line(fmt::format("{}: everything will be embedded afresh by job {}{}",
+                           printable(flags.catalog + "/" + flags.spec), retry->job_id,
                            retry->created ? "" : ", which was open already"));
   }
   return kSuccess;
@@ -79,7 +81,8 @@ int run_reconcile(const Session& session) {
 
 int run_switch_space(const Session& session, const std::string& catalog) {
   if (session.embedder.empty()) {
-    return fail(Status(Code::kInvalidArgument, "switch-space needs --embedder: the one whose space the catalog moves to"));
+    return fail(
+        Status(Code::kInvalidArgument, "switch-space needs --embedder: the one whose space the catalog moves to"));
   }
   const Result<std::shared_ptr<Embedder>> embedder = make_embedder(session.embedder);
   if (!embedder.ok()) {
@@ -95,9 +98,10 @@ int run_switch_space(const Session& session, const std::string& catalog) {
   }
   const Result<std::size_t> count = (*engine)->switch_space(catalog, *space);
   if (!count.ok()) {
-    return fail(count.status().code() == Code::kNotFound
-                    ? Status(Code::kNotFound, fmt::format("there is no catalog '{}'; 'embedjobs status' lists them", catalog))
-                    : count.status());
+    return fail(
+        count.status().code() == Code::kNotFound
+            ? Status(Code::kNotFound, fmt::format("there is no catalog '{}'; 'embedjobs status' lists them", catalog))
+            : count.status());
   }
   if (session.json) {
     print_line(JsonObject()
@@ -106,8 +110,8 @@ int run_switch_space(const Session& session, const std::string& catalog) {
                    .integer("enqueued", static_cast<std::int64_t>(*count))
                    .str());
   } else {
-    print_line(fmt::format("{}: target space {}; {} specs enqueued, searches read the old space until they are done", printable(catalog),
-                           printable(space->id()), *count));
+    print_line(fmt::format("{}: target space {}; {} specs enqueued, searches read the old space until they are done",
+                           printable(catalog), printable(space->id()), *count));
   }
   return kSuccess;
 }
@@ -160,7 +164,8 @@ int print_migration(const Session& session, int from) {
     return kSuccess;
   }
 #endif
-  return fail(Status(Code::kInvalidArgument, "migrate --print is for PostgreSQL: name the database with --db postgresql://..."));
+  return fail(Status(Code::kInvalidArgument,
+                     "migrate --print is for PostgreSQL: name the database with --db postgresql://..."));
 }
 
 int run_migrate(const Session& session, const MigrateFlags& flags) {
@@ -197,22 +202,27 @@ int run_index_vectors(const Session& session, const std::string& catalog) {
     Progress shown(Progress::Style::kOutcomesOnly);
     const Result<std::vector<PostgresIndex>> indexes =
         index_postgres_vectors(session.dsn, catalog, [&shown](const PostgresIndexProgress& progress) {
-          shown.say(progress.total > 0 ? fmt::format("{}: {} of {}", progress.phase, progress.done, progress.total) : progress.phase);
+          shown.say(progress.total > 0 ? fmt::format("{}: {} of {}", progress.phase, progress.done, progress.total)
+                                       : progress.phase);
         });
     if (!indexes.ok()) {
       return fail(indexes.status());
     }
     for (const PostgresIndex& index : *indexes) {
-      print_line(session.json
-                     ? JsonObject().text("index", index.name).text("space_id", index.space_id).boolean("created", index.created).str()
-                     : fmt::format("{}: {} over the vectors of {}", index.name, index.created ? "made" : "is there already",
-                                   printable(index.space_id)));
+      print_line(session.json ? JsonObject()
+                                    .text("index", index.name)
+                                    .text("space_id", index.space_id)
+                                    .boolean("created", index.created)
+                                    .str()
+                              : fmt::format("{}: {} over the vectors of {}", index.name,
+                                            index.created ? "made" : "is there already", printable(index.space_id)));
     }
     return kSuccess;
   }
 #endif
   return fail(Status(Code::kInvalidArgument,
-                     fmt::format("index-vectors {} is for PostgreSQL: name the database with --db postgresql://...", printable(catalog))));
+                     fmt::format("index-vectors {} is for PostgreSQL: name the database with --db postgresql://...",
+                                 printable(catalog))));
 }
 
 std::string metrics_json(const MetricsSnapshot& snapshot) {
@@ -275,13 +285,16 @@ void add_administration(CLI::App& app, Session& session) {
   retry->add_option("spec", flags->spec, "The spec")->type_name("SPEC");
   retry->add_flag("--failed", flags->failed, "Every spec whose last job failed");
   retry->footer(
-      "Only vectors that are computed from now on count. A job that is running is not interrupted: it runs once more after "
+      "Only vectors that are computed from now on count. A job that is running is not interrupted: it runs once more "
+      "after "
       "it.\nExamples:\n  embedjobs retry billing invoices\n  embedjobs retry --failed");
   retry->callback([&session, flags] { session.action = [&session, flags] { return run_retry(session, *flags); }; });
 
-  CLI::App* reconcile = app.add_subcommand("reconcile", "Enqueue every spec whose rows are not what its document asks for");
+  CLI::App* reconcile =
+      app.add_subcommand("reconcile", "Enqueue every spec whose rows are not what its document asks for");
   reconcile->footer(
-      "A worker does this by itself every five minutes. Specs that keep failing wait longer and longer; retry does not wait.\nExample:\n  "
+      "A worker does this by itself every five minutes. Specs that keep failing wait longer and longer; retry does not "
+      "wait.\nExample:\n  "
       "embedjobs reconcile && embedjobs work --until-idle");
   reconcile->callback([&session] { session.action = [&session] { return run_reconcile(session); }; });
 
@@ -289,35 +302,46 @@ void add_administration(CLI::App& app, Session& session) {
   CLI::App* switch_space = app.add_subcommand("switch-space", "Move a catalog to the vectors of another embedder");
   switch_space->add_option("catalog", *catalog, "The catalog")->required()->type_name("CATALOG");
   switch_space->footer(
-      "Searches are answered from the old vectors until all specs have new ones.\nExample:\n  embedjobs switch-space default --embedder "
+      "Searches are answered from the old vectors until all specs have new ones.\nExample:\n  embedjobs switch-space "
+      "default --embedder "
       "hashing:1024 && embedjobs work --until-idle");
-  switch_space->callback([&session, catalog] { session.action = [&session, catalog] { return run_switch_space(session, *catalog); }; });
+  switch_space->callback(
+      [&session, catalog] { session.action = [&session, catalog] { return run_switch_space(session, *catalog); }; });
 
   CLI::App* migrate = app.add_subcommand("migrate", "Make the database, or bring its schema up to date");
   auto migrate_flags = std::make_shared<MigrateFlags>();
-  [[maybe_unused]] CLI::Option* print =
-      migrate->add_flag("--print", migrate_flags->print_only, "Change nothing: print the SQL that is still to be run (PostgreSQL)");
+  [[maybe_unused]] CLI::Option* print = migrate->add_flag(
+      "--print", migrate_flags->print_only, "Change nothing: print the SQL that is still to be run (PostgreSQL)");
 #ifdef EMBEDJOBS_HAS_POSTGRES
-  migrate->add_option("--from", migrate_flags->from, "With --print: the schema's version, 0 for none; the database is not asked then")
+  migrate
+      ->add_option("--from", migrate_flags->from,
+                   "With --print: the schema's version, 0 for none; the database is not asked then")
       ->needs(print)
       ->check(CLI::Range(0, kMaxSchemaVersion))
       ->type_name("VERSION");
 #endif
   migrate->footer(
-      "Every command does so when it opens the database; this one does nothing else. A schema of a newer version is refused.\nExamples:\n  "
-      "embedjobs migrate --db sqlite:/var/lib/embedjobs.db\n  embedjobs migrate --db postgresql://owner@db/app --print | psql "
-      "postgresql://owner@db/app\n  embedjobs migrate --db 'postgresql:///app?schema=embeddings' --print --from 0 > schema.sql");
-  migrate->callback(
-      [&session, migrate_flags] { session.action = [&session, migrate_flags] { return run_migrate(session, *migrate_flags); }; });
+      "Every command does so when it opens the database; this one does nothing else. A schema of a newer version is "
+      "refused.\nExamples:\n  "
+      "embedjobs migrate --db sqlite:/var/lib/embedjobs.db\n  embedjobs migrate --db postgresql://owner@db/app --print "
+      "| psql "
+      "postgresql://owner@db/app\n  embedjobs migrate --db 'postgresql:///app?schema=embeddings' --print --from 0 > "
+      "schema.sql");
+  migrate->callback([&session, migrate_flags] {
+    session.action = [&session, migrate_flags] { return run_migrate(session, *migrate_flags); };
+  });
 
   auto indexed = std::make_shared<std::string>();
-  CLI::App* index_vectors = app.add_subcommand("index-vectors", "Make an index over a catalog's vectors (PostgreSQL with pgvector)");
+  CLI::App* index_vectors =
+      app.add_subcommand("index-vectors", "Make an index over a catalog's vectors (PostgreSQL with pgvector)");
   index_vectors->add_option("catalog", *indexed, "The catalog")->required()->type_name("CATALOG");
   index_vectors->footer(
-      "An HNSW index makes searches of large catalogs fast, and every new vector dearer. It is made while work goes on; what an "
+      "An HNSW index makes searches of large catalogs fast, and every new vector dearer. It is made while work goes "
+      "on; what an "
       "interrupted "
       "run left is replaced.\nExample:\n  embedjobs index-vectors default --db postgresql://owner@db/app");
-  index_vectors->callback([&session, indexed] { session.action = [&session, indexed] { return run_index_vectors(session, *indexed); }; });
+  index_vectors->callback(
+      [&session, indexed] { session.action = [&session, indexed] { return run_index_vectors(session, *indexed); }; });
 
   CLI::App* metrics = app.add_subcommand("metrics", "Show the counts of the queue as Prometheus text");
   metrics->footer(

@@ -18,7 +18,8 @@ void add_fleet(CLI::App& app, Session& session);      // fleet.cpp: workers
 void add_search(CLI::App& app, Session& session);     // search.cpp
 void add_rows(CLI::App& app, Session& session);       // rows.cpp: verify, export
 void add_doctor(CLI::App& app, Session& session);     // doctor.cpp
-void add_administration(CLI::App& app,
-                        Session& session);  // administration.cpp: retry, reconcile, switch-space, migrate, index-vectors, metrics
+void add_administration(
+    CLI::App& app,
+    Session& session);  // administration.cpp: retry, reconcile, switch-space, migrate, index-vectors, metrics
 
 }  // namespace embedjobs::command

@@ -45,8 +45,8 @@ void print_finding(const Session& session, const Finding& finding) {
     return;
   }
   const std::string advice = finding.advice.empty() ? "" : "; " + finding.advice;
-  print_line(fmt::format("{} {}: {}{}", coloured(finding.ok ? "ok  " : "FAIL", finding.ok ? Tone::kGreen : Tone::kRed), finding.check,
-                         printable(finding.detail), printable(advice)));
+  print_line(fmt::format("{} {}: {}{}", coloured(finding.ok ? "ok  " : "FAIL", finding.ok ? Tone::kGreen : Tone::kRed),
+                         finding.check, printable(finding.detail), printable(advice)));
 }
 
 // --- provider
@@ -67,8 +67,10 @@ std::string chosen_embedder(const Session& session, const std::vector<CatalogInf
 }
 
 Finding describe_health(const ProviderHealth& health) {
-  Finding finding{.check = "provider", .ok = health.state == HealthState::kOk, .detail = {}, .advice = health.advice, .more = {}};
-  const std::string who = fmt::format("{} {} at {}", health.kind, health.model.empty() ? "(model not known)" : health.model, health.url);
+  Finding finding{
+      .check = "provider", .ok = health.state == HealthState::kOk, .detail = {}, .advice = health.advice, .more = {}};
+  const std::string who =
+      fmt::format("{} {} at {}", health.kind, health.model.empty() ? "(model not known)" : health.model, health.url);
   finding.detail = finding.ok ? fmt::format("{}, {} dimensions", who, health.dimension)
                               : fmt::format("{}: {} ({})", who, to_string(health.state), health.detail);
   finding.more.text("kind", health.kind)
@@ -174,18 +176,21 @@ Finding check_integrity(const std::string& path) {
     finding.ok = answer == "ok";
   }
   finding.detail = finding.ok ? "no damage found" : answer.empty() ? finding.detail : answer;
-  finding.advice = finding.ok ? "" : "stop the workers, and restore a backup or rebuild the file with `sqlite3 FILE .recover`";
+  finding.advice =
+      finding.ok ? "" : "stop the workers, and restore a backup or rebuild the file with `sqlite3 FILE .recover`";
   return finding;
 }
 
 Finding check_writable(const std::string& path) {
-  Finding finding{.check = "writable", .ok = false, .detail = "the file can't be opened for writing", .advice = {}, .more = {}};
+  Finding finding{
+      .check = "writable", .ok = false, .detail = "the file can't be opened for writing", .advice = {}, .more = {}};
   const Connection connection = open_file(path, SQLITE_OPEN_READWRITE);
   std::string answer;
-  finding.ok = connection && sqlite3_db_readonly(connection.get(), "main") == 0 && ask(connection, "BEGIN IMMEDIATE", answer) &&
-               ask(connection, "ROLLBACK", answer);
+  finding.ok = connection && sqlite3_db_readonly(connection.get(), "main") == 0 &&
+               ask(connection, "BEGIN IMMEDIATE", answer) && ask(connection, "ROLLBACK", answer);
   finding.detail = finding.ok ? "the file can be written" : answer.empty() ? finding.detail : answer;
-  finding.advice = finding.ok ? "" : "check the rights of the file and its folder, and whether another process holds it";
+  finding.advice =
+      finding.ok ? "" : "check the rights of the file and its folder, and whether another process holds it";
   return finding;
 }
 
@@ -223,12 +228,16 @@ std::vector<Finding> check_file(const std::string& /*path*/) {
 #endif
 
 Finding check_catalogs(const std::vector<CatalogInfo>& catalogs, const std::string& space_id) {
-  Finding finding{.check = "catalogs", .ok = true, .detail = fmt::format("{} catalogs", catalogs.size()), .advice = {}, .more = {}};
+  Finding finding{
+      .check = "catalogs", .ok = true, .detail = fmt::format("{} catalogs", catalogs.size()), .advice = {}, .more = {}};
   for (const CatalogInfo& info : catalogs) {
-    if (finding.ok && !space_id.empty() && !info.target_space_id.empty() && info.spec_count > 0 && info.target_space_id != space_id) {
+    if (finding.ok && !space_id.empty() && !info.target_space_id.empty() && info.spec_count > 0 &&
+        info.target_space_id != space_id) {
       finding.ok = false;
-      finding.detail = fmt::format("catalog '{}' is of space {}, the embedder makes {}", info.catalog_id, info.target_space_id, space_id);
-      finding.advice = fmt::format("name the embedder of its space, or move it with: embedjobs switch-space {}", info.catalog_id);
+      finding.detail = fmt::format("catalog '{}' is of space {}, the embedder makes {}", info.catalog_id,
+                                   info.target_space_id, space_id);
+      finding.advice =
+          fmt::format("name the embedder of its space, or move it with: embedjobs switch-space {}", info.catalog_id);
     }
   }
   return finding;
@@ -240,8 +249,8 @@ std::optional<Finding> check_place(const std::string& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
     finding.detail = fmt::format("{} is a directory", path);
-    finding.advice =
-        fmt::format("name a file in it, for example --db {}{}", kSqlite, (std::filesystem::path(path) / "embedjobs.db").string());
+    finding.advice = fmt::format("name a file in it, for example --db {}{}", kSqlite,
+                                 (std::filesystem::path(path) / "embedjobs.db").string());
     return finding;
   }
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
@@ -263,7 +272,11 @@ std::vector<Finding> check_database(const Session& session, std::vector<CatalogI
       return {*std::move(wrong)};
     }
     if (const Status there = require_database(session); !there.ok()) {
-      return {{.check = "database", .ok = true, .detail = "there is none yet", .advice = "embedjobs index FILE makes it", .more = {}}};
+      return {{.check = "database",
+               .ok = true,
+               .detail = "there is none yet",
+               .advice = "embedjobs index FILE makes it",
+               .more = {}}};
     }
     findings = check_file(session.dsn.substr(kSqlite.size()));
     if (!findings.front().ok) {
@@ -271,7 +284,8 @@ std::vector<Finding> check_database(const Session& session, std::vector<CatalogI
     }
   }
   const Result<Backend> backend = open_backend(session.dsn, {}, nullptr);
-  Result<std::vector<CatalogInfo>> infos = backend.ok() ? backend->catalog->catalogs() : Result<std::vector<CatalogInfo>>(backend.status());
+  Result<std::vector<CatalogInfo>> infos =
+      backend.ok() ? backend->catalog->catalogs() : Result<std::vector<CatalogInfo>>(backend.status());
   if (!infos.ok()) {
     findings.push_back({.check = "open", .ok = false, .detail = infos.status().message(), .advice = {}, .more = {}});
     return findings;

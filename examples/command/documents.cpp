@@ -46,8 +46,9 @@ int run_put(const Session& session, const DocumentFlags& flags) {
                    .integer("generation", static_cast<std::int64_t>(put->generation))
                    .str());
   } else {
-    print_line(fmt::format("{}: stored; job {} {}", printable(flags.catalog + "/" + flags.spec), put->job_id,
-                           put->created ? "was made, run it with: embedjobs work" : "was open already and will serve the new content"));
+    print_line(fmt::format(
+        "{}: stored; job {} {}", printable(flags.catalog + "/" + flags.spec), put->job_id,
+        put->created ? "was made, run it with: embedjobs work" : "was open already and will serve the new content"));
   }
   return kSuccess;
 }
@@ -58,18 +59,26 @@ int run_remove(const Session& session, const DocumentFlags& flags) {
     return fail(engine.status());
   }
   const bool whole_catalog = flags.spec.empty();
-  const Status status = whole_catalog ? (*engine)->remove_catalog(flags.catalog) : (*engine)->remove({flags.catalog, flags.spec});
+  const Status status =
+      whole_catalog ? (*engine)->remove_catalog(flags.catalog) : (*engine)->remove({flags.catalog, flags.spec});
   if (status.code() == Code::kNotFound) {
-    return fail(whole_catalog ? fmt::format("there is no catalog '{}' with specs; 'embedjobs status' lists them", flags.catalog)
-                              : fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them", flags.catalog, flags.spec));
+    return fail(
+        whole_catalog
+            ? fmt::format("there is no catalog '{}' with specs; 'embedjobs status' lists them", flags.catalog)
+            : fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them", flags.catalog, flags.spec));
   }
   if (!status.ok()) {
     return fail(status);
   }
   if (session.json) {
-    print_line(JsonObject().text("catalog_id", flags.catalog).text_or_null("spec_name", flags.spec).boolean("removed", true).str());
+    print_line(JsonObject()
+                   .text("catalog_id", flags.catalog)
+                   .text_or_null("spec_name", flags.spec)
+                   .boolean("removed", true)
+                   .str());
   } else {
-    print_line(fmt::format("{}: removed, with its vectors", printable(whole_catalog ? flags.catalog : flags.catalog + "/" + flags.spec)));
+    print_line(fmt::format("{}: removed, with its vectors",
+                           printable(whole_catalog ? flags.catalog : flags.catalog + "/" + flags.spec)));
   }
   return kSuccess;
 }
@@ -86,10 +95,14 @@ int run_ops(const Session& session, const DocumentFlags& flags) {
   for (std::size_t i = 0; i < operations->size(); ++i) {
     const std::string hash = to_hex(operations->text_hash(i));
     if (session.json) {
-      print_line(
-          JsonObject().text("operation_id", operations->operation_id(i)).text("text", operations->text(i)).text("text_hash", hash).str());
+      print_line(JsonObject()
+                     .text("operation_id", operations->operation_id(i))
+                     .text("text", operations->text(i))
+                     .text("text_hash", hash)
+                     .str());
     } else {
-      print_line(fmt::format("{}  {}  {}", hash.substr(0, 12), printable(operations->operation_id(i)), printable(operations->text(i))));
+      print_line(fmt::format("{}  {}  {}", hash.substr(0, 12), printable(operations->operation_id(i)),
+                             printable(operations->text(i))));
     }
   }
   return kSuccess;
@@ -107,24 +120,31 @@ void add_file(CLI::App& command, DocumentFlags& flags) {
 void add_documents(CLI::App& app, Session& session) {
   auto flags = std::make_shared<DocumentFlags>();
   CLI::App* put = app.add_subcommand("put", "Store a document and make its job; a worker embeds it");
-  put->add_option("catalog", flags->catalog, "The catalog; it is made when it does not exist")->required()->type_name("CATALOG");
+  put->add_option("catalog", flags->catalog, "The catalog; it is made when it does not exist")
+      ->required()
+      ->type_name("CATALOG");
   put->add_option("spec", flags->spec, "The name of the document in it")->required()->type_name("SPEC");
   add_file(*put, *flags);
   put->footer(
       "A document that can't be split is refused, and what was stored before stays.\nExample:\n  curl -s "
-      "https://api.example.com/openapi.json | embedjobs put web shop -\n  embedjobs put support answers answers.jsonl --items");
+      "https://api.example.com/openapi.json | embedjobs put web shop -\n  embedjobs put support answers answers.jsonl "
+      "--items");
   put->callback([&session, flags] { session.action = [&session, flags] { return run_put(session, *flags); }; });
 
   CLI::App* remove = app.add_subcommand("remove", "Remove a spec, or a whole catalog: document, rows and open job");
   remove->add_option("catalog", flags->catalog, "The catalog")->required()->type_name("CATALOG");
   remove->add_option("spec", flags->spec, "The spec; without it all specs of the catalog")->type_name("SPEC");
-  remove->footer("A pass that is running loses its lease: its rows do not come back.\nExample:\n  embedjobs remove billing invoices");
+  remove->footer(
+      "A pass that is running loses its lease: its rows do not come back.\nExample:\n  embedjobs remove billing "
+      "invoices");
   remove->callback([&session, flags] { session.action = [&session, flags] { return run_remove(session, *flags); }; });
 
-  CLI::App* ops = app.add_subcommand("ops", "Show the operations of a document: what would be embedded. Needs no database");
+  CLI::App* ops =
+      app.add_subcommand("ops", "Show the operations of a document: what would be embedded. Needs no database");
   add_file(*ops, *flags);
   ops->footer(
-      "A line an operation: hash (SHA-256 of the text; its first 12 digits without --json), id, text.\nExample:\n  embedjobs ops api.yaml "
+      "A line an operation: hash (SHA-256 of the text; its first 12 digits without --json), id, text.\nExample:\n  "
+      "embedjobs ops api.yaml "
       "--json | jq -r .operation_id");
   ops->callback([&session, flags] { session.action = [&session, flags] { return run_ops(session, *flags); }; });
 }

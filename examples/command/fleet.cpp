@@ -43,7 +43,8 @@ void print_json(const WorkerStatus& status) {
 void add_rows(const WorkerStatus& status, Table& table) {
   const WorkerInfo& worker = status.worker;
   const bool heard_of = worker.last_seen_at != WallTime{};
-  const std::string seen = !heard_of ? "never" : format_rfc3339(worker.last_seen_at) + (is_live(worker) ? "" : " (silent)");
+  const std::string seen =
+      !heard_of ? "never" : format_rfc3339(worker.last_seen_at) + (is_live(worker) ? "" : " (silent)");
   table.add({worker.worker_id, worker.host, heard_of ? std::to_string(worker.process_id) : "", worker.version,
              fmt::format("{}/{}", status.jobs.size(), heard_of ? std::to_string(worker.slots) : "?"),
              heard_of ? format_rfc3339(worker.started_at) : "", seen, worker.space_id});
@@ -81,8 +82,10 @@ int run_workers(const Session& session) {
 void add_fleet(CLI::App& app, Session& session) {
   CLI::App* workers = app.add_subcommand("workers", "Show who works, and which jobs each holds");
   workers->footer(
-      "A worker is heard of every third of a lease, and gone when it stops; one that died is shown as silent for a day. With --json one "
-      "object a worker, and one for each job that it holds.\nExample:\n  embedjobs workers --json | jq -r 'select(.live) | .host'");
+      "A worker is heard of every third of a lease, and gone when it stops; one that died is shown as silent for a "
+      "day. With --json one "
+      "object a worker, and one for each job that it holds.\nExample:\n  embedjobs workers --json | jq -r "
+      "'select(.live) | .host'");
   workers->callback([&session] { session.action = [&session] { return run_workers(session); }; });
 }
 

@@ -67,13 +67,16 @@ int read_inputs(const IndexFlags& flags, std::vector<Input>& inputs) {
   int exit = kSuccess;
   for (const std::string& path : flags.files) {
     if (path == "-") {
-      return fail(Status(Code::kInvalidArgument, "index names specs after files; for standard input: embedjobs put CATALOG SPEC -"));
+      return fail(Status(Code::kInvalidArgument,
+                         "index names specs after files; for standard input: embedjobs put CATALOG SPEC -"));
     }
     if (!names.insert(spec_name_of(path)).second) {
-      return fail(Status(Code::kInvalidArgument,
-                         fmt::format("two of the files would be the spec '{}': index them into two catalogs (--catalog), or name one with: "
-                                     "embedjobs put CATALOG SPEC FILE",
-                                     spec_name_of(path))));
+      return fail(Status(
+          Code::kInvalidArgument,
+          fmt::format(
+              "two of the files would be the spec '{}': index them into two catalogs (--catalog), or name one with: "
+              "embedjobs put CATALOG SPEC FILE",
+              spec_name_of(path))));
     }
     Result<Input> input = read_input(path, flags, *splitter);
     if (!input.ok()) {
@@ -93,8 +96,11 @@ struct Tally {
 Result<Tally> tally_of(Engine& engine, const std::vector<Input>& inputs) {
   Tally tally;
   for (const Input& input : inputs) {
-    const Result<std::vector<Job>> jobs = engine.jobs(
-        {.status = std::nullopt, .kind = std::nullopt, .catalog_id = input.key.catalog_id, .spec_name = input.key.spec_name, .limit = 1});
+    const Result<std::vector<Job>> jobs = engine.jobs({.status = std::nullopt,
+                                                       .kind = std::nullopt,
+                                                       .catalog_id = input.key.catalog_id,
+                                                       .spec_name = input.key.spec_name,
+                                                       .limit = 1});
     if (!jobs.ok()) {
       return jobs.status();
     }
@@ -114,10 +120,12 @@ std::string summary_of(const Tally& tally) {
   if (tally.embedded == 0) {
     return fmt::format("nothing to embed: all {} operations were stored already", tally.operations);
   }
-  return fmt::format("{} embedded, {} stored already", counted(tally.embedded, "operation"), tally.operations - tally.embedded);
+  return fmt::format("{} embedded, {} stored already", counted(tally.embedded, "operation"),
+                     tally.operations - tally.embedded);
 }
 
-Status print_statuses(const Session& session, Engine& engine, const IndexFlags& flags, const std::vector<Input>& inputs) {
+Status print_statuses(const Session& session, Engine& engine, const IndexFlags& flags,
+                      const std::vector<Input>& inputs) {
   const Result<std::vector<SpecStatus>> statuses = engine.status(flags.catalog);
   if (!statuses.ok()) {
     return statuses.status();
@@ -130,7 +138,8 @@ Status print_statuses(const Session& session, Engine& engine, const IndexFlags& 
   return {};
 }
 
-int finish(const Session& session, Engine& engine, const IndexFlags& flags, const std::vector<Input>& inputs, const WorkEnd& end) {
+int finish(const Session& session, Engine& engine, const IndexFlags& flags, const std::vector<Input>& inputs,
+           const WorkEnd& end) {
   const Result<Tally> tally = tally_of(engine, inputs);
   if (!tally.ok()) {
     return fail(tally.status());
@@ -187,17 +196,21 @@ int run_index(const Session& session, const IndexFlags& flags) {
 
 void add_index(CLI::App& app, Session& session) {
   auto flags = std::make_shared<IndexFlags>();
-  CLI::App* command = app.add_subcommand("index", "Store documents and embed what is new in them, until everything is searchable");
+  CLI::App* command =
+      app.add_subcommand("index", "Store documents and embed what is new in them, until everything is searchable");
   command
-      ->add_option("files", flags->files,
-                   "OpenAPI documents, JSON or YAML, or items. A spec is named after its file, without folder and extension")
+      ->add_option(
+          "files", flags->files,
+          "OpenAPI documents, JSON or YAML, or items. A spec is named after its file, without folder and extension")
       ->required()
       ->type_name("FILE");
-  command->add_option("--catalog", flags->catalog, "The catalog that the specs belong to [default]")->capture_default_str();
+  command->add_option("--catalog", flags->catalog, "The catalog that the specs belong to [default]")
+      ->capture_default_str();
   command->add_flag("--items", flags->items, kItemsHelp);
   add_work_flags(*command, flags->work);
   command->footer(
-      "Stopped or killed in the middle, run it again: it goes on where it was. A document that can't be read changes nothing.\n"
+      "Stopped or killed in the middle, run it again: it goes on where it was. A document that can't be read changes "
+      "nothing.\n"
       "Examples:\n"
       "  embedjobs index api.yaml\n"
       "  embedjobs index --catalog billing invoices.json payments.json");

@@ -11,16 +11,19 @@
 
 namespace embedjobs::command {
 
-/// `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD; control characters, also those of a terminal beyond ASCII, are
-/// escaped, so that no document's text can command the terminal that shows it.
+/// `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD; control characters, also those of a terminal
+/// beyond ASCII, are escaped, so that no document's text can command the terminal that shows it.
 std::string json_string(std::string_view text);
 
-/// An object under construction: members in the order of the calls. Names are literals of this program and need no escapes.
+/// An object under construction: members in the order of the calls. Names are literals of this program and need no
+/// escapes.
 class JsonObject {
  public:
   JsonObject& text(std::string_view name, std::string_view value) { return raw(name, json_string(value)); }
   /// Null when empty: there is none.
-  JsonObject& text_or_null(std::string_view name, std::string_view value) { return value.empty() ? null(name) : text(name, value); }
+  JsonObject& text_or_null(std::string_view name, std::string_view value) {
+    return value.empty() ? null(name) : text(name, value);
+  }
   JsonObject& integer(std::string_view name, std::int64_t value) { return raw(name, std::to_string(value)); }
   JsonObject& boolean(std::string_view name, bool value) { return raw(name, value ? "true" : "false"); }
   /// The shortest digits that read back as the same float.

@@ -15,10 +15,11 @@ void add_globals(CLI::App& app, Session& session) {
       ->envname("EMBEDJOBS_DB")
       ->type_name("DSN")
       ->capture_default_str();
-  app.add_option(
-         "--embedder", session.embedder,
-         "What makes the vectors: ollama:MODEL[@URL], openai:MODEL[@URL], tei[:MODEL][@URL], or hashing[:DIM][?delay=50ms][&log=FILE], "
-         "which needs no model. Without it the catalog's own; hashing for a new one. A key comes from EMBEDJOBS_API_KEY")
+  app.add_option("--embedder", session.embedder,
+                 "What makes the vectors: ollama:MODEL[@URL], openai:MODEL[@URL], tei[:MODEL][@URL], or "
+                 "hashing[:DIM][?delay=50ms][&log=FILE], "
+                 "which needs no model. Without it the catalog's own; hashing for a new one. A key comes from "
+                 "EMBEDJOBS_API_KEY")
       ->envname("EMBEDJOBS_EMBEDDER")
       ->type_name("EMBEDDER");
   app.add_flag("--json", session.json, "Print data as JSON, one object a line");
@@ -26,7 +27,8 @@ void add_globals(CLI::App& app, Session& session) {
 
 int run(int argc, const char* const* argv) {
   CLI::App app(
-      "Keeps vector embeddings of API documents in step with the documents: what is new is embedded, once, whatever dies meanwhile.",
+      "Keeps vector embeddings of API documents in step with the documents: what is new is embedded, once, whatever "
+      "dies meanwhile.",
       "embedjobs");
   Session session;
   app.fallthrough();  // global options may also stand behind the subcommand
@@ -42,8 +44,10 @@ int run(int argc, const char* const* argv) {
   add_rows(app, session);
   add_doctor(app, session);
   app.footer(
-      "Durations are written as 500ms, 2s, 10m, 1h. Data goes to standard output, progress and errors to standard error.\n"
-      "Exit codes: 0 all succeeded, 1 something failed or was refused, 2 wrong usage, 75 work is left that waits longer.\n"
+      "Durations are written as 500ms, 2s, 10m, 1h. Data goes to standard output, progress and errors to standard "
+      "error.\n"
+      "Exit codes: 0 all succeeded, 1 something failed or was refused, 2 wrong usage, 75 work is left that waits "
+      "longer.\n"
       "Examples:\n"
       "  embedjobs index api.yaml\n"
       "  embedjobs search default \"delete a user\"\n"

@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "core/duration.hpp"
+#include "embedjobs/duration.hpp"
 #include "text.hpp"
 
 namespace embedjobs::command {
@@ -38,7 +38,8 @@ std::string time_left(double seconds) {
     return fmt::format("{:.0f} s left", std::max(1.0, seconds));
   }
   const auto minutes = static_cast<std::int64_t>(seconds / 60);
-  return minutes < 60 ? fmt::format("{} min left", minutes + 1) : fmt::format("{} h {} min left", minutes / 60, minutes % 60);
+  return minutes < 60 ? fmt::format("{} min left", minutes + 1)
+                      : fmt::format("{} h {} min left", minutes / 60, minutes % 60);
 }
 
 std::string name_of(const SpecKey& key) {
@@ -94,7 +95,9 @@ void Progress::count(const Event& event) {
     case EventKind::kJobSucceeded: {
       Spec& spec = specs_[event.key];
       if (event.progress.operation_count > 0) {
-        spec = {.operations = event.progress.operation_count, .reused = event.progress.reused, .embedded = event.progress.embedded};
+        spec = {.operations = event.progress.operation_count,
+                .reused = event.progress.reused,
+                .embedded = event.progress.embedded};
       }
       if (event.kind == EventKind::kJobSucceeded) {
         ++totals_.succeeded;
@@ -126,16 +129,17 @@ void Progress::say_outcome(const Event& event) {
     case EventKind::kJobSucceeded:
       if (style_ == Style::kOutcomesOnly) {
         const Spec& spec = specs_[event.key];
-        line(fmt::format("done: {}: {} operations, {} embedded, {} reused", name_of(event.key), spec.operations, spec.embedded,
-                         spec.reused));
+        line(fmt::format("done: {}: {} operations, {} embedded, {} reused", name_of(event.key), spec.operations,
+                         spec.embedded, spec.reused));
       }
       return;
     case EventKind::kJobRetried:
       line(fmt::format("retry: {}: attempt {} ended: {}", name_of(event.key), event.attempt, printable(event.message)));
       return;
     case EventKind::kJobFailed:
-      line(fmt::format("failed: {}: {} (once the cause is gone, put or index the file again: it embeds what is missing)",
-                       name_of(event.key), printable(event.message)));
+      line(
+          fmt::format("failed: {}: {} (once the cause is gone, put or index the file again: it embeds what is missing)",
+                      name_of(event.key), printable(event.message)));
       return;
     case EventKind::kJobReleased:
       if (style_ == Style::kOutcomesOnly) {
@@ -148,7 +152,8 @@ void Progress::say_outcome(const Event& event) {
     case EventKind::kProviderPaused:
       if (!last_warning_.ends_with(event.message)) {  // the log has not just said the same
         line(fmt::format("paused: the next provider call is in {}: {}",
-                         core::format_duration(std::chrono::ceil<std::chrono::seconds>(event.delay)), printable(event.message)));
+                         format_duration(std::chrono::ceil<std::chrono::seconds>(event.delay)),
+                         printable(event.message)));
       }
       return;
     default: return;
@@ -169,7 +174,9 @@ double Progress::operations_per_second() const {
     return 0;
   }
   const std::chrono::duration<double> elapsed = samples_.back().when - samples_.front().when;
-  return elapsed.count() > 0 ? static_cast<double>(samples_.back().embedded - samples_.front().embedded) / elapsed.count() : 0;
+  return elapsed.count() > 0
+             ? static_cast<double>(samples_.back().embedded - samples_.front().embedded) / elapsed.count()
+             : 0;
 }
 
 std::string Progress::state() const {
@@ -198,7 +205,8 @@ std::string Progress::bar(std::string_view tail) const {
     total += spec.operations;
   }
   const auto filled = total > 0 ? static_cast<std::size_t>(done) * kBarCells / static_cast<std::size_t>(total) : 0;
-  std::string text = "[" + std::string(std::min(filled, kBarCells), '#') + std::string(kBarCells - std::min(filled, kBarCells), '.') + "] ";
+  std::string text = "[" + std::string(std::min(filled, kBarCells), '#') +
+                     std::string(kBarCells - std::min(filled, kBarCells), '.') + "] ";
   text += tail;
   // A line that wraps can't be drawn over.
   text.resize(std::min(text.size(), terminal_columns() - 1));

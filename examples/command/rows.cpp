@@ -25,7 +25,8 @@ int run_verify(const Session& session, const RowFlags& flags) {
     return fail(reports.status());
   }
   if (reports->empty()) {
-    return fail(fmt::format("there is nothing to verify in catalog '{}'; 'embedjobs status' lists specs", flags.catalog));
+    return fail(
+        fmt::format("there is nothing to verify in catalog '{}'; 'embedjobs status' lists specs", flags.catalog));
   }
   for (const VerifyReport& report : *reports) {
     if (session.json) {
@@ -40,7 +41,9 @@ int run_verify(const Session& session, const RowFlags& flags) {
                              report.equal ? "equal" : "differs: " + printable(report.difference)));
     }
   }
-  return std::all_of(reports->begin(), reports->end(), [](const VerifyReport& report) { return report.equal; }) ? kSuccess : kFailed;
+  return std::all_of(reports->begin(), reports->end(), [](const VerifyReport& report) { return report.equal; })
+             ? kSuccess
+             : kFailed;
 }
 
 void print_row(const Session& session, const Space& space, const StoredRow& row) {
@@ -59,7 +62,8 @@ void print_row(const Session& session, const Space& space, const StoredRow& row)
     print_line(json.str());
     return;
   }
-  std::string line = fmt::format("{}  {}  {}/{}  [", printable(row.operation_id), hash, space.dimension, printable(space.model));
+  std::string line =
+      fmt::format("{}  {}  {}/{}  [", printable(row.operation_id), hash, space.dimension, printable(space.model));
   for (std::size_t i = 0; i < row.vector.size(); ++i) {
     line += fmt::format("{}{}", i == 0 ? "" : " ", row.vector[i]);
   }
@@ -75,10 +79,11 @@ int run_export(const Session& session, const RowFlags& flags) {
   // Each line names the space, which rows() tells at its end: a first look asks for it.
   const Result<Space> before = (*engine)->rows(key, false, [](const StoredRow&) { return false; });
   if (!before.ok()) {
-    return fail(before.status().code() == Code::kNotFound
-                    ? Status(Code::kNotFound,
-                             fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them", key.catalog_id, key.spec_name))
-                    : before.status());
+    return fail(
+        before.status().code() == Code::kNotFound
+            ? Status(Code::kNotFound, fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them",
+                                                  key.catalog_id, key.spec_name))
+            : before.status());
   }
   const Result<Space> after = (*engine)->rows(key, true, [&](const StoredRow& row) {
     print_row(session, *before, row);
@@ -104,8 +109,10 @@ void add_rows(CLI::App& app, Session& session) {
   export_rows->add_option("catalog", flags->catalog, "The catalog")->required()->type_name("CATALOG");
   export_rows->add_option("spec", flags->spec, "The spec")->required()->type_name("SPEC");
   export_rows->footer(
-      "Floats are written with the digits that read back as the same float.\nExample:\n  embedjobs export default api --json > rows.jsonl");
-  export_rows->callback([&session, flags] { session.action = [&session, flags] { return run_export(session, *flags); }; });
+      "Floats are written with the digits that read back as the same float.\nExample:\n  embedjobs export default api "
+      "--json > rows.jsonl");
+  export_rows->callback(
+      [&session, flags] { session.action = [&session, flags] { return run_export(session, *flags); }; });
 }
 
 }  // namespace embedjobs::command

@@ -18,7 +18,8 @@ struct SearchFlags {
   std::size_t k = 5;
 };
 
-/// The operations of stored documents, split again: vectors are stored, texts are not. For people only, so an error is an empty text.
+/// The operations of stored documents, split again: vectors are stored, texts are not. For people only, so an error is
+/// an empty text.
 class Texts {
  public:
   explicit Texts(const Session& session) : backend_(open_backend(session.dsn, {}, nullptr)) {}
@@ -37,7 +38,8 @@ class Texts {
 
   ById split(const SpecKey& key) {
     ById texts;
-    const Result<Document> document = backend_.ok() ? backend_->catalog->resolve(key) : Result<Document>(backend_.status());
+    const Result<Document> document =
+        backend_.ok() ? backend_->catalog->resolve(key) : Result<Document>(backend_.status());
     const Result<OperationList> operations =
         document.ok() ? make_openapi_splitter()->split(document->content) : Result<OperationList>(document.status());
     for (std::size_t i = 0; operations.ok() && i < operations->size(); ++i) {
@@ -78,7 +80,8 @@ int run_search(const Session& session, const SearchFlags& flags) {
                      .str());
       continue;
     }
-    table.add({fmt::format("{:.3f}", hit.score), hit.key.spec_name, hit.operation_id, shortened(texts.of(hit), kTextPoints)});
+    table.add(
+        {fmt::format("{:.3f}", hit.score), hit.key.spec_name, hit.operation_id, shortened(texts.of(hit), kTextPoints)});
   }
   if (!session.json) {
     print(table.empty() ? "nothing is indexed in this catalog yet\n" : table.str());
@@ -95,7 +98,8 @@ void add_search(CLI::App& app, Session& session) {
   command->add_option("query", flags->query, "What the operation should do, in words")->required()->type_name("QUERY");
   command->add_option("-k", flags->k, "At most this many answers")->check(CLI::Range(1, 10000))->capture_default_str();
   command->footer(
-      "The score is the cosine of the angle between question and operation. The built-in embedder 'hashing' compares spelling, not\n"
+      "The score is the cosine of the angle between question and operation. The built-in embedder 'hashing' compares "
+      "spelling, not\n"
       "meaning: use the words of the document.\n"
       "Example:\n"
       "  embedjobs search default \"delete a user\" -k 3");

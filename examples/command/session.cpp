@@ -25,7 +25,8 @@ std::optional<CatalogInfo> find_catalog(const std::vector<CatalogInfo>& catalogs
 
 Result<Space> space_of(const std::string& embedder_spec, const std::stop_token& stop) {
   const Result<std::shared_ptr<Embedder>> embedder = make_embedder(embedder_spec);
-  return embedder.ok() ? (*embedder)->space({.stop = stop, .time_limit = kSpaceLimit}) : Result<Space>(embedder.status());
+  return embedder.ok() ? (*embedder)->space({.stop = stop, .time_limit = kSpaceLimit})
+                       : Result<Space>(embedder.status());
 }
 
 /// An error that may be gone by itself: work waits for it, with one line that says what to do.
@@ -33,17 +34,20 @@ bool is_passing(Code code) {
   return code == Code::kPaused || code == Code::kRetry || code == Code::kTimeout;
 }
 
-// The space that --embedder makes must be the catalog's own: the try-out embedder can't replace real vectors by accident. While a switch is
-// under way the embedder of the new space is fine for a search as well: the library makes the old one itself.
+// The space that --embedder makes must be the catalog's own: the try-out embedder can't replace real vectors by
+// accident. While a switch is under way the embedder of the new space is fine for a search as well: the library makes
+// the old one itself.
 Result<std::string> check_embedder(const Session& session, const Result<Space>& space, const std::string& space_id,
                                    const std::optional<CatalogInfo>& info) {
   if (!space.ok() || !info || space_id.empty() || space->id() == space_id || space->id() == info->target_space_id) {
     return session.embedder;
   }
-  return {Code::kRefused,
-          fmt::format("catalog '{0}' holds vectors of space {1}, but --embedder {2} makes {3}; leave --embedder out, or move the "
-                      "catalog with: embedjobs switch-space {0} --embedder {2}",
-                      info->catalog_id, space_id, session.embedder, space->id())};
+  return {
+      Code::kRefused,
+      fmt::format(
+          "catalog '{0}' holds vectors of space {1}, but --embedder {2} makes {3}; leave --embedder out, or move the "
+          "catalog with: embedjobs switch-space {0} --embedder {2}",
+          info->catalog_id, space_id, session.embedder, space->id())};
 }
 
 }  // namespace
@@ -75,7 +79,9 @@ Status require_database(const Session& session) {
   if (std::filesystem::exists(path, error) || error) {
     return {};
   }
-  return {Code::kNotFound, fmt::format("there is no database '{}': make one with 'embedjobs index FILE', or name yours with --db", path)};
+  return {
+      Code::kNotFound,
+      fmt::format("there is no database '{}': make one with 'embedjobs index FILE', or name yours with --db", path)};
 }
 
 Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching,
@@ -108,9 +114,11 @@ Result<std::string> embedder_for_catalog(const Session& session, const std::stri
     return check_embedder(session, space, space_id, info);
   }
   if (space_id.empty() && info && info->spec_count > 0) {
-    return {Code::kRefused, fmt::format("catalog '{}' waits for an embedder that did not answer when the catalog was made: name it with "
-                                        "--embedder",
-                                        catalog_id)};
+    return {
+        Code::kRefused,
+        fmt::format("catalog '{}' waits for an embedder that did not answer when the catalog was made: name it with "
+                    "--embedder",
+                    catalog_id)};
   }
   if (space_id.empty()) {
     return std::string("hashing");
@@ -118,7 +126,8 @@ Result<std::string> embedder_for_catalog(const Session& session, const std::stri
   Result<std::string> spec = embedder_spec_for(space_id);
   if (!spec.ok()) {
     return {Code::kRefused,
-            fmt::format("catalog '{}' holds vectors of space {}: name the embedder that makes them with --embedder", catalog_id, space_id)};
+            fmt::format("catalog '{}' holds vectors of space {}: name the embedder that makes them with --embedder",
+                        catalog_id, space_id)};
   }
   return spec;
 }
@@ -183,8 +192,8 @@ std::string status_line(const SpecStatus& status) {
   std::string line = fmt::format("{}: {} ({})", printable(status.key.catalog_id + "/" + status.key.spec_name),
                                  coloured(badge.label, badge.tone), printable(badge.tooltip));
   if (!status.worker_id.empty()) {
-    line += fmt::format("; held by {} since {}, lease until {}", printable(status.worker_id), format_rfc3339(status.job_started_at),
-                        format_rfc3339(status.lease_expires_at));
+    line += fmt::format("; held by {} since {}, lease until {}", printable(status.worker_id),
+                        format_rfc3339(status.job_started_at), format_rfc3339(status.lease_expires_at));
   }
   return line;
 }

@@ -39,14 +39,14 @@ void print_line(std::string_view text);
 /// Fails for a database file that is not there: only index, put, work and migrate make one.
 Status require_database(const Session& session);
 
-/// The spec of the embedder for `catalog_id`: --embedder where it was given (kRefused when the catalog is of another space), else the
-/// catalog's own, else "hashing". `searching`: the space that searches read counts, not the target.
+/// The spec of the embedder for `catalog_id`: --embedder where it was given (kRefused when the catalog is of another
+/// space), else the catalog's own, else "hashing". `searching`: the space that searches read counts, not the target.
 Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching,
                                          const std::stop_token& stop = {});
 
 /// An engine over session.dsn with `embedder`; `progress`, where given, gets log and events.
-Result<std::unique_ptr<Engine>> open_engine(const Session& session, const std::string& embedder, Progress* progress = nullptr,
-                                            const WorkerOptions& worker = {});
+Result<std::unique_ptr<Engine>> open_engine(const Session& session, const std::string& embedder,
+                                            Progress* progress = nullptr, const WorkerOptions& worker = {});
 /// The same without work to do: the database must exist.
 Result<std::unique_ptr<Engine>> open_for_reading(const Session& session);
 

@@ -38,7 +38,8 @@ SignalStop::~SignalStop() {
 
 void SignalStop::watch() {
   for (;;) {
-    std::array<pollfd, 2> fds{pollfd{.fd = signals_, .events = POLLIN, .revents = 0}, pollfd{.fd = close_, .events = POLLIN, .revents = 0}};
+    std::array<pollfd, 2> fds{pollfd{.fd = signals_, .events = POLLIN, .revents = 0},
+                              pollfd{.fd = close_, .events = POLLIN, .revents = 0}};
     if (::poll(fds.data(), fds.size(), -1) < 0) {
       continue;
     }

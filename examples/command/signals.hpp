@@ -6,8 +6,9 @@
 
 namespace embedjobs::command {
 
-/// While it lives, the first SIGINT or SIGTERM requests a stop, and a second one ends the process at once (exit code 130 or 143). Make it
-/// before any other thread, so that all inherit the blocked signals; a thread of its own reads them, so nothing runs in a handler.
+/// While it lives, the first SIGINT or SIGTERM requests a stop, and a second one ends the process at once (exit code
+/// 130 or 143). Make it before any other thread, so that all inherit the blocked signals; a thread of its own reads
+/// them, so nothing runs in a handler.
 class SignalStop {
  public:
   SignalStop();

@@ -14,8 +14,8 @@ std::optional<std::string> given(const std::string& text) {
 }
 
 std::string provider_line(const ProviderState& state) {
-  std::string line =
-      fmt::format("provider {}: {} prompt tokens today, {} in all", printable(state.provider), state.tokens_today, state.tokens_total);
+  std::string line = fmt::format("provider {}: {} prompt tokens today, {} in all", printable(state.provider),
+                                 state.tokens_today, state.tokens_total);
   if (state.batch_texts > 0) {
     line += fmt::format("; at most {} texts a call", state.batch_texts);
   }
@@ -146,8 +146,8 @@ int run_jobs(const Session& session, const JobFlags& flags) {
     }
     table.add({std::to_string(job.id), job.key.catalog_id + "/" + job.key.spec_name, std::string(to_string(job.kind)),
                std::string(to_string(job.status)), std::to_string(job.attempts),
-               fmt::format("{}/{}", job.embedded_so_far, job.operation_count), format_rfc3339(job.updated_at), held ? job.worker_id : "",
-               held ? format_rfc3339(job.lease_expires_at) : "", job.last_error});
+               fmt::format("{}/{}", job.embedded_so_far, job.operation_count), format_rfc3339(job.updated_at),
+               held ? job.worker_id : "", held ? format_rfc3339(job.lease_expires_at) : "", job.last_error});
   }
   if (!session.json) {
     print(table.empty() ? "no jobs\n" : table.str());
@@ -162,9 +162,11 @@ void add_status(CLI::App& app, Session& session) {
   CLI::App* status = app.add_subcommand("status", "Show how each spec stands, and the health of the catalog");
   status->add_option("catalog", *catalog, "Only this catalog")->type_name("CATALOG");
   status->footer(
-      "A line a spec: its badge, and what it means. With --json one object a spec.\nExample:\n  embedjobs status --json | jq -r "
+      "A line a spec: its badge, and what it means. With --json one object a spec.\nExample:\n  embedjobs status "
+      "--json | jq -r "
       ".badge.label");
-  status->callback([&session, catalog] { session.action = [&session, catalog] { return run_status(session, *catalog); }; });
+  status->callback(
+      [&session, catalog] { session.action = [&session, catalog] { return run_status(session, *catalog); }; });
 
   auto flags = std::make_shared<JobFlags>();
   CLI::App* jobs = app.add_subcommand("jobs", "List jobs, newest first");
@@ -174,7 +176,8 @@ void add_status(CLI::App& app, Session& session) {
   jobs->add_option("--catalog", flags->catalog, "Only those of this catalog")->type_name("CATALOG");
   jobs->add_option("--spec", flags->spec, "Only those of this spec")->type_name("SPEC");
   jobs->add_option("--limit", flags->limit, "At most this many")->check(CLI::PositiveNumber)->capture_default_str();
-  CLI::App* providers = app.add_subcommand("providers", "Show what was learned of providers: tokens, batch sizes, pauses");
+  CLI::App* providers =
+      app.add_subcommand("providers", "Show what was learned of providers: tokens, batch sizes, pauses");
   providers->footer("Example:\n  embedjobs providers --json | jq .tokens_today");
   providers->callback([&session] { session.action = [&session] { return run_providers(session); }; });
 

@@ -48,7 +48,10 @@ CodePoint code_point_at(std::string_view text, std::size_t offset) {
   if (lead < 0x80) {
     return {.value = lead, .bytes = 1, .valid = true};
   }
-  const std::size_t length = lead >= 0xf0 && lead < 0xf5 ? 4 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xc2 && lead < 0xe0 ? 2 : 0;
+  const std::size_t length = lead >= 0xf0 && lead < 0xf5   ? 4
+                             : lead >= 0xe0 && lead < 0xf0 ? 3
+                             : lead >= 0xc2 && lead < 0xe0 ? 2
+                                                           : 0;
   if (length == 0 || text.size() - offset < length) {
     return {};
   }

@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
-#include "core/duration.hpp"
+#include "embedjobs/duration.hpp"
 #include "json.hpp"
 #include "text.hpp"
 
@@ -49,8 +49,8 @@ int run_work(const Session& session, const WorkFlags& flags, bool until_idle) {
                    .boolean("work_left", left)
                    .str());
   } else {
-    print_line(fmt::format("{} succeeded, {} failed; {} embedded, {} reused", counted(totals.succeeded, "job"), totals.failed,
-                           counted(totals.embedded, "operation"), totals.reused));
+    print_line(fmt::format("{} succeeded, {} failed; {} embedded, {} reused", counted(totals.succeeded, "job"),
+                           totals.failed, counted(totals.embedded, "operation"), totals.reused));
   }
   if (!until_idle) {
     return kSuccess;  // it was asked to stop, and did
@@ -73,12 +73,13 @@ WorkerOptions WorkFlags::options() const {
   return options;
 }
 
-void add_duration(CLI::App& command, const std::string& name, std::function<void(Duration)> set, const std::string& help) {
+void add_duration(CLI::App& command, const std::string& name, std::function<void(Duration)> set,
+                  const std::string& help) {
   command
       .add_option_function<std::string>(
           name,
           [name, set = std::move(set)](const std::string& text) {
-            const Result<Duration> duration = core::parse_duration(text);
+            const Result<Duration> duration = parse_duration(text);
             if (!duration.ok()) {
               throw CLI::ValidationError(name, duration.status().message());
             }
@@ -90,7 +91,8 @@ void add_duration(CLI::App& command, const std::string& name, std::function<void
 
 void add_work_flags(CLI::App& command, WorkFlags& flags) {
   add_duration(
-      command, "--max-wait", [&flags](Duration value) { flags.max_wait = value; }, "Idle is when nothing is due within this time [60s]");
+      command, "--max-wait", [&flags](Duration value) { flags.max_wait = value; },
+      "Idle is when nothing is due within this time [60s]");
   command.add_option("--workers", flags.workers, "Jobs at a time in this process [1]");
   command.add_option("--batch-size", flags.batch_size, "Texts a provider call, at most [32]");
   add_duration(
@@ -101,8 +103,10 @@ void add_work_flags(CLI::App& command, WorkFlags& flags) {
       "Limit of one provider call; on a timeout the batch is halved [work: 5m, index: 30s]");
   command.add_option("--provider-concurrency", flags.provider_concurrency,
                      "Provider calls in flight, over all jobs [what the embedder bears]");
-  command.add_option("--requests-per-minute", flags.requests_per_minute, "Provider calls a minute of this process [no limit]");
-  command.add_option("--tokens-per-minute", flags.tokens_per_minute, "Prompt tokens a minute of this process [no limit]");
+  command.add_option("--requests-per-minute", flags.requests_per_minute,
+                     "Provider calls a minute of this process [no limit]");
+  command.add_option("--tokens-per-minute", flags.tokens_per_minute,
+                     "Prompt tokens a minute of this process [no limit]");
   command.add_option("--daily-token-budget", flags.daily_token_budget,
                      "Prompt tokens of a UTC day, of all processes; then work waits until midnight [no budget]");
 }
@@ -113,19 +117,23 @@ bool WorkEnd::report_what_is_left(Duration max_wait) const {
   }
   if (idle.next_due && !idle.provider) {
     std::fputs(fmt::format("embedjobs: work is left: the next job is due in {}, later than --max-wait {}\n",
-                           core::format_duration(std::chrono::ceil<std::chrono::seconds>(*idle.next_due)), core::format_duration(max_wait))
+                           format_duration(std::chrono::ceil<std::chrono::seconds>(*idle.next_due)),
+                           format_duration(max_wait))
                    .c_str(),
                stderr);
   }
   if (idle.other_space) {
-    std::fputs("embedjobs: work is left: jobs of catalogs with another target space need a worker with their --embedder\n", stderr);
+    std::fputs(
+        "embedjobs: work is left: jobs of catalogs with another target space need a worker with their --embedder\n",
+        stderr);
   }
   if (idle.provider) {
     const ProviderPause& pause = *idle.provider;
     const bool known = pause.left > max_wait;
-    const std::string time = core::format_duration(std::chrono::ceil<std::chrono::seconds>(known ? pause.left : pause.lasted));
-    std::fputs(fmt::format("embedjobs: work is left: it waits for the provider ({} {}): {}\n", time, known ? "to go" : "so far",
-                           printable(pause.reason))
+    const std::string time =
+        format_duration(std::chrono::ceil<std::chrono::seconds>(known ? pause.left : pause.lasted));
+    std::fputs(fmt::format("embedjobs: work is left: it waits for the provider ({} {}): {}\n", time,
+                           known ? "to go" : "so far", printable(pause.reason))
                    .c_str(),
                stderr);
   }
@@ -172,19 +180,22 @@ WorkEnd work(Engine& engine, Progress& progress, const SignalStop& signals, bool
 void add_work(CLI::App& app, Session& session) {
   auto flags = std::make_shared<WorkFlags>();
   auto until_idle = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("work", "Run jobs until SIGINT or SIGTERM, or with --until-idle until none is left");
-  command->add_flag(
-      "--until-idle", *until_idle,
-      "End when nothing is runnable, running anywhere, or due within --max-wait, or the provider keeps work waiting that long");
+  CLI::App* command =
+      app.add_subcommand("work", "Run jobs until SIGINT or SIGTERM, or with --until-idle until none is left");
+  command->add_flag("--until-idle", *until_idle,
+                    "End when nothing is runnable, running anywhere, or due within --max-wait, or the provider keeps "
+                    "work waiting that long");
   add_work_flags(*command, *flags);
   command->footer(
-      "Any number of 'work' processes may share one database file. The first signal stops cleanly: what is done is kept and the jobs are\n"
+      "Any number of 'work' processes may share one database file. The first signal stops cleanly: what is done is "
+      "kept and the jobs are\n"
       "handed back; a second one stops at once, which loses at most the provider calls in flight.\n"
       "Examples:\n"
       "  embedjobs work --until-idle\n"
       "  embedjobs work --workers 2 --lease-duration 2m --embed-timeout 1m");
-  command->callback(
-      [&session, flags, until_idle] { session.action = [&session, flags, until_idle] { return run_work(session, *flags, *until_idle); }; });
+  command->callback([&session, flags, until_idle] {
+    session.action = [&session, flags, until_idle] { return run_work(session, *flags, *until_idle); };
+  });
 }
 
 }  // namespace embedjobs::command

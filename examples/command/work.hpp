@@ -20,7 +20,8 @@ struct WorkFlags {
 };
 void add_work_flags(CLI::App& command, WorkFlags& flags);
 /// An option that reads a duration.
-void add_duration(CLI::App& command, const std::string& name, std::function<void(Duration)> set, const std::string& help);
+void add_duration(CLI::App& command, const std::string& name, std::function<void(Duration)> set,
+                  const std::string& help);
 
 /// How the work ended.
 struct WorkEnd {

@@ -1,5 +1,5 @@
-// Command gateway is a host in Go: it takes OpenAPI documents over HTTP, embeds them with its own function, keeps the vectors in its own
-// file, and finds operations by meaning.
+// Command gateway is a host in Go: it takes OpenAPI documents over HTTP, embeds them with its own function, keeps the
+// vectors in its own file, and finds operations by meaning.
 //
 //	PUT /specs/{name}   an OpenAPI document; 202, and a job embeds it
 //	GET /specs          where each spec stands

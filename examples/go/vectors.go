@@ -40,7 +40,8 @@ func readVectors(path string) (vectorState, error) {
 	return state, err
 }
 
-// change accepts the fence, lets f change the state, and makes both durable at once; nothing changes if any of it fails.
+// change accepts the fence, lets f change the state, and makes both durable at once; nothing changes if any of it
+// fails.
 func (v *vectorFile) change(pass *embedjobs.Pass, f func(spec string) error) error {
 	v.mutex.Lock()
 	defer v.mutex.Unlock()

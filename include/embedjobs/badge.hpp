@@ -21,11 +21,12 @@ struct SpecStatus {
   std::string job_last_error;
   WallTime job_updated_at{};
   WallTime job_next_run_at{};  ///< While pending.
-  std::string worker_id;       ///< While running: who holds the job, since when, and until when unless the lease is renewed.
+  std::string worker_id;  ///< While running: who holds the job, since when, and until when unless the lease is renewed.
   WallTime job_started_at{};
   WallTime lease_expires_at{};
   std::string visible_space_id;  ///< Empty: nothing visible.
-  std::string provider_pause;    ///< The open job waits: "waiting for provider until 2026-01-31T09:05:00.250Z: why"; empty: it does not.
+  std::string provider_pause;    ///< The open job waits: "waiting for provider until 2026-01-31T09:05:00.250Z: why";
+                                 ///< empty: it does not.
 };
 
 enum class Tone : std::int32_t { kMuted = 0, kGreen = 1, kBlue = 2, kAmber = 3, kAmberStrong = 4, kRed = 5 };
@@ -42,7 +43,7 @@ Badge make_badge(const std::optional<SpecStatus>& status);
 
 struct CatalogHealth {
   std::int64_t specs = 0, indexed = 0, pending = 0, running = 0, failed = 0;
-  bool degraded = false;        ///< A unit fails, retries are queued after errors, or a provider's pause has lasted a day.
+  bool degraded = false;  ///< A unit fails, retries are queued after errors, or a provider's pause has lasted a day.
   std::string degraded_reason;  ///< One line; empty when not degraded.
 };
 

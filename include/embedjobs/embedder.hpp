@@ -23,8 +23,12 @@ class Matrix {
   Matrix(std::size_t rows, std::size_t dimension) : dimension_(dimension), values_(rows * dimension) {}
   [[nodiscard]] std::size_t rows() const noexcept { return dimension_ == 0 ? 0 : values_.size() / dimension_; }
   [[nodiscard]] std::size_t dimension() const noexcept { return dimension_; }
-  [[nodiscard]] std::span<float> row(std::size_t index) { return std::span(values_).subspan(index * dimension_, dimension_); }
-  [[nodiscard]] std::span<const float> row(std::size_t index) const { return std::span(values_).subspan(index * dimension_, dimension_); }
+  [[nodiscard]] std::span<float> row(std::size_t index) {
+    return std::span(values_).subspan(index * dimension_, dimension_);
+  }
+  [[nodiscard]] std::span<const float> row(std::size_t index) const {
+    return std::span(values_).subspan(index * dimension_, dimension_);
+  }
   [[nodiscard]] float* data() noexcept { return values_.data(); }
 
  private:
@@ -58,23 +62,24 @@ struct EmbedderLimits {
 
 /// A provider of embeddings. Implement it to bring your own.
 ///
-/// Thread safety: embed() is called from library threads, never by more than limits().concurrent_calls at a time. No library lock is
-/// held during a call. An exception that leaves a method is caught and becomes kInternal.
+/// Thread safety: embed() is called from library threads, never by more than limits().concurrent_calls at a time. No
+/// library lock is held during a call. An exception that leaves a method is caught and becomes kInternal.
 class Embedder {
  public:
   virtual ~Embedder() = default;
-  /// The space of this embedder's vectors. May call the provider the first time (to learn the dimension) and then answers errors as
-  /// embed() does; once it has succeeded it answers the same for ever, cheaply.
+  /// The space of this embedder's vectors. May call the provider the first time (to learn the dimension) and then
+  /// answers errors as embed() does; once it has succeeded it answers the same for ever, cheaply.
   virtual Result<Space> space(const CallContext& context) = 0;
-  /// Vectors for `texts` (1 to batch size, each non-empty UTF-8 that lives until the call returns).
-  /// Errors: the codes of Status say what to do; kRetry, kPaused, kTimeout, kBatchTooLarge, kInputTooLarge, kInputRejected, kFailed and
-  /// kCancelled are acted on as their comments say, any other ends the pass like kRetry.
-  /// The library checks count, dimension, finiteness and non-zero length itself and refuses what breaks the promise.
+  /// Vectors for `texts` (1 to batch size, each non-empty UTF-8 that lives until the call returns). Errors: the codes
+  /// of Status say what to do; kRetry, kPaused, kTimeout, kBatchTooLarge, kInputTooLarge, kInputRejected, kFailed and
+  /// kCancelled are acted on as their comments say, any other ends the pass like kRetry. The library checks count,
+  /// dimension, finiteness and non-zero length itself and refuses what breaks the promise.
   virtual Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext& context) = 0;
   /// Read once when the worker starts.
   [[nodiscard]] virtual EmbedderLimits limits() const { return {}; }
-  /// Names the endpoint with the model, the same in every process that calls it: under this name the store remembers the batch size that it
-  /// bears, its pauses and its tokens. At most 512 bytes of UTF-8, and never a key or a password. Empty: the model of space(). Read once.
+  /// Names the endpoint with the model, the same in every process that calls it: under this name the store remembers
+  /// the batch size that it bears, its pauses and its tokens. At most 512 bytes of UTF-8, and never a key or a
+  /// password. Empty: the model of space(). Read once.
   [[nodiscard]] virtual std::string provider() const { return {}; }
 };
 

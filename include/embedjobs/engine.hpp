@@ -24,19 +24,20 @@
 
 namespace embedjobs {
 
-/// Opens a backend by DSN: "sqlite:PATH", "postgresql://..." or "memory:". `clock` null: the system's. kInvalidArgument: not a DSN;
-/// kUnusable: the database can't be used, and the message says why and what to do.
+/// Opens a backend by DSN: "sqlite:PATH", "postgresql://..." or "memory:". `clock` null: the system's.
+/// kInvalidArgument: not a DSN; kUnusable: the database can't be used, and the message says why and what to do.
 Result<Backend> open_backend(std::string_view dsn, const StoreOptions& options, std::shared_ptr<Clock> clock);
 
 /// Makes an embedder from a spec: "hashing[:DIM][?delay=50ms][&log=FILE]". kInvalidArgument says what is allowed.
 Result<std::shared_ptr<Embedder>> make_embedder(std::string_view spec);
-/// The spec that makes an embedder of this space, where one can be told from it ("512/hashing?v1" -> "hashing:512"). kNotFound else.
+/// The spec that makes an embedder of this space, where one can be told from it ("512/hashing?v1" -> "hashing:512").
+/// kNotFound else.
 Result<std::string> embedder_spec_for(std::string_view space_id);
 
 struct EngineOptions {
   std::string dsn = "sqlite:embedjobs.db";
-  /// Empty: put, status and lists work; start() and search use the space that the catalogs record (kRefused when they differ, "hashing"
-  /// when there is none yet).
+  /// Empty: put, status and lists work; start() and search use the space that the catalogs record (kRefused when they
+  /// differ, "hashing" when there is none yet).
   std::string embedder;
   WorkerOptions worker;
   MaintenanceOptions maintenance;
@@ -44,9 +45,9 @@ struct EngineOptions {
   EventSink events;
 };
 
-/// The same from parts; each that is null is made from `options`. A part that is given wins over the option that would make it.
-/// `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter` to make_document_splitter(), `runtime` to real
-/// threads.
+/// The same from parts; each that is null is made from `options`. A part that is given wins over the option that would
+/// make it. `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter` to
+/// make_document_splitter(), `runtime` to real threads.
 struct EngineParts {
   std::shared_ptr<Store> store;
   std::shared_ptr<SpecResolver> resolver;
@@ -68,8 +69,8 @@ struct IdleReport {
 
 /// When Engine::run returns.
 struct RunOptions {
-  bool until_idle = false;             ///< False: when the engine was stopped. True: also when wait_idle(max_wait) would return.
-  Duration max_wait{0};                ///< As wait_idle's.
+  bool until_idle = false;  ///< False: when the engine was stopped. True: also when wait_idle(max_wait) would return.
+  Duration max_wait{0};     ///< As wait_idle's.
   std::optional<Duration> time_limit;  ///< kTimeout after this; none: no limit.
 };
 
@@ -80,8 +81,8 @@ struct VerifyReport {
   std::string difference;  ///< The first one, for people; empty when equal.
 };
 
-/// Thread-safe. Open after fork: a call in a forked child answers kRefused and touches nothing. Destroying it stops it, waiting without
-/// limit for provider calls that do not return; it must not be destroyed from its own callbacks.
+/// Thread-safe. Open after fork: a call in a forked child answers kRefused and touches nothing. Destroying it stops it,
+/// waiting without limit for provider calls that do not return; it must not be destroyed from its own callbacks.
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(EngineOptions options);
@@ -94,11 +95,12 @@ class Engine {
   [[nodiscard]] const std::vector<std::string>& warnings() const;
 
   // Documents. kRefused where the engine was opened with the host's own resolver.
-  /// Checks that the document can be split (kInvalidDocument, and what was stored before stays), then stores it with its job.
+  /// Checks that the document can be split (kInvalidDocument, and what was stored before stays), then stores it with
+  /// its job.
   Result<EnqueueResult> put(const SpecKey& key, std::string_view content);
-  /// The same for a document that the host cut itself: `items` are JSON Lines, one object {"id": ..., "text": ...} a line
-  /// (docs/items.md). They are the whole document: an item that is not among them is gone. kInvalidDocument names the line; kRefused
-  /// also where the engine was opened with the host's own splitter or computer.
+  /// The same for a document that the host cut itself: `items` are JSON Lines, one object {"id": ..., "text": ...} a
+  /// line (docs/items.md). They are the whole document: an item that is not among them is gone. kInvalidDocument names
+  /// the line; kRefused also where the engine was opened with the host's own splitter or computer.
   Result<EnqueueResult> put_items(const SpecKey& key, std::string_view items);
   /// kNotFound when there is none.
   Status remove(const SpecKey& key);
@@ -117,23 +119,25 @@ class Engine {
   Result<std::vector<Job>> jobs(const JobFilter& filter);
 
   // Work
-  /// Starts worker and sweeps. Acts once. kRefused: the embedder's space is not the target space of any catalog, or no embedder fits.
-  /// kRefused also where run() was used before.
+  /// Starts worker and sweeps. Acts once. kRefused: the embedder's space is not the target space of any catalog, or no
+  /// embedder fits. kRefused also where run() was used before.
   Status start();
-  /// Runs the worker on the calling thread, in place of start(): embedder and computer are called on it, and resolver, persister and store
-  /// too if the host brought its own resolver or persister. Heartbeats, events and log stay with threads of the library. One thread at a
-  /// time (another is kRefused); between two calls work waits, but leases are kept. Success: as the options say, with how the queue stands
-  /// (empty after a stop). Errors as start() and wait_idle().
+  /// Runs the worker on the calling thread, in place of start(): embedder and computer are called on it, and resolver,
+  /// persister and store too if the host brought its own resolver or persister. Heartbeats, events and log stay with
+  /// threads of the library. One thread at a time (another is kRefused); between two calls work waits, but leases are
+  /// kept. Success: as the options say, with how the queue stands (empty after a stop). Errors as start() and
+  /// wait_idle().
   Result<IdleReport> run(const RunOptions& options, std::stop_token stop = {});
-  /// True: everything has ended, no call of a part is under way, and every lease is handed back. False: the deadline passed first (a
-  /// provider call does not return, or this is an event callback); leases are handed back all the same. Idempotent: ask again.
-  /// Where run() was used and nobody is in it, the calling thread does what is left to do.
+  /// True: everything has ended, no call of a part is under way, and every lease is handed back. False: the deadline
+  /// passed first (a provider call does not return, or this is an event callback); leases are handed back all the same.
+  /// Idempotent: ask again. Where run() was used and nobody is in it, the calling thread does what is left to do.
   bool stop(Duration deadline);
   /// Only asks for an end. Allowed everywhere, callbacks included. kRefused in a forked child.
   Status request_stop();
-  /// Waits until the queue is idle, or this engine's worker could not reach its provider for `max_wait`; a database that is busy for a
-  /// while only makes it wait longer. kCancelled when `stop` is requested, kRefused from an event callback: the work would wait for the
-  /// callback. kUnusable when the worker can't claim or can't record outcomes. kTimeout after `time_limit`, if there is one.
+  /// Waits until the queue is idle, or this engine's worker could not reach its provider for `max_wait`; a database
+  /// that is busy for a while only makes it wait longer. kCancelled when `stop` is requested, kRefused from an event
+  /// callback: the work would wait for the callback. kUnusable when the worker can't claim or can't record outcomes.
+  /// kTimeout after `time_limit`, if there is one.
   Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {}, std::optional<Duration> time_limit = {});
 
   // Reading
@@ -141,15 +145,17 @@ class Engine {
   Result<CatalogHealth> health(std::optional<std::string> catalog_id);
   Result<std::vector<CatalogInfo>> catalogs();
   Result<Space> rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit);
-  /// Embeds the query and finds the `k` nearest operations. While a space switch is under way the old space answers, as long as this
-  /// library can make its embedder; kRefused says so otherwise.
+  /// Embeds the query and finds the `k` nearest operations. While a space switch is under way the old space answers, as
+  /// long as this library can make its embedder; kRefused says so otherwise.
   Result<std::vector<SearchHit>> search(std::string_view catalog_id, std::string_view query, std::size_t k);
-  /// Splits the stored documents again and compares: every operation has its row with the text's hash, and nothing else has one.
+  /// Splits the stored documents again and compares: every operation has its row with the text's hash, and nothing else
+  /// has one.
   Result<std::vector<VerifyReport>> verify(std::string_view catalog_id, std::optional<std::string> spec_name);
   Result<MetricsSnapshot> metrics();
   /// What the store remembers of providers: batch sizes, pauses, tokens.
   Result<std::vector<ProviderState>> providers();
-  /// Who works, with what each holds: workers by id, then those that only a running job names. At most 10,000 running jobs are looked at.
+  /// Who works, with what each holds: workers by id, then those that only a running job names. At most 10,000 running
+  /// jobs are looked at.
   Result<std::vector<WorkerStatus>> workers();
 
   /// The parts in use, for what the facade does not offer.

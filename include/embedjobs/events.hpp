@@ -14,7 +14,8 @@ namespace embedjobs {
 enum class LogLevel : std::int32_t { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
 std::string_view to_string(LogLevel level) noexcept;
 
-/// Receives log lines, one call a line, without newline. Called from library threads, one at a time for one Engine, no lock held.
+/// Receives log lines, one call a line, without newline. Called from library threads, one at a time for one Engine, no
+/// lock held.
 using LogSink = std::function<void(LogLevel level, std::string_view message)>;
 
 enum class EventKind : std::int32_t {
@@ -31,7 +32,8 @@ enum class EventKind : std::int32_t {
   kBatchResized = 10,    ///< `count` is the new batch size.
   kChunkPersisted = 11,  ///< `count` operations are durable.
   kLeaseExpired = 12,    ///< `count` leases of dead workers were put back; `key` is empty.
-  kStoreUnusable = 13,   ///< The store can't be used as it is, and `message` says why: no job can be claimed, or no outcome recorded.
+  kStoreUnusable =
+      13,  ///< The store can't be used as it is, and `message` says why: no job can be claimed, or no outcome recorded.
 };
 std::string_view to_string(EventKind kind) noexcept;
 
@@ -46,8 +48,8 @@ struct Event {
   std::int64_t count = 0;
 };
 
-/// Receives events on the worker's logical thread, in order, no lock held. It must return quickly and may not call stop() or destroy the
-/// engine. An exception that leaves it is dropped with a log line.
+/// Receives events on the worker's logical thread, in order, no lock held. It must return quickly and may not call
+/// stop() or destroy the engine. An exception that leaves it is dropped with a log line.
 using EventSink = std::function<void(const Event&)>;
 
 }  // namespace embedjobs

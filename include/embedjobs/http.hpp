@@ -40,15 +40,16 @@ struct HttpEmbedderOptions {
   ProviderKind kind = ProviderKind::kOllama;
   /// As the provider calls it. May be empty for TEI, which is asked then.
   std::string model;
-  /// http://HOST[:PORT][/PATH] or https://...; no user name or password. Plain http is spoken only where the URL says so. Empty:
-  /// http://127.0.0.1:11434 for Ollama, https://api.openai.com/v1 for OpenAI, http://127.0.0.1:8080 for TEI. For OpenAI-compatible
-  /// servers a path is the base of the API ("/v1", "/openai/v1"); without one it is "/v1".
+  /// http://HOST[:PORT][/PATH] or https://...; no user name or password. Plain http is spoken only where the URL says
+  /// so. Empty: http://127.0.0.1:11434 for Ollama, https://api.openai.com/v1 for OpenAI, http://127.0.0.1:8080 for TEI.
+  /// For OpenAI-compatible servers a path is the base of the API ("/v1", "/openai/v1"); without one it is "/v1".
   std::string url;
   /// What the vectors must have. Zero: what the first answer has, and from then on no other.
   std::size_t dimension = 0;
   /// Asks the provider for shorter vectors, where the model can; they must then have as many.
   std::size_t request_dimensions = 0;
-  /// Put before each text. Unset: by the model's name, for nomic-embed-text and e5; empty: none. They are part of the space.
+  /// Put before each text. Unset: by the model's name, for nomic-embed-text and e5; empty: none. They are part of the
+  /// space.
   std::optional<std::string> document_prefix, query_prefix;
   /// Empty: the environment variable EMBEDJOBS_API_KEY, if it is set.
   Secret key;
@@ -56,8 +57,8 @@ struct HttpEmbedderOptions {
   bool azure = false;
   std::string deployment;  ///< Empty: the model's name.
   std::string api_version;
-  /// OpenAI only: ask for base64, which is a third of the bytes. Arrays are understood whatever was asked, and a server that refuses
-  /// base64 is asked for arrays from then on.
+  /// OpenAI only: ask for base64, which is a third of the bytes. Arrays are understood whatever was asked, and a server
+  /// that refuses base64 is asked for arrays from then on.
   bool base64 = true;
   std::size_t concurrent_calls = 0;
   std::size_t batch_texts = 0;
@@ -65,22 +66,27 @@ struct HttpEmbedderOptions {
   std::size_t batch_tokens = 0;
   std::size_t input_bytes = 0;  ///< At least 4, the longest character.
   Duration connect_timeout = std::chrono::seconds(10);
-  /// An answer that has begun must bring 64 bytes a second on average over this long; a provider that thinks may take its time.
+  /// An answer that has begun must bring 64 bytes a second on average over this long; a provider that thinks may take
+  /// its time.
   Duration stall_timeout = std::chrono::seconds(15);
   /// The largest answer that is read, decompressed. Zero: what vectors of this number and dimension can need.
   std::size_t response_bytes = 0;
-  std::string ca_file;  ///< PEM certificates to trust instead of the system's; the file must be there when the embedder is made.
+  std::string ca_file;  ///< PEM certificates to trust instead of the system's; the file must be there when the embedder
+                        ///< is made.
   std::string proxy;    ///< URL of a proxy. Empty: none; proxies of the environment are not used.
 };
 
-/// Makes an embedder that also implements HealthCheck. Nothing is sent before the first call. kInvalidArgument says which option is wrong.
+/// Makes an embedder that also implements HealthCheck. Nothing is sent before the first call. kInvalidArgument says
+/// which option is wrong.
 ///
-/// Its space: model (Ollama's without ":latest"), dimension, and the prefixes where there are any; the URL is not part of it.
-/// Thread safety: as Embedder says; each concurrent call keeps a connection of its own alive. Not usable after fork.
+/// Its space: model (Ollama's without ":latest"), dimension, and the prefixes where there are any; the URL is not part
+/// of it. Thread safety: as Embedder says; each concurrent call keeps a connection of its own alive. Not usable after
+/// fork.
 Result<std::shared_ptr<Embedder>> make_http_embedder(const HttpEmbedderOptions& options);
 
-/// Reads "ollama:MODEL[@URL][?OPTIONS]", "openai:MODEL[@URL][?OPTIONS]", "tei[:MODEL][@URL][?OPTIONS]"; docs/providers.md lists the
-/// options. A key is never part of it. kInvalidArgument says what is wrong, without repeating what may be secret.
+/// Reads "ollama:MODEL[@URL][?OPTIONS]", "openai:MODEL[@URL][?OPTIONS]", "tei[:MODEL][@URL][?OPTIONS]";
+/// docs/providers.md lists the options. A key is never part of it. kInvalidArgument says what is wrong, without
+/// repeating what may be secret.
 Result<HttpEmbedderOptions> parse_http_embedder(std::string_view spec);
 
 }  // namespace embedjobs

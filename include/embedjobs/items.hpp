@@ -1,4 +1,5 @@
-// Documents that a host cut itself: plain items, one JSON object a line (JSON Lines), each with an id and the text to embed.
+// Documents that a host cut itself: plain items, one JSON object a line (JSON Lines), each with an id and the text to
+// embed.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +12,8 @@
 
 namespace embedjobs {
 
-/// The first line of a stored document that holds items: by it a pass knows them from OpenAPI. Engine::put_items writes it; whoever
-/// stores or resolves documents by other means puts it, and a newline, before the items.
+/// The first line of a stored document that holds items: by it a pass knows them from OpenAPI. Engine::put_items writes
+/// it; whoever stores or resolves documents by other means puts it, and a newline, before the items.
 inline constexpr std::string_view kItemsHeader = R"({"embedjobs":"items/1"})";
 
 /// Items come from users: everything is bounded.
@@ -25,9 +26,10 @@ struct ItemsLimits {
 /// Reads items, with or without kItemsHeader before them. Thread-safe. The rules are in docs/items.md.
 std::shared_ptr<const Splitter> make_items_splitter(const ItemsLimits& limits = {});
 
-/// What an Engine uses that was given no splitter: a document that begins with kItemsHeader is items, every other is OpenAPI.
-/// Thread-safe.
-std::shared_ptr<const Splitter> make_document_splitter(const ItemsLimits& items = {}, const OpenApiLimits& openapi = {});
+/// What an Engine uses that was given no splitter: a document that begins with kItemsHeader is items, every other is
+/// OpenAPI. Thread-safe.
+std::shared_ptr<const Splitter> make_document_splitter(const ItemsLimits& items = {},
+                                                       const OpenApiLimits& openapi = {});
 
 /// True when kItemsHeader is the first line of `content`, a byte order mark left aside.
 bool is_items_document(std::string_view content) noexcept;

@@ -18,13 +18,14 @@ struct MaintenanceParts {
   std::shared_ptr<SpecResolver> resolver;
   std::shared_ptr<Persister> persister;
   std::shared_ptr<Catalog> catalog;
-  std::string space_id;          ///< What vectors should be in; empty (or a catalog with a target of its own): not compared.
+  std::string space_id;  ///< What vectors should be in; empty (or a catalog with a target of its own): not compared.
   std::string splitter_version;  ///< What manifests should be made by.
   LogSink log;
   EventSink events;
 };
 
-/// Runs each sweep at start and every interval. A sweep that fails is logged and tried again at the next tick. All methods from any thread.
+/// Runs each sweep at start and every interval. A sweep that fails is logged and tried again at the next tick. All
+/// methods from any thread.
 class Maintenance {
  public:
   Maintenance(Runtime& runtime, MaintenanceParts parts, MaintenanceOptions options);
@@ -41,9 +42,9 @@ class Maintenance {
   std::shared_ptr<Impl> impl_;
 };
 
-/// One round of the reconciler, now, on the calling thread: enqueues every gap (no vectors, other content, another target space, another
-/// splitter version, a finished pass that failed) that is not open already and not parked. Returns how many. kRefused when the resolver
-/// can't list or the persister can't describe.
+/// One round of the reconciler, now, on the calling thread: enqueues every gap (no vectors, other content, another
+/// target space, another splitter version, a finished pass that failed) that is not open already and not parked.
+/// Returns how many. kRefused when the resolver can't list or the persister can't describe.
 Result<std::size_t> reconcile(const MaintenanceParts& parts, WallTime now);
 
 }  // namespace embedjobs

@@ -11,12 +11,14 @@
 
 namespace embedjobs {
 
-/// The operation ids and text hashes of a document, in operation order. About 40 bytes an operation plus its id, whatever its text.
-/// At most 2^32-1 operations, and 4 GiB of ids. Movable; reading from several threads is safe, writing is not.
+/// The operation ids and text hashes of a document, in operation order. About 40 bytes an operation plus its id,
+/// whatever its text. At most 2^32-1 operations, and 4 GiB of ids. Movable; reading from several threads is safe,
+/// writing is not.
 class Manifest {
  public:
   void add(std::string_view operation_id, const TextHash& text_hash);
-  /// Makes room for so many operations whose ids have so many bytes together, so that add() copies nothing while it grows.
+  /// Makes room for so many operations whose ids have so many bytes together, so that add() copies nothing while it
+  /// grows.
   void reserve(std::size_t operations, std::size_t id_bytes);
   [[nodiscard]] std::size_t size() const noexcept { return hashes_.size(); }
   [[nodiscard]] bool empty() const noexcept { return hashes_.empty(); }

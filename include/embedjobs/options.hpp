@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,27 +12,30 @@ namespace embedjobs {
 
 /// How a worker works. Non-positive values fall back to the default.
 struct WorkerOptions {
-  /// Jobs at a time in this process. More help only when documents are small or the provider bears many calls: within one job calls are
-  /// pipelined already.
+  /// Jobs at a time in this process. More help only when documents are small or the provider bears many calls: within
+  /// one job calls are pipelined already.
   int workers = 1;
-  /// Texts a provider call, at most. Larger saves round trips; smaller loses less to a timeout or a crash. The worker goes below it by
-  /// itself when the provider is slow.
+  /// Texts a provider call, at most. Larger saves round trips; smaller loses less to a timeout or a crash. The worker
+  /// goes below it by itself when the provider is slow.
   int batch_size = 32;
   /// Bytes of text a provider call, at most (one longer text still goes alone).
   long long batch_bytes = 1 << 20;
-  /// How long a job stays with a worker that has stopped answering. Shorter: a crash costs less waiting. Longer: a frozen machine keeps its
-  /// job. A pass may last any number of leases; the heartbeat renews at a third of it.
+  /// How long a job stays with a worker that has stopped answering. Shorter: a crash costs less waiting. Longer: a
+  /// frozen machine keeps its job. A pass may last any number of leases; the heartbeat renews at a third of it.
   Duration lease_duration = std::chrono::minutes(10);
   /// Limit of one provider call. On a timeout the batch is halved.
   Duration embed_timeout = std::chrono::minutes(5);
-  /// Provider calls in flight over all jobs of this worker. The embedder's own limit wins when it is lower. 0: the embedder's limit.
+  /// Provider calls in flight over all jobs of this worker. The embedder's own limit wins when it is lower. 0: the
+  /// embedder's limit.
   int provider_concurrency = 0;
-  /// Calls a minute of this process, and prompt tokens (by an estimate that answers correct). Set them below the provider's own limits when
-  /// it punishes those who meet them; several processes share a limit by each taking its part. 0: no limit.
+  /// Calls a minute of this process, and prompt tokens (by an estimate that answers correct). Set them below the
+  /// provider's own limits when it punishes those who meet them; several processes share a limit by each taking its
+  /// part. 0: no limit.
   long long requests_per_minute = 0;
   long long tokens_per_minute = 0;
-  /// Prompt tokens of a UTC day, of all processes of this database that use the provider, as it counts them. When they are used up work
-  /// waits until midnight, at no cost in attempts. A day may go over by the calls in flight. 0: no budget.
+  /// Prompt tokens of a UTC day, of all processes of this database that use the provider, as it counts them. When they
+  /// are used up work waits until midnight, at no cost in attempts. A day may go over by the calls in flight. 0: no
+  /// budget.
   long long daily_token_budget = 0;
   /// Backstop against a hang: a pass without progress for this long ends and is retried.
   Duration safety_bound = std::chrono::hours(1);
@@ -51,9 +55,20 @@ struct MaintenanceOptions {
   Duration vector_grace = std::chrono::hours(24 * 7);
 };
 
+/// Longer leases count as this: the sum of a time and a lease never overflows.
+inline constexpr Duration kMaxLease = std::chrono::hours(24 * 365);
+
+/// Rules that a store needs to know.
+struct StoreOptions {
+  Duration lease_duration = std::chrono::minutes(10);  ///< What a claim stamps. Non-positive: the default.
+  std::int64_t max_attempts = 5;  ///< Errors, and crashes, in a row without progress. Non-positive: the default.
+};
+
 /// Replaces non-positive values by defaults, and durations of more than ten years by that, in place.
 void apply_defaults(WorkerOptions& options);
 void apply_defaults(MaintenanceOptions& options);
+/// The same; a lease is at most kMaxLease.
+void apply_defaults(StoreOptions& options);
 /// Lines that a person should read, of options after apply_defaults: for example embed_timeout >= lease_duration.
 std::vector<std::string> warnings(const WorkerOptions& options);
 

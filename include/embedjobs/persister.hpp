@@ -23,12 +23,13 @@ struct PassContext {
   Space space;                    ///< Of the vectors.
   std::uint64_t epoch = 0;        ///< Stamped on the vectors that this pass computes.
   std::uint64_t reuse_floor = 0;  ///< Vectors of an older epoch may not be reused; 0: all may.
-  std::size_t input_cap = 0;      ///< Texts longer than this are cut by the embedder in use; 0: no cap. A vector of a text that was cut
-                                  ///< under another cap, to fewer bytes than this one allows, may not be reused.
-  std::string content_version;    ///< Of the document that was resolved. Empty in list_existing before it is known.
+  std::size_t input_cap =
+      0;  ///< Texts longer than this are cut by the embedder in use; 0: no cap. A vector of a text that was cut
+          ///< under another cap, to fewer bytes than this one allows, may not be reused.
+  std::string content_version;  ///< Of the document that was resolved. Empty in list_existing before it is known.
   std::string splitter_version;
-  std::uint64_t prompt_tokens = 0;  ///< Of the pass so far, as Progress has them: a persister over the store's own database counts them in
-                                    ///< the transaction that stores what they were spent on.
+  std::uint64_t prompt_tokens = 0;  ///< Of the pass so far, as Progress has them: a persister over the store's own
+                                    ///< database counts them in the transaction that stores what they were spent on.
 };
 
 /// One operation's vector, on its way to storage. Views live until the call returns.
@@ -37,7 +38,8 @@ struct VectorRow {
   TextHash text_hash{};            ///< Always of the full text.
   std::span<const float> vector;   ///< Finite, non-zero, of the space's dimension: checked by the library.
   std::size_t embedded_bytes = 0;  ///< 0: the whole text. Else how many of its bytes were embedded.
-  std::size_t input_cap = 0;       ///< With embedded_bytes: the cap under which it was cut, so that raising it embeds the text again.
+  std::size_t input_cap =
+      0;  ///< With embedded_bytes: the cap under which it was cut, so that raising it embeds the text again.
 };
 
 /// What a persister knows of a spec, for the reconciler.
@@ -56,34 +58,39 @@ enum class Reservation : std::int32_t {
   kElsewhere = 2,  ///< Another pass, whose lease holds, is about to embed it. Ask again later.
 };
 
-/// Thread safety: called from library threads; never two upsert_batch or finalize calls at once for the same key. No library lock is held
-/// during a call. An exception that leaves a method becomes kInternal.
+/// Thread safety: called from library threads; never two upsert_batch or finalize calls at once for the same key. No
+/// library lock is held during a call. An exception that leaves a method becomes kInternal.
 ///
-/// Fencing: every call carries the fence. An implementation checks it in the transaction that writes, answers kLeaseLost to a stale one and
-/// changes nothing then. The effect on vectors is exactly once only if fence and rows commit together.
+/// Fencing: every call carries the fence. An implementation checks it in the transaction that writes, answers
+/// kLeaseLost to a stale one and changes nothing then. The effect on vectors is exactly once only if fence and rows
+/// commit together.
 ///
-/// The same call may arrive twice (its first answer was lost): it must find its own effect and succeed. Errors are tried again, soon in the
-/// pass and then by later ones, but for kLeaseLost, which ends the pass, and kFailed, which fails the job.
+/// The same call may arrive twice (its first answer was lost): it must find its own effect and succeed. Errors are
+/// tried again, soon in the pass and then by later ones, but for kLeaseLost, which ends the pass, and kFailed, which
+/// fails the job.
 class Persister {
  public:
   virtual ~Persister() = default;
-  /// Which operations of `wanted` have a vector that may be reused, in the context's space: answer[i] for wanted[i]. A persister that
-  /// addresses by content answers for any text it holds; one that addresses by operation id only for the same id with the same hash.
+  /// Which operations of `wanted` have a vector that may be reused, in the context's space: answer[i] for wanted[i]. A
+  /// persister that addresses by content answers for any text it holds; one that addresses by operation id only for the
+  /// same id with the same hash.
   virtual Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) = 0;
-  /// Asked before texts are embedded, so that two passes of a catalog at the same time do not both pay for a text that they share:
-  /// answer[i] for texts[i], all different. `given_up` are texts that the pass reserved and will not embed after all. A reservation ends
-  /// when the vector is stored, when it is given up, or when the pass's fence is no longer current. The default gives everything to the
-  /// pass.
+  /// Asked before texts are embedded, so that two passes of a catalog at the same time do not both pay for a text that
+  /// they share: answer[i] for texts[i], all different. `given_up` are texts that the pass reserved and will not embed
+  /// after all. A reservation ends when the vector is stored, when it is given up, or when the pass's fence is no
+  /// longer current. The default gives everything to the pass.
   virtual Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts,
                                                    std::span<const TextHash> given_up);
-  /// Adds or replaces rows; others survive. Visible at once when the space is the spec's visible one (or it has none yet), else not before
-  /// finalize. Several operations may share a text. Empty: nothing to do, but the fence is checked. kNotFound: the spec does not exist.
+  /// Adds or replaces rows; others survive. Visible at once when the space is the spec's visible one (or it has none
+  /// yet), else not before finalize. Several operations may share a text. Empty: nothing to do, but the fence is
+  /// checked. kNotFound: the spec does not exist.
   virtual Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) = 0;
-  /// Makes the spec's visible rows exactly `manifest`, in the context's space, touching only what differs, and records its operation count,
-  /// content and splitter version. kIncomplete, with nothing visible changed, when a text's vector is not stored.
+  /// Makes the spec's visible rows exactly `manifest`, in the context's space, touching only what differs, and records
+  /// its operation count, content and splitter version. kIncomplete, with nothing visible changed, when a text's vector
+  /// is not stored.
   virtual Status finalize(const PassContext& context, const Manifest& manifest) = 0;
-  /// What is finalized for `keys`: answer[i] for keys[i]. kRefused (the default): this persister can't tell, and the reconciler then
-  /// leaves its specs alone.
+  /// What is finalized for `keys`: answer[i] for keys[i]. kRefused (the default): this persister can't tell, and the
+  /// reconciler then leaves its specs alone.
   virtual Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys);
 };
 

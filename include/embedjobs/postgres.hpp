@@ -19,56 +19,67 @@ enum class PostgresVectors {
   kAuto,    ///< As pgvector's `vector` when the server has it, else as `real[]`.
   kReal,    ///< `real[]`: needs no extension; searches compute.
   kVector,  ///< pgvector's `vector`: up to 16,000 dimensions; an index bears 2,000.
-  kHalfvec  ///< pgvector's `halfvec` (0.7 or newer): half the bytes, about three decimal digits; an index bears 4,000 dimensions.
+  kHalfvec  ///< pgvector's `halfvec` (0.7 or newer): half the bytes, about three decimal digits; an index bears 4,000
+            ///< dimensions.
 };
 
 struct PostgresOptions {
   StoreOptions store;
   /// Where the tables are: [a-z_][a-z0-9_]{0,62}. DSN: ?schema=NAME
   std::string schema = "embedjobs";
-  /// Make or migrate the schema when it is not current. False: kUnusable then, with a line that says what to run. DSN: ?migrate=off
+  /// Make or migrate the schema when it is not current. False: kUnusable then, with a line that says what to run. DSN:
+  /// ?migrate=off
   bool migrate = true;
-  /// False behind a pooler that hands a server connection to another client after each transaction. DSN: ?prepared_statements=off
+  /// False behind a pooler that hands a server connection to another client after each transaction. DSN:
+  /// ?prepared_statements=off
   bool prepared_statements = true;
   /// True: no LISTEN; workers look every quarter of a second. For poolers too. DSN: ?poll_only=on
   bool poll_only = false;
-  /// What a new schema keeps vectors as; a schema that keeps them as something else is refused, kAuto takes any. DSN: ?vectors=halfvec
+  /// What a new schema keeps vectors as; a schema that keeps them as something else is refused, kAuto takes any. DSN:
+  /// ?vectors=halfvec
   PostgresVectors vectors = PostgresVectors::kAuto;
-  /// Connections for calls, beside one for renewals and one that listens. Calls that find none wait. DSN: ?max_connections=N
+  /// Connections for calls, beside one for renewals and one that listens. Calls that find none wait. DSN:
+  /// ?max_connections=N
   std::size_t max_connections = 8;
-  /// How long connecting may take (DSN: ?connect_timeout=SECONDS), and one transaction, waits for locks included. kRetry when it takes
-  /// longer.
+  /// How long connecting may take (DSN: ?connect_timeout=SECONDS), and one transaction, waits for locks included.
+  /// kRetry when it takes longer.
   Duration connect_timeout = std::chrono::seconds(10);
   Duration call_timeout = std::chrono::seconds(30);
-  /// For tests and simulations: leases, due times and stamps are by the clock given to open_postgres, not by the server's.
+  /// For tests and simulations: leases, due times and stamps are by the clock given to open_postgres, not by the
+  /// server's.
   bool use_clock = false;
-  /// For tests: called before (false) and after (true) each commit; an error in its place is answered, after the roll back or the commit.
+  /// For tests: called before (false) and after (true) each commit; an error in its place is answered, after the roll
+  /// back or the commit.
   std::function<Status(bool committed)> commit_fault;
 };
 
-/// Opens (and makes or migrates) the schema in the database that `dsn` names: postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE, as libpq
-/// has it, with the options above. The password is better kept in ~/.pgpass or PGPASSWORD; it appears in no message. Time is the
-/// server's: the clocks of the machines that work do not matter. kUnusable, harming nothing: no such database, refused, no right, not
-/// UTF-8, server older than 13, a newer schema. kRetry: the server can't be reached. Do not carry it over fork: a call in the child
-/// answers kRefused.
+/// Opens (and makes or migrates) the schema in the database that `dsn` names:
+/// postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE, as libpq has it, with the options above. The password is better
+/// kept in ~/.pgpass or PGPASSWORD; it appears in no message. Time is the server's: the clocks of the machines that
+/// work do not matter. kUnusable, harming nothing: no such database, refused, no right, not UTF-8, server older than
+/// 13, a newer schema. kRetry: the server can't be reached. Do not carry it over fork: a call in the child answers
+/// kRefused.
 Result<Backend> open_postgres(std::string_view dsn, const PostgresOptions& options, std::shared_ptr<Clock> clock);
 
-/// What a DSN leads to: the schema's name, the version that this library writes, and that of the database (0: none yet). Changes nothing.
+/// What a DSN leads to: the schema's name, the version that this library writes, and that of the database (0: none
+/// yet). Changes nothing.
 struct PostgresSchema {
   std::string name;
   int library_version = 0;
   int database_version = 0;
   PostgresVectors wanted_vectors = PostgresVectors::kAuto;  ///< What the DSN asks for.
-  PostgresVectors vectors = PostgresVectors::kAuto;         ///< What the schema keeps them as; kAuto: there is none yet.
+  PostgresVectors vectors = PostgresVectors::kAuto;  ///< What the schema keeps them as; kAuto: there is none yet.
 };
 /// Errors as open_postgres.
 Result<PostgresSchema> inspect_postgres(std::string_view dsn);
-/// What the DSN alone says, without asking the server: `database_version` and `vectors` are unknown. kInvalidArgument: not a DSN.
+/// What the DSN alone says, without asking the server: `database_version` and `vectors` are unknown. kInvalidArgument:
+/// not a DSN.
 Result<PostgresSchema> parse_postgres(std::string_view dsn);
 
-/// The SQL that makes the schema, or brings it from `from_version` to this library's, for those who run such things themselves.
-/// kInvalidArgument: not a schema's name, or not a version that this library can start from.
-Result<std::string> postgres_migration_sql(std::string_view schema, int from_version = 0, PostgresVectors vectors = PostgresVectors::kAuto);
+/// The SQL that makes the schema, or brings it from `from_version` to this library's, for those who run such things
+/// themselves. kInvalidArgument: not a schema's name, or not a version that this library can start from.
+Result<std::string> postgres_migration_sql(std::string_view schema, int from_version = 0,
+                                           PostgresVectors vectors = PostgresVectors::kAuto);
 
 /// An index over the vectors of one space.
 struct PostgresIndex {
@@ -81,11 +92,13 @@ struct PostgresIndexProgress {
   std::uint64_t done = 0;
   std::uint64_t total = 0;  ///< Of blocks or rows; 0: not known.
 };
-/// Makes an HNSW index over the vectors of the catalog's spaces (the one that searches read, and the target), if there is none. Readers and
-/// writers go on meanwhile; what an interrupted call left is replaced. It may take hours: `progress`, where given, is called about
-/// once a second, from another thread. Needs the role that owns the schema. kNotFound: no such catalog. kRefused: the schema keeps
-/// vectors as real[], or the space has more dimensions than an index bears. kRetry: another process is at it. Else as open_postgres.
-Result<std::vector<PostgresIndex>> index_postgres_vectors(std::string_view dsn, std::string_view catalog_id,
-                                                          const std::function<void(const PostgresIndexProgress&)>& progress = {});
+/// Makes an HNSW index over the vectors of the catalog's spaces (the one that searches read, and the target), if there
+/// is none. Readers and writers go on meanwhile; what an interrupted call left is replaced. It may take hours:
+/// `progress`, where given, is called about once a second, from another thread. Needs the role that owns the schema.
+/// kNotFound: no such catalog. kRefused: the schema keeps vectors as real[], or the space has more dimensions than an
+/// index bears. kRetry: another process is at it. Else as open_postgres.
+Result<std::vector<PostgresIndex>> index_postgres_vectors(
+    std::string_view dsn, std::string_view catalog_id,
+    const std::function<void(const PostgresIndexProgress&)>& progress = {});
 
 }  // namespace embedjobs

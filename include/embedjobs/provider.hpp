@@ -20,8 +20,8 @@ struct ProviderState {
   std::size_t batch_bytes = 0;  ///< The same in bytes of text.
   WallTime paused_until{};      ///< A worker waits for it until then. In the past, or zero: none does.
   std::string pause_reason;     ///< One line; empty when it was never paused, or has answered since.
-  /// Prompt tokens as the provider counted them. Passes report them with their fenced writes: those of what is stored are counted, once;
-  /// those of calls whose pass lost its lease or died meanwhile are not.
+  /// Prompt tokens as the provider counted them. Passes report them with their fenced writes: those of what is stored
+  /// are counted, once; those of calls whose pass lost its lease or died meanwhile are not.
   std::uint64_t tokens_total = 0;
   std::uint64_t tokens_today = 0;  ///< Those of the UTC day of `read_at`.
   WallTime updated_at{};
@@ -44,7 +44,8 @@ struct ProviderNote {
 
 /// Non-empty UTF-8 without control characters, at most 512 bytes.
 Status validate_provider(std::string_view provider);
-/// A worker waits for it at `now`. False also for a time so far ahead that no rule of ours can have set it: a clock was set back.
+/// A worker waits for it at `now`. False also for a time so far ahead that no rule of ours can have set it: a clock was
+/// set back.
 [[nodiscard]] bool is_paused(const ProviderState& state, WallTime now) noexcept;
 
 }  // namespace embedjobs

@@ -27,8 +27,9 @@ class SpecResolver {
   /// The document's current content. It must see whatever preceded the enqueue of the job that asks.
   /// kGone: it was deleted; its vectors are cleared. Any other error is a passing one and is tried again.
   virtual Result<Document> resolve(const SpecKey& key) = 0;
-  /// At most `limit` specs after `after` (exclusive; nullptr: from the start), ordered by key; fewer than `limit` means there are no more.
-  /// kRefused (the default): can't list, and gaps of its documents are then found by the host's enqueue alone.
+  /// At most `limit` specs after `after` (exclusive; nullptr: from the start), ordered by key; fewer than `limit` means
+  /// there are no more. kRefused (the default): can't list, and gaps of its documents are then found by the host's
+  /// enqueue alone.
   virtual Result<std::vector<SpecVersion>> list(const SpecKey* after, std::size_t limit);
 };
 

@@ -39,9 +39,9 @@ enum class Lane : std::int32_t {
 };
 inline constexpr int kLaneCount = 6;
 
-/// Blocking work and what follows. `run` is called on a thread of the lane and keeps its answer to itself; `finish` is then called on the
-/// logical thread: with success to hand that answer over, or with an error to hand over in its place (a simulated fault). When the runtime
-/// is closed, what was not called yet never is.
+/// Blocking work and what follows. `run` is called on a thread of the lane and keeps its answer to itself; `finish` is
+/// then called on the logical thread: with success to hand that answer over, or with an error to hand over in its place
+/// (a simulated fault). When the runtime is closed, what was not called yet never is.
 struct Task {
   Lane lane = Lane::kStore;
   const char* name = "";  ///< A literal, for traces.
@@ -51,8 +51,8 @@ struct Task {
 
 using TimerId = std::uint64_t;
 
-/// One logical thread with timers, and lanes of blocking work. Machines live on the logical thread: finish functions, timers and posts
-/// never run two at a time.
+/// One logical thread with timers, and lanes of blocking work. Machines live on the logical thread: finish functions,
+/// timers and posts never run two at a time.
 class Runtime : public Clock {
  public:
   /// Any thread.
@@ -72,8 +72,8 @@ struct LaneSizes {
   int store = 2, persist = 2, heartbeat = 1, provider = 1, compute = 1, sweep = 1;
 };
 
-/// Real threads and clocks. Threads are made when first needed, with all signals blocked. The destructor runs no further callback, waits
-/// for blocking work that is under way, and must not be called from the logical thread.
+/// Real threads and clocks. Threads are made when first needed, with all signals blocked. The destructor runs no
+/// further callback, waits for blocking work that is under way, and must not be called from the logical thread.
 std::unique_ptr<Runtime> make_system_runtime(const LaneSizes& lanes);
 /// The clocks of this machine, for a backend without a Runtime.
 std::shared_ptr<Clock> system_clock();

@@ -9,8 +9,8 @@
 
 namespace embedjobs {
 
-/// Equal spaces have equal `id`. Two embedders whose vectors may be compared must produce the same id; any difference that changes
-/// vectors (model, dimension, prefix, normalisation, version of an algorithm) must be in it.
+/// Equal spaces have equal `id`. Two embedders whose vectors may be compared must produce the same id; any difference
+/// that changes vectors (model, dimension, prefix, normalisation, version of an algorithm) must be in it.
 struct Space {
   std::string model;          ///< As the provider calls it, for example "hashing" or "nomic-embed-text".
   std::size_t dimension = 0;  ///< Floats a vector, 1 to 65,536.

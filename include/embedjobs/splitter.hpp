@@ -17,9 +17,11 @@ namespace embedjobs {
 class Splitter {
  public:
   virtual ~Splitter() = default;
-  /// kInvalidDocument, with the place in the message, when the content can't be read. Operation ids of the answer are unique.
+  /// kInvalidDocument, with the place in the message, when the content can't be read. Operation ids of the answer are
+  /// unique.
   virtual Result<OperationList> split(std::string_view content) const = 0;
-  /// Changes whenever the same content may give other ids or texts, for example "openapi/1". The reconciler re-splits on a change.
+  /// Changes whenever the same content may give other ids or texts, for example "openapi/1". The reconciler re-splits
+  /// on a change.
   [[nodiscard]] virtual std::string version() const = 0;
 };
 
@@ -31,17 +33,20 @@ struct ComputeRequest {
   Fence fence;                 ///< Of the pass, for what a host writes elsewhere by itself.
   std::size_t batch_size = 0;  ///< Texts a chunk; at least 1.
   std::stop_token stop;        ///< Requested: the lease is lost or the worker stops. Return kCancelled within a second.
-  /// Which operations are stored already and need no vector: answer[i] for wanted[i]. On a manual retry only what it may reuse.
+  /// Which operations are stored already and need no vector: answer[i] for wanted[i]. On a manual retry only what it
+  /// may reuse.
   std::function<Result<std::vector<bool>>(const Manifest& wanted)> list_existing;
-  /// Done and total operations; never decreasing. Call it first with what is reused. It records, and never fails the pass.
+  /// Done and total operations; never decreasing. Call it first with what is reused. It records, and never fails the
+  /// pass.
   std::function<void(std::size_t done, std::size_t total)> progress;
   /// Hands over one finished chunk. When it returns success the chunk is durable. kLeaseLost: return it at once.
   /// One call at a time.
   std::function<Status(std::span<const VectorRow> rows)> persist_batch;
 };
 
-/// A host's own compute: content to persisted chunks and a manifest. Runs as one blocking call on a library thread, and replaces splitter
-/// and embedder of the built-in pass. The manifest names every operation of the document, reused or new.
+/// A host's own compute: content to persisted chunks and a manifest. Runs as one blocking call on a library thread, and
+/// replaces splitter and embedder of the built-in pass. The manifest names every operation of the document, reused or
+/// new.
 class EmbeddingComputer {
  public:
   virtual ~EmbeddingComputer() = default;

@@ -1,7 +1,7 @@
 // Errors as values. A code says what the caller should do next; a message says to a person what happened.
 //
-// No call of this library lets an exception out, prints, or ends the process. A call that can fail returns Status, or Result<T> where it
-// also has something to give back.
+// No call of this library lets an exception out, prints, or ends the process. A call that can fail returns Status, or
+// Result<T> where it also has something to give back.
 #pragma once
 
 #include <chrono>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "embedjobs/fleet.hpp"
+#include "embedjobs/options.hpp"
 #include "embedjobs/provider.hpp"
 #include "embedjobs/space.hpp"
 #include "embedjobs/types.hpp"
@@ -18,7 +19,8 @@ namespace embedjobs {
 
 struct EnqueueResult {
   JobId job_id = 0;
-  bool created = false;  ///< False: a job was open already (and, unless the kind was reconciler, will serve the new generation).
+  bool created =
+      false;  ///< False: a job was open already (and, unless the kind was reconciler, will serve the new generation).
   std::uint64_t generation = 0;
 };
 
@@ -32,10 +34,12 @@ struct Suspect {
 struct ClaimRequest {
   std::string worker_id;  ///< Unique to one worker slot owner; shown to people.
   std::size_t max_jobs = 1;
-  std::size_t by_age = 0;   ///< How many of max_jobs are chosen by due time alone, so that low priorities do not starve.
+  std::size_t by_age = 0;  ///< How many of max_jobs are chosen by due time alone, so that low priorities do not starve.
   std::uint64_t nonce = 0;  ///< Random, non-zero, new for each claim. The same claim sent again finds its own effect.
-  std::string space_id;     ///< Only catalogs whose target space is this one, or not chosen yet (this claim then chooses it).
-  std::string provider;     ///< Whose prompt tokens the passes report; empty: nobody's, they are counted for the job alone.
+  std::string
+      space_id;  ///< Only catalogs whose target space is this one, or not chosen yet (this claim then chooses it).
+  std::string
+      provider;  ///< Whose prompt tokens the passes report; empty: nobody's, they are counted for the job alone.
 };
 
 /// The right to run a job until a time, with what the pass must know.
@@ -47,20 +51,22 @@ struct Lease {
 
 struct ClaimResult {
   std::vector<Lease> leases;
-  std::size_t expired = 0;          ///< Expired leases that this call put back (or failed) first.
-  std::size_t other_space = 0;      ///< Due jobs that were left because their catalog has another target space; as far as was looked.
+  std::size_t expired = 0;  ///< Expired leases that this call put back (or failed) first.
+  std::size_t other_space =
+      0;  ///< Due jobs that were left because their catalog has another target space; as far as was looked.
   std::string other_space_example;  ///< "catalog_id has target space ..." for one of them.
 };
 
-/// What a waiting worker looks at. Cheap: index look-ups. Only catalogs whose target space is the one asked for (or not chosen) count,
-/// except for `enqueue_counter` and `other_space`.
+/// What a waiting worker looks at. Cheap: index look-ups. Only catalogs whose target space is the one asked for (or not
+/// chosen) count, except for `enqueue_counter` and `other_space`.
 struct Peek {
-  std::uint64_t enqueue_counter = 0;         ///< Moves with every enqueue by anyone.
-  std::optional<Duration> next_due;          ///< From now until a job can be claimed (due, or its lease expired); zero: now.
+  std::uint64_t enqueue_counter = 0;  ///< Moves with every enqueue by anyone.
+  std::optional<Duration> next_due;   ///< From now until a job can be claimed (due, or its lease expired); zero: now.
   std::optional<Duration> next_pending_due;  ///< The same for pending jobs alone.
   bool running = false;                      ///< Some job is running, anywhere.
   bool urgent_waiting = false;               ///< A pending job of priority 0 is due.
-  bool other_space = false;  ///< An open job belongs to a catalog of another target space. Of very many jobs only the oldest are looked at.
+  bool other_space = false;  ///< An open job belongs to a catalog of another target space. Of very many jobs only the
+                             ///< oldest are looked at.
 };
 
 /// What a holder shows to act on its lease.
@@ -74,8 +80,9 @@ struct Progress {
   std::int64_t operation_count = 0;
   std::int64_t reused = 0;
   std::int64_t embedded = 0;
-  std::int64_t missing = 0;         ///< Operations of the document that have no vector yet, set-aside ones not counted.
-  std::uint64_t prompt_tokens = 0;  ///< Of the pass so far. What is above the most that it told before is added to job and provider.
+  std::int64_t missing = 0;  ///< Operations of the document that have no vector yet, set-aside ones not counted.
+  std::uint64_t prompt_tokens =
+      0;  ///< Of the pass so far. What is above the most that it told before is added to job and provider.
 };
 
 /// How a pass ends.
@@ -121,54 +128,57 @@ struct StoreCounts {
   std::int64_t pending = 0, running = 0, succeeded = 0, failed = 0, cancelled = 0;
 };
 
-/// Rules that a store needs to know.
-struct StoreOptions {
-  Duration lease_duration = std::chrono::minutes(10);  ///< What a claim stamps. Non-positive: the default.
-  std::int64_t max_attempts = 5;                       ///< Errors, and crashes, in a row without progress. Non-positive: the default.
-};
-
-/// Durable queue. Every call that returns success has committed. Thread-safe; calls block for the database and for nothing else.
+/// Durable queue. Every call that returns success has committed. Thread-safe; calls block for the database and for
+/// nothing else.
 ///
-/// Any error other than kLeaseLost, kNotFound, kInvalidArgument, kRefused and kUnusable leaves open whether the call took effect: send the
-/// same call again, it finds its own effect.
+/// Any error other than kLeaseLost, kNotFound, kInvalidArgument, kRefused and kUnusable leaves open whether the call
+/// took effect: send the same call again, it finds its own effect.
 class Store {
  public:
   virtual ~Store() = default;
 
-  /// Raises the key's generation and makes sure that a job is open. A pending job gets the better priority and becomes due now; a running
-  /// one is pending again when its pass ends. kReconciler never touches an open job or a removed key. A key that is new, or was removed, is
-  /// made (again): whether its document exists is the resolver's to say.
+  /// Raises the key's generation and makes sure that a job is open. A pending job gets the better priority and becomes
+  /// due now; a running one is pending again when its pass ends. kReconciler never touches an open job or a removed
+  /// key. A key that is new, or was removed, is made (again): whether its document exists is the resolver's to say.
   virtual Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) = 0;
-  /// The same for many: answer[i] for keys[i]; a key that is there twice counts once. An error of one leaves the others alone. Here: one
-  /// call each. A backend that can makes it one transaction, and any error then is that of all; the jobs' order is that of the keys.
+  /// The same for many: answer[i] for keys[i]; a key that is there twice counts once. An error of one leaves the others
+  /// alone. Here: one call each. A backend that can makes it one transaction, and any error then is that of all; the
+  /// jobs' order is that of the keys.
   virtual std::vector<Result<EnqueueResult>> enqueue_all(std::span<const SpecKey> keys, JobKind kind);
 
-  /// A generation with a tombstone: revokes the lease, cancels the open job. For hosts that keep documents themselves; Catalog::remove does
-  /// this and clears the document and its rows in the same transaction. kNotFound when the key is unknown or removed already.
+  /// A generation with a tombstone: revokes the lease, cancels the open job. For hosts that keep documents themselves;
+  /// Catalog::remove does this and clears the document and its rows in the same transaction. kNotFound when the key is
+  /// unknown or removed already.
   virtual Status remove_key(const SpecKey& key) = 0;
 
-  /// Puts back what has expired, then leases due jobs: by priority, then due time, then id. Never waits for another claimer.
+  /// Puts back what has expired, then leases due jobs: by priority, then due time, then id. Never waits for another
+  /// claimer.
   virtual Result<ClaimResult> claim(const ClaimRequest& request) = 0;
 
   /// Extends leases; answer[i] is false when lease i is lost. `lease_duration` <= 0: the store's own.
   /// Waits for no writer longer than `time_limit`.
-  virtual Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) = 0;
+  virtual Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                          Duration time_limit) = 0;
 
-  /// Publishes counts and resets the counters in a row when fewer operations are missing than ever before. kLeaseLost for a stale holder.
+  /// Publishes counts and resets the counters in a row when fewer operations are missing than ever before. kLeaseLost
+  /// for a stale holder.
   virtual Status progress(const LeaseRef& lease, const Progress& progress) = 0;
   /// The same for many leases, each once: answer[i] for reports[i]. As enqueue_all.
   virtual std::vector<Status> progress_all(std::span<const ProgressReport> reports);
 
-  /// Replaces the record of what the pass has in flight: `sent` is in flight now, `answered` came back since the last call.
-  virtual Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) = 0;
+  /// Replaces the record of what the pass has in flight: `sent` is in flight now, `answered` came back since the last
+  /// call.
+  virtual Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                                  std::span<const TextHash> answered) = 0;
 
-  /// Ends the pass. Whatever the outcome, the job is pending again at once with fresh budgets when the key's generation is newer than the
-  /// one claimed. Returns the status that the job has then. kLeaseLost for a stale holder.
+  /// Ends the pass. Whatever the outcome, the job is pending again at once with fresh budgets when the key's generation
+  /// is newer than the one claimed. Returns the status that the job has then. kLeaseLost for a stale holder.
   virtual Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) = 0;
   /// The same for many leases, each once: answer[i] for settlements[i]. As enqueue_all.
   virtual std::vector<Result<JobStatus>> settle_all(std::span<const Settlement> settlements);
 
-  /// The backstop: puts back (or fails) up to `limit` jobs whose lease has ended. Re-checks status, fence and expiry. Returns how many.
+  /// The backstop: puts back (or fails) up to `limit` jobs whose lease has ended. Re-checks status, fence and expiry.
+  /// Returns how many.
   virtual Result<std::size_t> reap(std::size_t limit) = 0;
 
   virtual Result<Peek> peek(std::string_view space_id) = 0;
@@ -187,9 +197,9 @@ class Store {
   /// An operator says that it is dealt with. kNotFound when there is none.
   virtual Status resolve_failure(const SpecKey& key) = 0;
 
-  /// Deletes up to `limit` succeeded, cancelled and resolved failed jobs that ended before `now - age`; the newest job of a key that
-  /// failed stays. Returns how many. A backend that keeps its history by days (PostgreSQL) may drop a whole day at once, more than `limit`
-  /// then, and with an age of a day or more drops whole days (UTC) alone.
+  /// Deletes up to `limit` succeeded, cancelled and resolved failed jobs that ended before `now - age`; the newest job
+  /// of a key that failed stays. Returns how many. A backend that keeps its history by days (PostgreSQL) may drop a
+  /// whole day at once, more than `limit` then, and with an age of a day or more drops whole days (UTC) alone.
   virtual Result<std::size_t> purge(Duration age, std::size_t limit) = 0;
 
   /// What is remembered of a provider; all zero for one that nothing was noted of.
@@ -199,8 +209,8 @@ class Store {
   virtual Result<std::vector<ProviderState>> providers() = 0;
 
   // Who works. A store that keeps no list of workers leaves these four as they are.
-  /// "I am here": makes the worker's entry, or refreshes it; `started_at` stays that of the first call. The times in `worker` do not count.
-  /// kInvalidArgument: an id that is none.
+  /// "I am here": makes the worker's entry, or refreshes it; `started_at` stays that of the first call. The times in
+  /// `worker` do not count. kInvalidArgument: an id that is none.
   virtual Status register_worker(const WorkerInfo& worker) {
     (void)worker;
     return {};
@@ -219,7 +229,8 @@ class Store {
   }
 
   [[nodiscard]] virtual Duration lease_duration() const = 0;
-  /// How often a waiting worker should peek for enqueues of other processes; zero: never, notifications arrive by themselves.
+  /// How often a waiting worker should peek for enqueues of other processes; zero: never, notifications arrive by
+  /// themselves.
   [[nodiscard]] virtual Duration poll_interval() const { return Duration(0); }
   /// Calls `wake` (from any thread, no lock held) after an enqueue through this object, or when a notification arrives.
   /// An empty function ends it; when this returns, no call of the old one is under way.

@@ -37,9 +37,10 @@ TextHash hash_text(std::string_view text);
 /// 64 lower-case hexadecimal digits.
 std::string to_hex(const TextHash& hash);
 
-/// The right to write for a key. `counter` is the key's own, raised by every claim and never reset; `nonce` was drawn at random by the
-/// claimer beforehand, so that a number given twice (a failover that forgot a claim) is still told apart. Stores compare both for
-/// equality. A host that persists accepts a higher counter, or the same counter with the same nonce.
+/// The right to write for a key. `counter` is the key's own, raised by every claim and never reset; `nonce` was drawn
+/// at random by the claimer beforehand, so that a number given twice (a failover that forgot a claim) is still told
+/// apart. Stores compare both for equality. A host that persists accepts a higher counter, or the same counter with the
+/// same nonce.
 struct Fence {
   std::uint64_t counter = 0;
   std::uint64_t nonce = 0;  ///< Never zero for a real fence.
@@ -72,8 +73,8 @@ std::optional<JobStatus> parse_job_status(std::string_view text) noexcept;
   return kind == JobKind::kReconciler ? 1 : 0;
 }
 
-/// One pass over a spec for a generation, as stored. Counters "in a row" return to zero whenever the pass makes progress, that is
-/// whenever fewer operations are missing than ever before in this generation.
+/// One pass over a spec for a generation, as stored. Counters "in a row" return to zero whenever the pass makes
+/// progress, that is whenever fewer operations are missing than ever before in this generation.
 struct Job {
   JobId id = 0;
   SpecKey key;
@@ -100,13 +101,14 @@ struct Job {
   std::int64_t errors_in_row = 0;
   std::int64_t crashes_in_row = 0;
   std::int64_t hand_backs_in_row = 0;
-  std::int64_t crashes = 0;              ///< All crashes of this generation. From the first on, texts in flight are recorded.
-  bool records_in_flight = false;        ///< The current pass records what it has in flight before it sends it.
-  std::int64_t fewest_missing = -1;      ///< The fewest operations ever missing in this generation; -1: not known yet.
-  bool progressed = false;               ///< The current pass has made progress.
-  WallTime paused_since{};               ///< When the provider's pause began; zero when it does not pause.
-  std::string provider;                  ///< Of the last claim's worker; empty: not known.
-  std::uint64_t prompt_tokens = 0;       ///< Of all passes of the job, as the provider counted them; see ProviderState::tokens_total.
+  std::int64_t crashes = 0;        ///< All crashes of this generation. From the first on, texts in flight are recorded.
+  bool records_in_flight = false;  ///< The current pass records what it has in flight before it sends it.
+  std::int64_t fewest_missing = -1;  ///< The fewest operations ever missing in this generation; -1: not known yet.
+  bool progressed = false;           ///< The current pass has made progress.
+  WallTime paused_since{};           ///< When the provider's pause began; zero when it does not pause.
+  std::string provider;              ///< Of the last claim's worker; empty: not known.
+  std::uint64_t prompt_tokens =
+      0;  ///< Of all passes of the job, as the provider counted them; see ProviderState::tokens_total.
   std::uint64_t pass_prompt_tokens = 0;  ///< Those of the last pass alone.
 };
 

@@ -18,8 +18,8 @@
 
 namespace embedjobs {
 
-/// What a worker works with. `store`, `resolver` and `persister` are required; either `splitter` and `embedder` (the built-in, pipelined
-/// pass) or `computer` (the host's own).
+/// What a worker works with. `store`, `resolver` and `persister` are required; either `splitter` and `embedder` (the
+/// built-in, pipelined pass) or `computer` (the host's own).
 struct WorkerParts {
   std::shared_ptr<Store> store;
   std::shared_ptr<SpecResolver> resolver;
@@ -38,8 +38,8 @@ struct ProviderPause {
   std::string reason;
 };
 
-/// All methods may be called from any thread. The runtime must outlive the worker, and must not be running its callbacks any more when the
-/// worker is destroyed, unless stop() has returned true.
+/// All methods may be called from any thread. The runtime must outlive the worker, and must not be running its
+/// callbacks any more when the worker is destroyed, unless stop() has returned true.
 class Worker {
  public:
   Worker(Runtime& runtime, WorkerParts parts, WorkerOptions options);
@@ -49,8 +49,9 @@ class Worker {
 
   /// Begins to work. Acts once; after stop it does nothing.
   void start();
-  /// Asks for an end and returns at once: no new claims, calls are cancelled, what has come back is persisted, jobs are handed back, then
-  /// `stopped` runs on the logical thread. Before start, or twice, is fine; every `stopped` is called once.
+  /// Asks for an end and returns at once: no new claims, calls are cancelled, what has come back is persisted, jobs are
+  /// handed back, then `stopped` runs on the logical thread. Before start, or twice, is fine; every `stopped` is called
+  /// once.
   void request_stop(std::function<void()> stopped);
   /// Looks at the queue soon. A burst of calls is one look.
   void wake();

@@ -8,8 +8,8 @@
 namespace embedjobs::hashing {
 namespace {
 
-// What a feature is. Its number is mixed into the hash (the word "abc" is not the gram "abc") and kept in the two top bits of it, so that
-// equal features can be counted by sorting plain numbers.
+// What a feature is. Its number is mixed into the hash (the word "abc" is not the gram "abc") and kept in the two top
+// bits of it, so that equal features can be counted by sorting plain numbers.
 enum class Kind : std::uint64_t { kWord = 0, kCommonWord = 1, kPair = 2, kGram = 3 };
 // A word outweighs its neighbours and its about 3 x length grams together; words that are everywhere say little.
 constexpr std::array<double, 4> kWeights{1.0, 0.25, 0.5, 0.2};
@@ -19,9 +19,9 @@ constexpr std::size_t kMaxGram = 5;
 constexpr char kBoundary = '\x01';
 
 // Sorted, for binary search.
-constexpr std::array<std::string_view, 31> kCommonWords{"a",  "all",  "an",   "and",  "any", "are", "as",   "at",   "be",  "by", "can",
-                                                        "do", "for",  "from", "how",  "i",   "in",  "is",   "it",   "my",  "of", "on",
-                                                        "or", "that", "the",  "this", "to",  "was", "what", "will", "with"};
+constexpr std::array<std::string_view, 31> kCommonWords{
+    "a",  "all", "an", "and", "any", "are", "as", "at",   "be",  "by",   "can", "do",  "for",  "from", "how", "i",
+    "in", "is",  "it", "my",  "of",  "on",  "or", "that", "the", "this", "to",  "was", "what", "will", "with"};
 
 bool is_common(std::string_view word) {
   return std::binary_search(kCommonWords.begin(), kCommonWords.end(), word);
@@ -39,7 +39,8 @@ std::uint64_t hash_bytes(std::string_view bytes, Kind kind) {
 }
 
 std::uint64_t feature(std::string_view bytes, Kind kind) {
-  return (hash_bytes(bytes, kind) & ~(std::uint64_t{3} << kKindShift)) | (static_cast<std::uint64_t>(kind) << kKindShift);
+  return (hash_bytes(bytes, kind) & ~(std::uint64_t{3} << kKindShift)) |
+         (static_cast<std::uint64_t>(kind) << kKindShift);
 }
 
 bool is_upper(char c) {
@@ -68,7 +69,8 @@ std::string lower(std::string_view word) {
   return result;
 }
 
-// Plain plurals meet their singular: "users" and "user", "policies" and "policy". Not linguistics, and wrong words stay consistent.
+// Plain plurals meet their singular: "users" and "user", "policies" and "policy". Not linguistics, and wrong words stay
+// consistent.
 std::string_view without_plural(const std::string& word, std::string& buffer) {
   if (word.size() > 4 && word.ends_with("ies")) {
     buffer.assign(word, 0, word.size() - 3);
@@ -161,7 +163,8 @@ void hash_features(std::string_view text, std::span<float> vector) {
     square = 1;
   }
   const double norm = std::sqrt(square);
-  std::transform(sums.begin(), sums.end(), vector.begin(), [norm](double sum) { return static_cast<float>(sum / norm); });
+  std::transform(sums.begin(), sums.end(), vector.begin(),
+                 [norm](double sum) { return static_cast<float>(sum / norm); });
 }
 
 }  // namespace embedjobs::hashing

@@ -33,7 +33,8 @@ class CallLog {
   Status open(const std::string& path) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (fd_ < 0) {
-      return {Code::kInvalidArgument, fmt::format("can't open the embedder's log '{}': {}", path, std::generic_category().message(errno))};
+      return {Code::kInvalidArgument,
+              fmt::format("can't open the embedder's log '{}': {}", path, std::generic_category().message(errno))};
     }
     return {};
   }
@@ -55,8 +56,9 @@ class CallLog {
       written = ::write(fd_, line.data(), line.size());
     } while (written < 0 && errno == EINTR);
     if (written != static_cast<ssize_t>(line.size())) {
-      return {Code::kRetry, fmt::format("can't append to the embedder's log: {}",
-                                        written < 0 ? std::generic_category().message(errno) : "the line was cut short")};
+      return {Code::kRetry,
+              fmt::format("can't append to the embedder's log: {}",
+                          written < 0 ? std::generic_category().message(errno) : "the line was cut short")};
     }
     return {};
   }
@@ -111,7 +113,8 @@ class HashingEmbedder final : public Embedder {
   }
 
   [[nodiscard]] EmbedderLimits limits() const override {
-    return {.concurrent_calls = options_.concurrent_calls, .batch_texts = 0, .batch_bytes = 0, .input_bytes = kInputBytes};
+    return {
+        .concurrent_calls = options_.concurrent_calls, .batch_texts = 0, .batch_bytes = 0, .input_bytes = kInputBytes};
   }
 
  private:
@@ -122,11 +125,13 @@ class HashingEmbedder final : public Embedder {
 }  // namespace
 
 Result<std::shared_ptr<Embedder>> make_hashing_embedder(const HashingOptions& options) {
-  if (Status status = validate(Space{.model = "hashing", .dimension = options.dimension, .variant = "v1"}); !status.ok()) {
+  if (Status status = validate(Space{.model = "hashing", .dimension = options.dimension, .variant = "v1"});
+      !status.ok()) {
     return status;
   }
   if (options.delay < Duration(0) || options.concurrent_calls == 0) {
-    return {Code::kInvalidArgument, "the hashing embedder's delay can't be negative, and it makes at least one call at a time"};
+    return {Code::kInvalidArgument,
+            "the hashing embedder's delay can't be negative, and it makes at least one call at a time"};
   }
   auto embedder = std::make_shared<HashingEmbedder>(options);
   if (Status status = embedder->open_log(); !status.ok()) {

@@ -37,8 +37,10 @@ std::size_t padding_of(std::string_view text) {
 bool decode_groups(const char* text, std::size_t size, std::uint8_t* out) {
   std::uint8_t wrong = 0;
   for (std::size_t i = 0; i < size; i += 4, out += 3) {
-    const std::uint8_t a = kValues[static_cast<unsigned char>(text[i])], b = kValues[static_cast<unsigned char>(text[i + 1])];
-    const std::uint8_t c = kValues[static_cast<unsigned char>(text[i + 2])], d = kValues[static_cast<unsigned char>(text[i + 3])];
+    const std::uint8_t a = kValues[static_cast<unsigned char>(text[i])],
+                       b = kValues[static_cast<unsigned char>(text[i + 1])];
+    const std::uint8_t c = kValues[static_cast<unsigned char>(text[i + 2])],
+                       d = kValues[static_cast<unsigned char>(text[i + 3])];
     wrong = static_cast<std::uint8_t>(wrong | a | b | c | d);
     out[0] = static_cast<std::uint8_t>((a << 2) | (b >> 4));
     out[1] = static_cast<std::uint8_t>((b << 4) | (c >> 2));
@@ -52,11 +54,12 @@ constexpr std::size_t kStep = 32;        // characters
 constexpr std::size_t kStepBytes = 24;   // what they decode to
 constexpr std::size_t kStoreBytes = 32;  // what is written for them
 
-// 32 characters a step, as far as the stores stay inside `capacity`; returns how many were decoded, or none for a wrong character.
-__attribute__((target("avx2"))) std::optional<std::size_t> decode_wide(const char* text, std::size_t size, std::uint8_t* out,
-                                                                       std::size_t capacity) {
-  const __m256i order =
-      _mm256_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1, 2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1);
+// 32 characters a step, as far as the stores stay inside `capacity`; returns how many were decoded, or none for a wrong
+// character.
+__attribute__((target("avx2"))) std::optional<std::size_t> decode_wide(const char* text, std::size_t size,
+                                                                       std::uint8_t* out, std::size_t capacity) {
+  const __m256i order = _mm256_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1, 2, 1, 0, 6, 5, 4, 10,
+                                         9, 8, 14, 13, 12, -1, -1, -1, -1);
   const __m256i together = _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 3, 7);
   std::size_t done = 0;
   std::size_t written = 0;
@@ -64,20 +67,22 @@ __attribute__((target("avx2"))) std::optional<std::size_t> decode_wide(const cha
   for (; done + kStep <= size && written + kStoreBytes <= capacity; done += kStep, written += kStepBytes) {
     const __m256i in = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + done));
     // Each range of the alphabet by comparison, and what must be added to its characters to have their values.
-    const __m256i upper =
-        _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('A' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('Z' + 1), in));
-    const __m256i lower =
-        _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('a' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('z' + 1), in));
-    const __m256i digit =
-        _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('0' - 1)), _mm256_cmpgt_epi8(_mm256_set1_epi8('9' + 1), in));
+    const __m256i upper = _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('A' - 1)),
+                                           _mm256_cmpgt_epi8(_mm256_set1_epi8('Z' + 1), in));
+    const __m256i lower = _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('a' - 1)),
+                                           _mm256_cmpgt_epi8(_mm256_set1_epi8('z' + 1), in));
+    const __m256i digit = _mm256_and_si256(_mm256_cmpgt_epi8(in, _mm256_set1_epi8('0' - 1)),
+                                           _mm256_cmpgt_epi8(_mm256_set1_epi8('9' + 1), in));
     const __m256i plus = _mm256_cmpeq_epi8(in, _mm256_set1_epi8('+'));
     const __m256i slash = _mm256_cmpeq_epi8(in, _mm256_set1_epi8('/'));
-    __m256i shift = _mm256_or_si256(_mm256_and_si256(upper, _mm256_set1_epi8(-'A')), _mm256_and_si256(lower, _mm256_set1_epi8(26 - 'a')));
+    __m256i shift = _mm256_or_si256(_mm256_and_si256(upper, _mm256_set1_epi8(-'A')),
+                                    _mm256_and_si256(lower, _mm256_set1_epi8(26 - 'a')));
     shift = _mm256_or_si256(shift, _mm256_and_si256(digit, _mm256_set1_epi8(52 - '0')));
     shift = _mm256_or_si256(shift, _mm256_and_si256(plus, _mm256_set1_epi8(62 - '+')));
     shift = _mm256_or_si256(shift, _mm256_and_si256(slash, _mm256_set1_epi8(63 - '/')));
     const __m256i letter = _mm256_or_si256(upper, lower);
-    all_valid = _mm256_and_si256(all_valid, _mm256_or_si256(_mm256_or_si256(letter, digit), _mm256_or_si256(plus, slash)));
+    all_valid =
+        _mm256_and_si256(all_valid, _mm256_or_si256(_mm256_or_si256(letter, digit), _mm256_or_si256(plus, slash)));
     const __m256i values = _mm256_add_epi8(in, shift);
     // Four times six bits to 24: pairs of bytes to 12 bits, pairs of those to 24.
     const __m256i twelve = _mm256_maddubs_epi16(values, _mm256_set1_epi32(0x01400140));
@@ -106,7 +111,8 @@ bool decode_last(std::string_view group, std::size_t padding, std::uint8_t* out)
   }
   const std::size_t used = 3 - padding;
   std::memcpy(out, bytes.data(), used);
-  return std::all_of(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end(), [](std::uint8_t spare) { return spare == 0; });
+  return std::all_of(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end(),
+                     [](std::uint8_t spare) { return spare == 0; });
 }
 
 }  // namespace

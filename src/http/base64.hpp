@@ -8,7 +8,8 @@
 
 namespace embedjobs::http {
 
-/// How many floats `text` holds: it must be the canonical base64 of a multiple of four bytes, as far as its length says.
+/// How many floats `text` holds: it must be the canonical base64 of a multiple of four bytes, as far as its length
+/// says.
 std::optional<std::size_t> base64_floats(std::string_view text);
 /// Decodes into `row`, which has base64_floats(text) elements. False: a character that does not belong there.
 bool decode_base64(std::string_view text, std::span<float> row);

@@ -6,7 +6,7 @@
 #include <optional>
 #include <system_error>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "http/transport.hpp"
 
 namespace embedjobs::http {
@@ -35,7 +35,8 @@ bool letter_or_digit(char c) {
 
 // --- the key, as a server may write it: in another case, escaped for JSON, HTML or a URL
 
-/// One character of a text as it is or escaped, and the bytes it takes; `open`: the text may have ended within an escape.
+/// One character of a text as it is or escaped, and the bytes it takes; `open`: the text may have ended within an
+/// escape.
 struct Letter {
   char value = 0;
   std::size_t length = 1;
@@ -46,11 +47,13 @@ struct Escape {
   std::string_view written;
   char value;
 };
-constexpr std::array<Escape, 5> kEntities{{{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}}};
+constexpr std::array<Escape, 5> kEntities{
+    {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}}};
 constexpr std::size_t kLongestEscape = 8;  // "&#x0026;"
 
 /// A number of `base` between `lead` and `end`, of which as many digits as there are up to `digits` are read.
-std::optional<Letter> numbered(std::string_view text, std::string_view lead, int base, std::size_t digits, std::string_view end) {
+std::optional<Letter> numbered(std::string_view text, std::string_view lead, int base, std::size_t digits,
+                               std::string_view end) {
   if (!text.starts_with(lead)) {
     return std::nullopt;
   }
@@ -58,7 +61,8 @@ std::optional<Letter> numbered(std::string_view text, std::string_view lead, int
   const char* const begin = text.data() + lead.size();
   const auto [stop, error] = std::from_chars(begin, begin + std::min(digits, text.size() - lead.size()), number, base);
   const auto read = static_cast<std::size_t>(stop - begin);
-  if (error != std::errc() || number > 0x7f || !text.substr(lead.size() + read).starts_with(end) || (end.empty() && read != digits)) {
+  if (error != std::errc() || number > 0x7f || !text.substr(lead.size() + read).starts_with(end) ||
+      (end.empty() && read != digits)) {
     return std::nullopt;
   }
   return Letter{.value = static_cast<char>(number), .length = lead.size() + read + end.size()};
@@ -74,8 +78,9 @@ Letter escaped_letter(std::string_view text) {
       return {.value = entity.value, .length = entity.written.size()};
     }
   }
-  for (const auto& letter : {numbered(text, "\\u", 16, 4, ""), numbered(text, "%", 16, 2, ""), numbered(text, "&#x", 16, 4, ";"),
-                             numbered(text, "&#X", 16, 4, ";"), numbered(text, "&#", 10, 4, ";")}) {
+  for (const auto& letter :
+       {numbered(text, "\\u", 16, 4, ""), numbered(text, "%", 16, 2, ""), numbered(text, "&#x", 16, 4, ";"),
+        numbered(text, "&#X", 16, 4, ";"), numbered(text, "&#", 10, 4, ";")}) {
     if (letter) {
       return *letter;
     }
@@ -87,7 +92,8 @@ Letter escaped_letter(std::string_view text) {
   return {.value = first, .open = open};
 }
 
-/// How much of `text` is the key, from its beginning; `whole` false: the text ended before the key did. Zero: it is not the key.
+/// How much of `text` is the key, from its beginning; `whole` false: the text ended before the key did. Zero: it is not
+/// the key.
 struct Match {
   std::size_t length = 0;
   bool whole = false;
@@ -110,7 +116,8 @@ Match match_key(std::string_view text, std::string_view key, bool escaped) {
   return {at, true};
 }
 
-/// `text` with "[key]" for each key. `cut`: more stood behind it, so that the beginning of a key at its end is one as well.
+/// `text` with "[key]" for each key. `cut`: more stood behind it, so that the beginning of a key at its end is one as
+/// well.
 std::string without_key(std::string_view text, std::string_view key, bool cut) {
   std::string result;
   for (std::size_t at = 0; at < text.size();) {
@@ -158,7 +165,8 @@ std::string one_line(std::string_view text) {
     const auto byte = static_cast<unsigned char>(text[i]);
     const std::size_t length = byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
     const std::string_view point = text.substr(i, length);
-    const bool blank = byte <= 0x20 || byte == 0x7f || (point.size() == 2 && byte == 0xc2 && static_cast<unsigned char>(point[1]) < 0xa0);
+    const bool blank = byte <= 0x20 || byte == 0x7f ||
+                       (point.size() == 2 && byte == 0xc2 && static_cast<unsigned char>(point[1]) < 0xa0);
     if (!core::is_valid_utf8(point)) {
       line += '?';
       ++i;

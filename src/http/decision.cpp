@@ -18,7 +18,8 @@ constexpr auto kKey = HealthState::kUnauthorised;
 constexpr auto kQuota = HealthState::kQuotaExhausted;
 
 constexpr std::string_view kSetKey = "set EMBEDJOBS_API_KEY to a key that may use it";
-constexpr std::string_view kPay = "the quota is exhausted, and waiting does not bring it back: check the account's plan and billing";
+constexpr std::string_view kPay =
+    "the quota is exhausted, and waiting does not bring it back: check the account's plan and billing";
 
 Rule fault_rule(std::string_view name, Fault fault, Action action, HealthState health = HealthState::kFaulty,
                 std::string_view advice = {}) {
@@ -33,7 +34,9 @@ Rule status_rule(std::string_view name, int from, int to, Action action, HealthS
 }
 
 std::vector<Rule> make_rules() {
-  const auto too_long = [](std::string_view name, std::string_view marker) { return text_rule(name, 400, 500, marker, Action::kCutInput); };
+  const auto too_long = [](std::string_view name, std::string_view marker) {
+    return text_rule(name, 400, 500, marker, Action::kCutInput);
+  };
   const auto too_many = [](std::string_view name, std::string_view marker) {
     return text_rule(name, 400, 500, marker, Action::kSplitBatch);
   };
@@ -67,7 +70,8 @@ std::vector<Rule> make_rules() {
 
       // An answer of 200 that can't be stored.
       fault_rule("broken json", Fault::kBrokenJson, Action::kRetry),
-      fault_rule("wrong shape", Fault::kWrongShape, Action::kRetry, HealthState::kFaulty, "is this the URL of a provider?"),
+      fault_rule("wrong shape", Fault::kWrongShape, Action::kRetry, HealthState::kFaulty,
+                 "is this the URL of a provider?"),
       fault_rule("empty answer", Fault::kEmptyAnswer, Action::kRetry),
       fault_rule("wrong count", Fault::kWrongCount, Action::kRetry),
       fault_rule("wrong order", Fault::kWrongOrder, Action::kRetry),
@@ -190,10 +194,16 @@ std::vector<Rule> make_rules() {
        .status_to = 404,
        .action = Action::kOldRoute,
        .advice = "this is no Ollama, or an address with a path: check the URL"},
-      status_rule("nothing there", 404, 405, Action::kFail, HealthState::kFaulty, "there is no embeddings API at {url}: check its path"),
+      status_rule("nothing there", 404, 405, Action::kFail, HealthState::kFaulty,
+                  "there is no embeddings API at {url}: check its path"),
 
       // Not now.
-      {.name = "loading", .status_from = 500, .status_to = 503, .marker = "loading model", .action = Action::kPause, .health = kLimited},
+      {.name = "loading",
+       .status_from = 500,
+       .status_to = 503,
+       .marker = "loading model",
+       .action = Action::kPause,
+       .health = kLimited},
       {.name = "no memory",
        .kind = kOllama,
        .status_from = 500,
@@ -224,7 +234,8 @@ std::vector<Rule> make_rules() {
 
 std::string lower(std::string_view text) {
   std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return result;
 }
 
@@ -240,9 +251,12 @@ bool fits(const Rule& rule, const Evidence& evidence, const Words& words) {
   if (evidence.fault != Fault::kNone) {
     return true;
   }
-  const auto has = [](const std::string& text, std::string_view marker) { return text.find(marker) != std::string::npos; };
-  return (evidence.error.json || !rule.json) && evidence.status >= rule.status_from && evidence.status <= rule.status_to &&
-         has(words.codes, rule.code) && has(words.all, rule.marker) && has(words.all, rule.also);
+  const auto has = [](const std::string& text, std::string_view marker) {
+    return text.find(marker) != std::string::npos;
+  };
+  return (evidence.error.json || !rule.json) && evidence.status >= rule.status_from &&
+         evidence.status <= rule.status_to && has(words.codes, rule.code) && has(words.all, rule.marker) &&
+         has(words.all, rule.also);
 }
 
 }  // namespace

@@ -23,8 +23,8 @@ enum class Action {
   kSplitBatch,    ///< kBatchTooLarge.
   kCutInput,      ///< kInputTooLarge.
   kRejectInput,   ///< kInputRejected: the provider says that one text is at fault.
-  kSuspectInput,  ///< One text may be at fault, or the provider: a batch is split, a text that stands alone is tried against a harmless
-                  ///< one.
+  kSuspectInput,  ///< One text may be at fault, or the provider: a batch is split, a text that stands alone is tried
+                  ///< against a harmless one.
   kFail,          ///< kFailed.
   kOldRoute,      ///< Ask /api/embeddings instead, from now on.
   kPlainNumbers,  ///< Ask for arrays instead of base64, from now on.
@@ -36,13 +36,14 @@ struct Rule {
   std::optional<ProviderKind> kind;
   Fault fault = Fault::kNone;
   int status_from = 0, status_to = 999;
-  bool json = false;              ///< Only an error in JSON.
-  std::string_view code;          ///< In lower case, in the provider's code or type: a message may repeat an input, and say anything.
+  bool json = false;  ///< Only an error in JSON.
+  std::string_view
+      code;  ///< In lower case, in the provider's code or type: a message may repeat an input, and say anything.
   std::string_view marker, also;  ///< In lower case, in the provider's message, code or type.
   Action action = Action::kRetry;
   HealthState health = HealthState::kFaulty;
   std::string_view advice;  ///< For a person; {model} and {url} are filled in.
-  Duration wait{0};         ///< Of a pause for which the provider gives no time. Zero: the worker chooses, longer each time.
+  Duration wait{0};  ///< Of a pause for which the provider gives no time. Zero: the worker chooses, longer each time.
 };
 std::span<const Rule> rules();
 

@@ -31,14 +31,16 @@ std::string part(const Url& url, CURLUPart which) {
 std::string percent_encoded(std::string_view text) {
   std::string result;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
     result += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
   }
   return result;
 }
 
 Status wrong(std::string_view why) {
-  return {Code::kInvalidArgument, fmt::format("the provider's URL {}; expected http://HOST[:PORT][/PATH] or https://...", why)};
+  return {Code::kInvalidArgument,
+          fmt::format("the provider's URL {}; expected http://HOST[:PORT][/PATH] or https://...", why)};
 }
 
 /// Scheme, host, port where it is not the usual one, and path, as libcurl reads them.
@@ -50,13 +52,16 @@ Result<std::string> base_of(const std::string& text, std::string& path) {
     return wrong(fmt::format("is longer than {} bytes", kMaxUrlBytes));
   }
   const Url url(curl_url());
-  if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK || part(url, CURLUPART_HOST).empty()) {
+  if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK ||
+      part(url, CURLUPART_HOST).empty()) {
     return wrong("can't be read");
   }
-  if (!part(url, CURLUPART_USER).empty() || !part(url, CURLUPART_PASSWORD).empty() || text.find('@') != std::string::npos) {
+  if (!part(url, CURLUPART_USER).empty() || !part(url, CURLUPART_PASSWORD).empty() ||
+      text.find('@') != std::string::npos) {
     return wrong("holds a user name or a password, which is no place for them: set EMBEDJOBS_API_KEY");
   }
-  if (!part(url, CURLUPART_QUERY).empty() || !part(url, CURLUPART_FRAGMENT).empty() || text.find_first_of("?#") != std::string::npos) {
+  if (!part(url, CURLUPART_QUERY).empty() || !part(url, CURLUPART_FRAGMENT).empty() ||
+      text.find_first_of("?#") != std::string::npos) {
     return wrong("has a query or a fragment");
   }
   path = part(url, CURLUPART_PATH);
@@ -66,7 +71,8 @@ Result<std::string> base_of(const std::string& text, std::string& path) {
   // Equal addresses have one spelling, for they name the provider in the store.
   const std::string scheme = part(url, CURLUPART_SCHEME);
   std::string host = part(url, CURLUPART_HOST);
-  std::transform(host.begin(), host.end(), host.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(host.begin(), host.end(), host.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   const std::string port = part(url, CURLUPART_PORT);
   const bool usual = port.empty() || port == (scheme == "https" ? "443" : "80");
   return fmt::format("{}://{}{}{}", scheme, host, usual ? "" : ":" + port, path);
@@ -76,7 +82,8 @@ Result<std::string> base_of(const std::string& text, std::string& path) {
 
 Result<Endpoint> make_endpoint(const HttpEmbedderOptions& options) {
   std::string path;
-  const Result<std::string> base = base_of(options.url.empty() ? std::string(traits_of(options.kind).default_url) : options.url, path);
+  const Result<std::string> base =
+      base_of(options.url.empty() ? std::string(traits_of(options.kind).default_url) : options.url, path);
   if (!base.ok()) {
     return base.status();
   }

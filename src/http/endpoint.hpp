@@ -15,8 +15,8 @@ struct Endpoint {
   std::string info;       ///< TEI's description of itself; empty for others.
 };
 
-/// From the options' url, or the provider's default. kInvalidArgument for a URL that is none, or that holds a user name, password, query or
-/// fragment; the message repeats nothing of what may be a password.
+/// From the options' url, or the provider's default. kInvalidArgument for a URL that is none, or that holds a user
+/// name, password, query or fragment; the message repeats nothing of what may be a password.
 Result<Endpoint> make_endpoint(const HttpEmbedderOptions& options);
 
 }  // namespace embedjobs::http

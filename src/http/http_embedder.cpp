@@ -7,7 +7,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "http/clean_text.hpp"
 #include "http/request.hpp"
 #include "http/retry_after.hpp"
@@ -29,7 +29,8 @@ constexpr std::size_t kProviderBytes = 512;  // of a name in the store
 constexpr Fault kNoFault = Fault::kNone;
 
 bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 /// What a provider did, as the end of a sentence that begins with its name.
@@ -134,7 +135,9 @@ HttpEmbedder::HttpEmbedder(HttpEmbedderOptions options, Endpoint endpoint)
       base64_(options_.base64) {
   if (!options_.model.empty()) {
     const Prefixes known = known_prefixes(options_.model);
-    identity_ = Identity{options_.model, {options_.document_prefix.value_or(known.document), options_.query_prefix.value_or(known.query)}};
+    identity_ =
+        Identity{options_.model,
+                 {options_.document_prefix.value_or(known.document), options_.query_prefix.value_or(known.query)}};
   }
 }
 
@@ -149,16 +152,19 @@ EmbedderLimits HttpEmbedder::limits() const {
 }
 
 std::string HttpEmbedder::provider() const {
-  const std::string model = options_.model.empty() ? std::string() : ":" + canonical_model(options_.kind, options_.model);
-  return std::string(core::cut_utf8(fmt::format("{}{}@{}", traits_of(options_.kind).name, model, endpoint_.base), kProviderBytes));
+  const std::string model =
+      options_.model.empty() ? std::string() : ":" + canonical_model(options_.kind, options_.model);
+  return std::string(
+      core::cut_utf8(fmt::format("{}{}@{}", traits_of(options_.kind).name, model, endpoint_.base), kProviderBytes));
 }
 
 HttpEmbedder::Terms HttpEmbedder::terms_of(const CallContext& context, Duration at_most) {
   const Duration limit = context.time_limit > Duration(0) ? context.time_limit : at_most;
-  return {
-      .stop = context.stop,
-      .deadline = limit > Duration(0) ? Deadline(Steady::now() + std::min<Duration>(limit, std::chrono::hours(24 * 365))) : std::nullopt,
-      .purpose = context.purpose};
+  return {.stop = context.stop,
+          .deadline = limit > Duration(0)
+                          ? Deadline(Steady::now() + std::min<Duration>(limit, std::chrono::hours(24 * 365)))
+                          : std::nullopt,
+          .purpose = context.purpose};
 }
 
 std::optional<HttpEmbedder::Identity> HttpEmbedder::identity() const {
@@ -168,7 +174,8 @@ std::optional<HttpEmbedder::Identity> HttpEmbedder::identity() const {
 
 // --- one exchange
 
-Exchange HttpEmbedder::send(Call& call, const std::string& url, const Terms& terms, std::size_t body_limit, std::string& key) {
+Exchange HttpEmbedder::send(Call& call, const std::string& url, const Terms& terms, std::size_t body_limit,
+                            std::string& key) {
   Exchange failed;
   failed.fault = Fault::kLocal;
   try {
@@ -202,7 +209,8 @@ HttpEmbedder::Attempt HttpEmbedder::fault(Fault fault, const std::string& detail
   return attempt;
 }
 
-HttpEmbedder::Attempt HttpEmbedder::judge(Call& call, const Exchange& exchange, const Reading& reading, std::string_view key) const {
+HttpEmbedder::Attempt HttpEmbedder::judge(Call& call, const Exchange& exchange, const Reading& reading,
+                                          std::string_view key) const {
   if (exchange.fault != kNoFault) {
     return fault(exchange.fault, clean_text(exchange.detail, key, kWordsBytes));
   }
@@ -220,15 +228,17 @@ HttpEmbedder::Attempt HttpEmbedder::judge(Call& call, const Exchange& exchange, 
   attempt.rule = &rule;
   attempt.action = rule.action;
   attempt.status = evidence.status;
-  const Duration asked = wait_of(exchange.headers, std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
+  const Duration asked =
+      wait_of(exchange.headers, std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
   attempt.wait = asked > Duration(0) ? asked : rule.wait;
-  const std::string words = clean_text(evidence.error.message.empty() ? evidence.error.code : evidence.error.message, key, kWordsBytes);
+  const std::string words =
+      clean_text(evidence.error.message.empty() ? evidence.error.code : evidence.error.message, key, kWordsBytes);
   attempt.what = fmt::format("answers HTTP {}{}{}", exchange.status, words.empty() ? "" : ": ", words);
   return attempt;
 }
 
-HttpEmbedder::Attempt HttpEmbedder::ask_once(Call& call, std::span<const std::string_view> texts, const Terms& terms, bool old_route,
-                                             Matrix& vectors) {
+HttpEmbedder::Attempt HttpEmbedder::ask_once(Call& call, std::span<const std::string_view> texts, const Terms& terms,
+                                             bool old_route, Matrix& vectors) {
   const Identity who = *identity();
   const std::size_t dimension = dimension_.load();
   write_question({.kind = options_.kind,
@@ -238,9 +248,10 @@ HttpEmbedder::Attempt HttpEmbedder::ask_once(Call& call, std::span<const std::st
                   .base64 = base64_.load(),
                   .old_route = old_route},
                  texts, call.request.body);
-  const std::size_t limit = options_.response_bytes != 0
-                                ? options_.response_bytes
-                                : kAnswerBytes + texts.size() * kBytesANumber * (dimension != 0 ? dimension : kUsualDimension);
+  const std::size_t limit =
+      options_.response_bytes != 0
+          ? options_.response_bytes
+          : kAnswerBytes + texts.size() * kBytesANumber * (dimension != 0 ? dimension : kUsualDimension);
   std::string key;
   const Exchange exchange = send(call, old_route ? endpoint_.old_embed : endpoint_.embed, terms, limit, key);
   Reading reading;
@@ -251,7 +262,8 @@ HttpEmbedder::Attempt HttpEmbedder::ask_once(Call& call, std::span<const std::st
       attempt.prompt_tokens = reading.prompt_tokens;
       std::uint64_t tokens = 0;
       const std::string& header = exchange.headers.compute_tokens;
-      if (std::from_chars(header.data(), header.data() + header.size(), tokens).ec == std::errc() && !attempt.prompt_tokens) {
+      if (std::from_chars(header.data(), header.data() + header.size(), tokens).ec == std::errc() &&
+          !attempt.prompt_tokens) {
         attempt.prompt_tokens = tokens;
       }
       return attempt;
@@ -271,8 +283,8 @@ HttpEmbedder::Attempt HttpEmbedder::hold_dimension(const Matrix& vectors) {
 // --- the ways to ask
 
 // Vectors of this route come as the model made them: those beside them are normalised.
-HttpEmbedder::Attempt HttpEmbedder::ask_one_by_one(Call& call, std::span<const std::string_view> texts, const Terms& terms,
-                                                   Matrix& vectors) {
+HttpEmbedder::Attempt HttpEmbedder::ask_one_by_one(Call& call, std::span<const std::string_view> texts,
+                                                   const Terms& terms, Matrix& vectors) {
   Matrix one;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     Attempt attempt = ask_once(call, texts.subspan(i, 1), terms, true, one);
@@ -288,7 +300,8 @@ HttpEmbedder::Attempt HttpEmbedder::ask_one_by_one(Call& call, std::span<const s
   return {};
 }
 
-HttpEmbedder::Attempt HttpEmbedder::ask(Call& call, std::span<const std::string_view> texts, const Terms& terms, Matrix& vectors) {
+HttpEmbedder::Attempt HttpEmbedder::ask(Call& call, std::span<const std::string_view> texts, const Terms& terms,
+                                        Matrix& vectors) {
   if (Attempt attempt = ensure_identity(call, terms); !attempt.ok()) {
     return attempt;
   }
@@ -332,17 +345,20 @@ HttpEmbedder::Attempt HttpEmbedder::ensure_identity(Call& call, const Terms& ter
     } else if (model && validate(Space{*model, 1, {}}).ok()) {
       const Prefixes known = known_prefixes(*model);
       const std::lock_guard lock(mutex_);
-      identity_ = Identity{*model, {options_.document_prefix.value_or(known.document), options_.query_prefix.value_or(known.query)}};
+      identity_ = Identity{
+          *model, {options_.document_prefix.value_or(known.document), options_.query_prefix.value_or(known.query)}};
       return {};
     }
     reading.fault = Fault::kWrongShape;
-    reading.detail = !reading.detail.empty() ? reading.detail : "it does not say which model it serves: name it, as tei:MODEL";
+    reading.detail =
+        !reading.detail.empty() ? reading.detail : "it does not say which model it serves: name it, as tei:MODEL";
   }
   return judge(call, exchange, reading, key);
 }
 
 // Is it the text, or the provider? A harmless text tells: if that works and the text fails once more, it is the text.
-HttpEmbedder::Attempt HttpEmbedder::examine(Call& call, std::string_view text, const Terms& terms, Attempt first, Matrix& vectors) {
+HttpEmbedder::Attempt HttpEmbedder::examine(Call& call, std::string_view text, const Terms& terms, Attempt first,
+                                            Matrix& vectors) {
   Matrix scratch;
   const std::array<std::string_view, 1> harmless{kHarmless};
   Attempt probe = ask(call, harmless, terms, scratch);
@@ -368,8 +384,8 @@ Status HttpEmbedder::status_of(const Attempt& attempt) const {
     return {};
   }
   const std::string advice = advice_of(attempt);
-  std::string message =
-      fmt::format("{} at {} {}{}{}", to_string(options_.kind), endpoint_.base, attempt.what, advice.empty() ? "" : "; ", advice);
+  std::string message = fmt::format("{} at {} {}{}{}", to_string(options_.kind), endpoint_.base, attempt.what,
+                                    advice.empty() ? "" : "; ", advice);
   switch (attempt.action) {
     case Action::kCancel: return {Code::kCancelled, std::move(message)};
     case Action::kPause: return Status::paused(attempt.wait, std::move(message));
@@ -403,8 +419,9 @@ Result<Embeddings> HttpEmbedder::embed(std::span<const std::string_view> texts, 
   if (texts.empty()) {
     return {Code::kInvalidArgument, "there is no text to embed"};
   }
-  const auto* const broken = std::find_if(texts.data(), texts.data() + texts.size(),
-                                          [](std::string_view text) { return text.empty() || !core::is_valid_utf8(text); });
+  const auto* const broken = std::find_if(texts.data(), texts.data() + texts.size(), [](std::string_view text) {
+    return text.empty() || !core::is_valid_utf8(text);
+  });
   if (broken != texts.data() + texts.size()) {
     return {Code::kInputRejected, "a text is empty or not UTF-8"};
   }

@@ -61,7 +61,8 @@ class HttpEmbedder final : public Embedder, public HealthCheck {
 
   static Terms terms_of(const CallContext& context, Duration at_most = Duration(0));
   Attempt ask(Call& call, std::span<const std::string_view> texts, const Terms& terms, Matrix& vectors);
-  Attempt ask_once(Call& call, std::span<const std::string_view> texts, const Terms& terms, bool old_route, Matrix& vectors);
+  Attempt ask_once(Call& call, std::span<const std::string_view> texts, const Terms& terms, bool old_route,
+                   Matrix& vectors);
   Attempt ask_one_by_one(Call& call, std::span<const std::string_view> texts, const Terms& terms, Matrix& vectors);
   Attempt examine(Call& call, std::string_view text, const Terms& terms, Attempt first, Matrix& vectors);
   Attempt ensure_identity(Call& call, const Terms& terms);

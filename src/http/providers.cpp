@@ -16,8 +16,8 @@ std::string_view to_string(ProviderKind kind) noexcept {
 namespace http {
 namespace {
 
-// Ollama works on one request at a time unless OLLAMA_NUM_PARALLEL says otherwise. OpenAI: 2,048 inputs, 300,000 tokens together, of two
-// bytes and more each. TEI: 32 inputs and 2 MB of JSON. No model in use reads 128 KiB of one text.
+// Ollama works on one request at a time unless OLLAMA_NUM_PARALLEL says otherwise. OpenAI: 2,048 inputs, 300,000 tokens
+// together, of two bytes and more each. TEI: 32 inputs and 2 MB of JSON. No model in use reads 128 KiB of one text.
 constexpr std::array<ProviderTraits, 3> kTraits{{
     {ProviderKind::kOllama, "ollama", "http://127.0.0.1:11434", 1, 0, 0, 0, std::size_t{128} << 10},
     {ProviderKind::kOpenAi, "openai", "https://api.openai.com/v1", 8, 2048, 600'000, 300'000, std::size_t{128} << 10},
@@ -38,7 +38,8 @@ constexpr std::array<PrefixRule, 4> kPrefixRules{{
 
 std::string lower(std::string_view text) {
   std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return result;
 }
 
@@ -47,8 +48,8 @@ std::string percent_encoded(std::string_view text) {
   constexpr std::string_view kPlain = "-_.~:,/";
   std::string result;
   for (const char c : text) {
-    const bool plain =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || kPlain.find(c) != std::string_view::npos;
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       kPlain.find(c) != std::string_view::npos;
     if (plain) {
       result += c;
     } else {

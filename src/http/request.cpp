@@ -72,7 +72,9 @@ void write_question(const Question& question, std::span<const std::string_view> 
   switch (question.kind) {
     case ProviderKind::kOllama: body += ",\"truncate\":false"; break;
     case ProviderKind::kTei: body += ",\"truncate\":false,\"normalize\":true"; break;
-    case ProviderKind::kOpenAi: body += question.base64 ? ",\"encoding_format\":\"base64\"" : ",\"encoding_format\":\"float\""; break;
+    case ProviderKind::kOpenAi:
+      body += question.base64 ? ",\"encoding_format\":\"base64\"" : ",\"encoding_format\":\"float\"";
+      break;
   }
   if (question.dimensions != 0) {
     fmt::format_to(std::back_inserter(body), ",\"dimensions\":{}", question.dimensions);

@@ -20,8 +20,8 @@ struct Question {
   bool base64 = false;         ///< OpenAI only.
   bool old_route = false;      ///< Ollama's route of one text.
 };
-/// The body that asks for vectors of `texts`; one text on the old route. A provider is never allowed to cut a text by itself: nobody would
-/// know that the vector stands for a part.
+/// The body that asks for vectors of `texts`; one text on the old route. A provider is never allowed to cut a text by
+/// itself: nobody would know that the vector stands for a part.
 void write_question(const Question& question, std::span<const std::string_view> texts, std::string& body);
 
 }  // namespace embedjobs::http

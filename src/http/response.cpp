@@ -28,7 +28,8 @@ std::string nth(std::size_t row) {
 /// Reads the vectors of one answer. A method that finds a fault notes it and answers false.
 class VectorReader {
  public:
-  VectorReader(std::size_t rows, std::size_t dimension, Matrix& vectors) : rows_(rows), dimension_(dimension), vectors_(vectors) {}
+  VectorReader(std::size_t rows, std::size_t dimension, Matrix& vectors)
+      : rows_(rows), dimension_(dimension), vectors_(vectors) {}
 
   bool read(ondemand::document& document);
   Reading take() { return std::move(reading_); }
@@ -292,7 +293,8 @@ bool VectorReader::make_room(std::size_t count, std::size_t position) {
   }
   if (dimension_ == 0) {
     if (count > kMaxDimension) {
-      return fault(Fault::kWrongDimension, fmt::format("{} numbers in {}, at most {} are possible", count, nth(position), kMaxDimension));
+      return fault(Fault::kWrongDimension,
+                   fmt::format("{} numbers in {}, at most {} are possible", count, nth(position), kMaxDimension));
     }
     dimension_ = count;
   }
@@ -328,7 +330,8 @@ bool VectorReader::read_numbers(ondemand::value value, std::size_t position) {
       return not_a_number(item, position, error);
     }
     if (filled == dimension_) {
-      return fault(Fault::kWrongDimension, fmt::format("more numbers in {} than the {} expected", nth(position), dimension_));
+      return fault(Fault::kWrongDimension,
+                   fmt::format("more numbers in {} than the {} expected", nth(position), dimension_));
     }
     row[filled++] = static_cast<float>(number);
   }
@@ -336,7 +339,8 @@ bool VectorReader::read_numbers(ondemand::value value, std::size_t position) {
     return fault(Fault::kEmptyAnswer, fmt::format("{} is empty", nth(position)));
   }
   if (filled != dimension_) {
-    return fault(Fault::kWrongDimension, fmt::format("{} numbers in {}, expected are {}", filled, nth(position), dimension_));
+    return fault(Fault::kWrongDimension,
+                 fmt::format("{} numbers in {}, expected are {}", filled, nth(position), dimension_));
   }
   return check_row(position);
 }
@@ -357,7 +361,8 @@ bool VectorReader::read_base64(ondemand::value value, std::size_t position) {
   // The raw text is good as it is: base64 needs no escapes. The one that some writers make all the same is "\/".
   const std::string_view token = value.raw_json_token();
   const auto quote = token.find('"', 1);
-  std::string_view text = token.substr(std::min<std::size_t>(1, token.size()), quote == std::string_view::npos ? 0 : quote - 1);
+  std::string_view text =
+      token.substr(std::min<std::size_t>(1, token.size()), quote == std::string_view::npos ? 0 : quote - 1);
   if (text.find('\\') != std::string_view::npos || text.empty()) {
     if (const auto error = value.get_string().get(text)) {
       return broken(error);
@@ -376,7 +381,8 @@ bool VectorReader::read_base64(ondemand::value value, std::size_t position) {
     return fault(Fault::kWrongShape, fmt::format("{} is not the base64 of floats", nth(position)));
   }
   if (dimension_ != 0 && *count != dimension_) {
-    return fault(Fault::kWrongDimension, fmt::format("{} numbers in {}, expected are {}", *count, nth(position), dimension_));
+    return fault(Fault::kWrongDimension,
+                 fmt::format("{} numbers in {}, expected are {}", *count, nth(position), dimension_));
   }
   if (!make_room(*count, position)) {
     return false;

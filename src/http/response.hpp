@@ -33,9 +33,9 @@ class ResponseParser {
   ResponseParser(const ResponseParser&) = delete;
   ResponseParser& operator=(const ResponseParser&) = delete;
 
-  /// Fills `vectors` with `rows` vectors in the order of the texts. `dimension` zero: what the first vector has. All shapes are understood:
-  /// {"embeddings": [[...]]}, {"embedding": [...]}, {"data": [{"index", "embedding": [...] or base64}]}, [[...]].
-  /// Without a fault every row is finite and not zero.
+  /// Fills `vectors` with `rows` vectors in the order of the texts. `dimension` zero: what the first vector has. All
+  /// shapes are understood: {"embeddings": [[...]]}, {"embedding": [...]}, {"data": [{"index", "embedding": [...] or
+  /// base64}]}, [[...]]. Without a fault every row is finite and not zero.
   Reading read(const Body& body, std::size_t rows, std::size_t dimension, Matrix& vectors);
   ErrorBody read_error(const Body& body);
   /// A string member of an object, as TEI's "model_id".

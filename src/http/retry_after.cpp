@@ -19,7 +19,8 @@ constexpr std::array<Unit, 5> kUnits{{{"ms", 0.001}, {"d", 86400}, {"h", 3600}, 
 
 std::string_view trimmed(std::string_view text) {
   const auto begin = text.find_first_not_of(" \t");
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+  return begin == std::string_view::npos ? std::string_view()
+                                         : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
 }
 
 std::optional<Duration> bounded(double seconds) {
@@ -39,7 +40,9 @@ std::optional<double> take_number(std::string_view& text) {
     return std::nullopt;
   }
   text.remove_prefix(digits);
-  return error == std::errc::result_out_of_range ? std::optional(HUGE_VAL) : error == std::errc() ? std::optional(number) : std::nullopt;
+  return error == std::errc::result_out_of_range ? std::optional(HUGE_VAL)
+         : error == std::errc()                  ? std::optional(number)
+                                                 : std::nullopt;
 }
 
 std::optional<double> whole_number(std::string_view text) {
@@ -77,7 +80,8 @@ std::optional<Duration> parse_retry_after(std::string_view text, WallTime now) {
     return bounded(*seconds);
   }
   // A date begins with the name of its day; what begins otherwise is a broken number.
-  const bool begins_with_letter = !text.empty() && ((text[0] >= 'A' && text[0] <= 'Z') || (text[0] >= 'a' && text[0] <= 'z'));
+  const bool begins_with_letter =
+      !text.empty() && ((text[0] >= 'A' && text[0] <= 'Z') || (text[0] >= 'a' && text[0] <= 'z'));
   return begins_with_letter ? until_date(text, now) : std::nullopt;
 }
 
@@ -94,7 +98,8 @@ std::optional<Duration> parse_reset(std::string_view text) {
   double sum = 0;
   while (!text.empty()) {
     const std::optional<double> number = take_number(text);
-    const auto* const unit = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& known) { return text.starts_with(known.name); });
+    const auto* const unit =
+        std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& known) { return text.starts_with(known.name); });
     if (!number || unit == kUnits.end()) {
       return std::nullopt;
     }

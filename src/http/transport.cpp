@@ -21,7 +21,8 @@ constexpr long long kLeastBytesASecond = 64;
 constexpr Duration kLongestPoll = std::chrono::seconds(1);
 
 bool global_ready() {
-  static const bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;  // thread-safe once: a static of a function
+  static const bool ready =
+      curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;  // thread-safe once: a static of a function
   return ready;
 }
 
@@ -213,7 +214,9 @@ bool Channel::Transfer::set_up() {
   bool ok = true;
   handles.error[0] = '\0';
   if (handles.url != request_.url) {
-    ok = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, request_.url.substr(0, request_.url.find(':')).c_str()) == CURLE_OK && ok;
+    ok = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, request_.url.substr(0, request_.url.find(':')).c_str()) ==
+             CURLE_OK &&
+         ok;
     ok = curl_easy_setopt(easy, CURLOPT_URL, request_.url.c_str()) == CURLE_OK && ok;
     handles.url = request_.url;
   }
@@ -225,7 +228,9 @@ bool Channel::Transfer::set_up() {
     lines.emplace_back("Content-Type: application/json");
     lines.emplace_back("Expect:");  // no second round trip before a large body
     ok = curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK && ok;
-    ok = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size())) == CURLE_OK && ok;
+    ok = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size())) ==
+             CURLE_OK &&
+         ok;
     ok = curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request_.body.data()) == CURLE_OK && ok;
   }
   for (const std::string& line : lines) {
@@ -264,7 +269,8 @@ bool Channel::set_up() {
     set(CURLOPT_CAINFO, options_.ca_file.c_str());
   }
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<long long>(options_.connect_timeout / std::chrono::milliseconds(1), 1)));
+  set(CURLOPT_CONNECTTIMEOUT_MS,
+      static_cast<long>(std::max<long long>(options_.connect_timeout / std::chrono::milliseconds(1), 1)));
   set(CURLOPT_TCP_KEEPALIVE, 1L);  // a call without a limit of its own still notices a peer that is gone
   set(CURLOPT_TCP_KEEPIDLE, 30L);
   set(CURLOPT_TCP_KEEPINTVL, 10L);
@@ -309,7 +315,8 @@ bool Channel::Transfer::stalled() {
   if (now - *window_began_ < window) {
     return false;
   }
-  const auto least = static_cast<std::size_t>(std::max<long long>(kLeastBytesASecond * (window / std::chrono::milliseconds(1)) / 1000, 1));
+  const auto least = static_cast<std::size_t>(
+      std::max<long long>(kLeastBytesASecond * (window / std::chrono::milliseconds(1)) / 1000, 1));
   const bool slow = bytes - window_bytes_ < least;
   window_began_ = now;
   window_bytes_ = bytes;
@@ -398,7 +405,8 @@ Exchange Channel::Transfer::run(const std::stop_token& stop, std::optional<Stead
   }
 }
 
-Exchange Channel::send(const Request& request, const std::stop_token& stop, std::optional<Steady::time_point> deadline) {
+Exchange Channel::send(const Request& request, const std::stop_token& stop,
+                       std::optional<Steady::time_point> deadline) {
   body_.clear();
   if (!usable_) {
     Exchange failed;

@@ -18,12 +18,13 @@ constexpr std::size_t kErrorBodyBytes = std::size_t{64} << 10;
 
 /// How an exchange ended, apart from what the answer says; and how an answer of 200 broke its promise.
 enum class Fault {
-  kNone,            ///< There is an answer with a status.
-  kCancelled,       ///< The caller's stop request.
-  kTimeout,         ///< The caller's time limit, or sooner than it when nothing was sent yet and connecting took too long: kUnreachable.
-  kUnreachable,     ///< No such host, refused, no route, no connection within its limit.
-  kTls,             ///< No handshake, or a certificate that is not trusted.
-  kStalled,         ///< The answer began and came too slowly.
+  kNone,         ///< There is an answer with a status.
+  kCancelled,    ///< The caller's stop request.
+  kTimeout,      ///< The caller's time limit, or sooner than it when nothing was sent yet and connecting took too long:
+                 ///< kUnreachable.
+  kUnreachable,  ///< No such host, refused, no route, no connection within its limit.
+  kTls,          ///< No handshake, or a certificate that is not trusted.
+  kStalled,      ///< The answer began and came too slowly.
   kConnectionLost,  ///< The connection broke before the answer was there.
   kTruncated,       ///< The answer ended early.
   kOversized,       ///< Body or headers above their limits.
@@ -61,7 +62,9 @@ class Body {
   /// Gives memory back above `keep` bytes.
   void shrink(std::size_t keep);
   [[nodiscard]] std::string_view view() const { return {data_.get(), size_}; }
-  [[nodiscard]] std::size_t capacity() const { return capacity_; }  ///< Readable bytes from view().data() on: size + kPadding or more.
+  [[nodiscard]] std::size_t capacity() const {
+    return capacity_;
+  }  ///< Readable bytes from view().data() on: size + kPadding or more.
 
  private:
   bool reserve(std::size_t capacity);
@@ -81,7 +84,7 @@ struct Request {
 
 struct Exchange {
   Fault fault = Fault::kNone;
-  int status = 0;      ///< When fault is kNone, kTruncated, kStalled or kOversized: what the answer began with. 0: none.
+  int status = 0;  ///< When fault is kNone, kTruncated, kStalled or kOversized: what the answer began with. 0: none.
   std::string detail;  ///< Of a fault, in libcurl's words: one line.
   AnswerHeaders headers;
 };
@@ -100,7 +103,8 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
   /// Sends and waits. The answer's body is in body() until the next call. `deadline` none: no limit.
-  Exchange send(const Request& request, const std::stop_token& stop, std::optional<std::chrono::steady_clock::time_point> deadline);
+  Exchange send(const Request& request, const std::stop_token& stop,
+                std::optional<std::chrono::steady_clock::time_point> deadline);
   Body& body() { return body_; }
 
  private:

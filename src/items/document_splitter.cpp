@@ -15,7 +15,9 @@ class DocumentSplitter final : public Splitter {
     return is_items_document(content) ? items_->split(content) : openapi_->split(content);
   }
 
-  [[nodiscard]] std::string version() const override { return fmt::format("{} {}", openapi_->version(), items_->version()); }
+  [[nodiscard]] std::string version() const override {
+    return fmt::format("{} {}", openapi_->version(), items_->version());
+  }
 
  private:
   std::shared_ptr<const Splitter> items_;

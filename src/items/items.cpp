@@ -38,7 +38,8 @@ class ItemsReader {
       next_line(body);
     }
     if (body.size() > limits_.bytes) {
-      return {Code::kInvalidDocument, fmt::format("the items have {} bytes, at most {} are allowed", body.size(), limits_.bytes)};
+      return {Code::kInvalidDocument,
+              fmt::format("the items have {} bytes, at most {} are allowed", body.size(), limits_.bytes)};
     }
     const auto lines = static_cast<std::size_t>(std::ranges::count(body, '\n')) + 1;
     list_.reserve(std::min(lines, body.size() / kLeastItemBytes + 1), 0, body.size());
@@ -121,7 +122,8 @@ class ItemsReader {
     return status;
   }
 
-  [[nodiscard]] Status check(const std::optional<std::string_view>& id, const std::optional<std::string_view>& text) const {
+  [[nodiscard]] Status check(const std::optional<std::string_view>& id,
+                             const std::optional<std::string_view>& text) const {
     if (!id || !text) {
       return error(fmt::format("the item has no '{}'", id ? "text" : "id"));
     }
@@ -137,13 +139,16 @@ class ItemsReader {
     if (text->find('\0') != std::string_view::npos) {
       return error(fmt::format("the text of item '{}' has a NUL character", printable(*id)));
     }
-    return list_.size() < limits_.items ? Status() : error(fmt::format("the document has more than {} items", limits_.items));
+    return list_.size() < limits_.items ? Status()
+                                        : error(fmt::format("the document has more than {} items", limits_.items));
   }
 
   Status refuse_duplicate_ids() {
     const Manifest& manifest = list_.manifest();
     const std::vector<std::uint32_t> order = manifest.sorted_by_id();
-    const auto same = [&](std::uint32_t a, std::uint32_t b) { return manifest.operation_id(a) == manifest.operation_id(b); };
+    const auto same = [&](std::uint32_t a, std::uint32_t b) {
+      return manifest.operation_id(a) == manifest.operation_id(b);
+    };
     const auto at = std::ranges::adjacent_find(order, same);
     if (at == order.end()) {
       return {};
@@ -161,7 +166,9 @@ class ItemsReader {
 
 class ItemsSplitter final : public Splitter {
  public:
-  explicit ItemsSplitter(const ItemsLimits& limits) : limits_(limits) { limits_.line_bytes = std::min(limits.line_bytes, kMaxLineBytes); }
+  explicit ItemsSplitter(const ItemsLimits& limits) : limits_(limits) {
+    limits_.line_bytes = std::min(limits.line_bytes, kMaxLineBytes);
+  }
 
   Result<OperationList> split(std::string_view content) const override {
     try {

@@ -4,7 +4,7 @@
 namespace embedjobs {
 
 Backend make_memory_backend(const StoreOptions& options, std::shared_ptr<Clock> clock) {
-  const auto state = std::make_shared<memory::State>(options, clock ? std::move(clock) : system_clock());
+  const auto state = std::make_shared<memory::State>(with_defaults(options), clock ? std::move(clock) : system_clock());
   return {memory::make_store(state), memory::make_catalog(state)};
 }
 

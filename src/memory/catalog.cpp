@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/checks.hpp"
-#include "core/vectors.hpp"
+#include "core/rules/checks.hpp"
+#include "core/rules/vectors.hpp"
 #include "memory/state.hpp"
 
 namespace embedjobs::memory {
@@ -245,12 +245,14 @@ class MemoryCatalog final : public Catalog {
     return locked(*state_, [&]() -> Result<std::vector<CatalogInfo>> {
       std::vector<CatalogInfo> found;
       for (const auto& [id, catalog] : state_->catalogs) {
-        CatalogInfo info{.catalog_id = id, .target_space_id = catalog.target_space, .search_space_id = catalog.search_space};
+        CatalogInfo info{
+            .catalog_id = id, .target_space_id = catalog.target_space, .search_space_id = catalog.search_space};
         const auto [begin, end] = state_->units_of(id);
         for (auto entry = begin; entry != end; ++entry) {
           const std::optional<Spec>& spec = entry->second.spec;
           info.spec_count += spec ? 1 : 0;
-          info.specs_in_target += spec && !spec->visible_space.empty() && spec->visible_space == catalog.target_space ? 1 : 0;
+          info.specs_in_target +=
+              spec && !spec->visible_space.empty() && spec->visible_space == catalog.target_space ? 1 : 0;
         }
         found.push_back(std::move(info));
       }
@@ -265,7 +267,8 @@ class MemoryCatalog final : public Catalog {
     });
   }
 
-  Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after, std::size_t limit) override {
+  Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after,
+                                      std::size_t limit) override {
     return locked(*state_, [&]() -> Result<std::vector<SpecInfo>> {
       const SpecKey first{catalog_id.value_or(""), ""};
       auto entry = after == nullptr || *after < first ? state_->units.lower_bound(first) : start(after);
@@ -282,7 +285,8 @@ class MemoryCatalog final : public Catalog {
     });
   }
 
-  Result<Space> rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit) override {
+  Result<Space> rows(const SpecKey& key, bool with_vectors,
+                     const std::function<bool(const StoredRow&)>& visit) override {
     std::vector<StoredRow> copy;
     Result<Space> space = locked(*state_, [&]() -> Result<Space> {
       const UnitEntry* entry = state_->find_unit(key);
@@ -345,7 +349,8 @@ class MemoryCatalog final : public Catalog {
         drop_reservations();
       }
       std::size_t looked_at = 0;
-      for (auto next = done ? unreferenced.upper_bound(*done) : unreferenced.begin(); next != unreferenced.end() && looked_at < limit;) {
+      for (auto next = done ? unreferenced.upper_bound(*done) : unreferenced.begin();
+           next != unreferenced.end() && looked_at < limit;) {
         ++looked_at;
         done = *next;
         const auto& [catalog, space, hash] = *next;
@@ -391,11 +396,13 @@ class MemoryCatalog final : public Catalog {
       return no_spec(context.key);
     }
     if (state_->find_held(context.job_id, context.key, context.fence).first == nullptr) {
-      return {Code::kLeaseLost, fmt::format("the lease of {}/{} is lost", context.key.catalog_id, context.key.spec_name)};
+      return {Code::kLeaseLost,
+              fmt::format("the lease of {}/{} is lost", context.key.catalog_id, context.key.spec_name)};
     }
     const SpaceId& target = state_->catalog_of(context.key).second.target_space;
     if (target != context.space.id()) {
-      return {Code::kRefused, fmt::format("{} has target space {}, not {}", context.key.catalog_id, target, context.space.id())};
+      return {Code::kRefused,
+              fmt::format("{} has target space {}, not {}", context.key.catalog_id, target, context.space.id())};
     }
     return {};
   }
@@ -450,12 +457,15 @@ class MemoryCatalog final : public Catalog {
     Spec& spec = made(state_->units.at(context.key));
     spec.operation_count = static_cast<std::int64_t>(rows.size());
     spec.visible_space = space;
-    spec.finalized = {
-        .complete = true, .space_id = space, .content_version = context.content_version, .splitter_version = context.splitter_version};
+    spec.finalized = {.complete = true,
+                      .space_id = space,
+                      .content_version = context.content_version,
+                      .splitter_version = context.splitter_version};
     spec.updated_at = state_->clock->wall_now();
     state_->replace_rows(catalog, spec, space, std::move(rows));
     state_->flip_search_space(catalog);
-    // While searches still read an older space, this spec's rows in it stay; those of a switch that was given up in between do not.
+    // While searches still read an older space, this spec's rows in it stay; those of a switch that was given up in
+    // between do not.
     for (auto old = spec.rows.begin(); old != spec.rows.end();) {
       const SpaceId name = (old++)->first;
       if (name != space && name != catalog.second.search_space) {
@@ -464,7 +474,8 @@ class MemoryCatalog final : public Catalog {
     }
   }
 
-  [[nodiscard]] std::vector<SearchHit> nearest(CatalogEntry& catalog, std::span<const float> query, std::size_t k) const {
+  [[nodiscard]] std::vector<SearchHit> nearest(CatalogEntry& catalog, std::span<const float> query,
+                                               std::size_t k) const {
     const core::Cosine cosine(query);
     const SpaceId& space = catalog.second.search_space;
     const VectorTable& vectors = catalog.second.vectors[space];

@@ -36,7 +36,8 @@ void State::release(CatalogEntry& catalog, const SpaceId& space, const TextHash&
   }
 }
 
-void State::put_row(CatalogEntry& catalog, Spec& spec, const SpaceId& space, std::string_view operation_id, const TextHash& hash) {
+void State::put_row(CatalogEntry& catalog, Spec& spec, const SpaceId& space, std::string_view operation_id,
+                    const TextHash& hash) {
   refer(catalog, space, hash);
   const auto [row, added] = spec.rows[space].try_emplace(std::string(operation_id), hash);
   if (!added) {

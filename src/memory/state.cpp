@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "core/due.hpp"
+#include "core/rules/due.hpp"
 
 namespace embedjobs::memory {
 
@@ -46,7 +46,8 @@ Job* State::open_job(const Unit& unit) {
 std::pair<Job*, Unit*> State::find_held(JobId job_id, const SpecKey& key, const Fence& fence) {
   const auto job = jobs.find(job_id);
   UnitEntry* entry = find_unit(key);
-  if (job == jobs.end() || entry == nullptr || job->second.key != key || !core::holds(job->second, entry->second.state, fence)) {
+  if (job == jobs.end() || entry == nullptr || job->second.key != key ||
+      !core::holds(job->second, entry->second.state, fence)) {
     return {nullptr, nullptr};
   }
   return {&job->second, &entry->second};

@@ -14,11 +14,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/fleet.hpp"
-#include "core/providers.hpp"
-#include "core/reuse.hpp"
-#include "core/transitions.hpp"
-#include "core/wake.hpp"
+#include "core/backend/wake.hpp"
+#include "core/rules/fleet.hpp"
+#include "core/rules/provider_notes.hpp"
+#include "core/rules/reuse.hpp"
+#include "core/rules/transitions.hpp"
 #include "embedjobs/catalog.hpp"
 #include "embedjobs/runtime.hpp"
 
@@ -86,7 +86,8 @@ using VectorKey = std::tuple<std::string, SpaceId, TextHash>;
 
 class State {
  public:
-  State(const StoreOptions& options, std::shared_ptr<Clock> clock_in) : rules(core::with_defaults(options)), clock(std::move(clock_in)) {}
+  /// `options` after apply_defaults.
+  State(const StoreOptions& options, std::shared_ptr<Clock> clock_in) : rules(options), clock(std::move(clock_in)) {}
 
   const StoreOptions rules;
   const std::shared_ptr<Clock> clock;
@@ -128,7 +129,8 @@ class State {
   void add_tokens(const Job& job, std::uint64_t tokens);
 
   // Rows and vectors
-  void put_row(CatalogEntry& catalog, Spec& spec, const SpaceId& space, std::string_view operation_id, const TextHash& hash);
+  void put_row(CatalogEntry& catalog, Spec& spec, const SpaceId& space, std::string_view operation_id,
+               const TextHash& hash);
   void replace_rows(CatalogEntry& catalog, Spec& spec, const SpaceId& space, OperationRows rows);
   void drop_spec(UnitEntry& entry);
   /// Searches follow the target once no spec has visible rows elsewhere; what only the old space needed goes.

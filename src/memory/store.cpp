@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/checks.hpp"
-#include "core/due.hpp"
+#include "core/rules/checks.hpp"
+#include "core/rules/due.hpp"
 #include "memory/state.hpp"
 
 namespace embedjobs::memory {
@@ -25,7 +25,8 @@ Status lost(const SpecKey& key) {
 
 bool matches(const Job& job, const JobFilter& filter) {
   return (!filter.status || job.status == *filter.status) && (!filter.kind || job.kind == *filter.kind) &&
-         (!filter.catalog_id || job.key.catalog_id == *filter.catalog_id) && (!filter.spec_name || job.key.spec_name == *filter.spec_name);
+         (!filter.catalog_id || job.key.catalog_id == *filter.catalog_id) &&
+         (!filter.spec_name || job.key.spec_name == *filter.spec_name);
 }
 
 void earlier(std::optional<Duration>& least, Duration due) {
@@ -40,8 +41,9 @@ class MemoryStore final : public Store {
     if (Status status = core::check_enqueue(key, kind); !status.ok()) {
       return status;
     }
-    Result<EnqueueResult> result =
-        locked(*state_, [&]() -> Result<EnqueueResult> { return state_->enqueue(state_->unit(key), kind, state_->clock->wall_now()); });
+    Result<EnqueueResult> result = locked(*state_, [&]() -> Result<EnqueueResult> {
+      return state_->enqueue(state_->unit(key), kind, state_->clock->wall_now());
+    });
     if (result.ok()) {
       state_->wake.fire();
     }
@@ -78,8 +80,10 @@ class MemoryStore final : public Store {
     });
   }
 
-  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration /*time_limit*/) override {
-    const Duration extension = lease_duration <= Duration(0) ? state_->rules.lease_duration : std::min(lease_duration, core::kMaxLease);
+  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                  Duration /*time_limit*/) override {
+    const Duration extension =
+        lease_duration <= Duration(0) ? state_->rules.lease_duration : std::min(lease_duration, kMaxLease);
     return locked(*state_, [&]() -> Result<std::vector<bool>> {
       std::vector<bool> answer;
       for (const LeaseRef& lease : leases) {
@@ -104,7 +108,8 @@ class MemoryStore final : public Store {
     });
   }
 
-  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) override {
+  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                          std::span<const TextHash> answered) override {
     return locked(*state_, [&]() -> Status {
       const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
       if (job == nullptr) {
@@ -211,7 +216,8 @@ class MemoryStore final : public Store {
           found.push_back(unit.failure);
         }
       }
-      std::stable_sort(found.begin(), found.end(), [](const Failure& a, const Failure& b) { return a.last_failed_at > b.last_failed_at; });
+      std::stable_sort(found.begin(), found.end(),
+                       [](const Failure& a, const Failure& b) { return a.last_failed_at > b.last_failed_at; });
       found.resize(std::min(found.size(), limit));
       return found;
     });
@@ -347,8 +353,8 @@ class MemoryStore final : public Store {
         if (fits(job.key, request.space_id)) {
           due.push_back(&job);
         } else if (result.other_space++ == 0) {
-          result.other_space_example =
-              fmt::format("{} has target space {}", job.key.catalog_id, state_->catalog_of(job.key).second.target_space);
+          result.other_space_example = fmt::format("{} has target space {}", job.key.catalog_id,
+                                                   state_->catalog_of(job.key).second.target_space);
         }
       }
     }
@@ -395,7 +401,8 @@ class MemoryStore final : public Store {
   /// The answer to an outcome whose first sending took effect.
   [[nodiscard]] Result<JobStatus> settled_before(const LeaseRef& lease) const {
     const auto job = state_->jobs.find(lease.job_id);
-    if (job != state_->jobs.end() && job->second.key == lease.key && job->second.fence == lease.fence && job->second.settled) {
+    if (job != state_->jobs.end() && job->second.key == lease.key && job->second.fence == lease.fence &&
+        job->second.settled) {
       return job->second.status;
     }
     return lost(lease.key);

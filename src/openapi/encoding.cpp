@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "openapi/place.hpp"
 
 namespace embedjobs::openapi {

@@ -14,7 +14,8 @@ struct Text {
   Format format = Format::kYaml;
 };
 
-/// A document whose first character other than white space is '{' is JSON, everything else YAML. Blank, UTF-16 and UTF-32 are errors.
+/// A document whose first character other than white space is '{' is JSON, everything else YAML. Blank, UTF-16 and
+/// UTF-32 are errors.
 Result<Text> recognise(std::string_view content);
 /// `content` without the byte order mark that it may begin with.
 std::string_view without_mark(std::string_view content) noexcept;

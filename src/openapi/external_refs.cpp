@@ -10,9 +10,9 @@ std::optional<Reading> reading_below_keyword(std::string_view key) noexcept {
   if (any_of("paths", "responses")) {
     return Reading::kPatterns;
   }
-  if (any_of("properties", "patternProperties", "dependentSchemas", "$defs", "definitions", "schemas", "parameters", "requestBodies",
-             "headers", "securitySchemes", "securityDefinitions", "links", "callbacks", "pathItems", "content", "variables", "encoding",
-             "webhooks")) {
+  if (any_of("properties", "patternProperties", "dependentSchemas", "$defs", "definitions", "schemas", "parameters",
+             "requestBodies", "headers", "securitySchemes", "securityDefinitions", "links", "callbacks", "pathItems",
+             "content", "variables", "encoding", "webhooks")) {
     return Reading::kNames;
   }
   return Reading::kKeywords;

@@ -12,7 +12,8 @@
 
 namespace embedjobs::openapi {
 
-/// How to read below `key`, which is a keyword; nullopt: what is below is data of the author's, where "$ref" means nothing.
+/// How to read below `key`, which is a keyword; nullopt: what is below is data of the author's, where "$ref" means
+/// nothing.
 std::optional<Reading> reading_below_keyword(std::string_view key) noexcept;
 
 template <DocumentNode Node>
@@ -23,8 +24,9 @@ class ExternalRefs {
     if (search(root, Reading::kKeywords)) {
       return {};
     }
-    return error_at(line_, pointer_,
-                    "external reference '" + printable(reference_) + "'; only references into the same document are supported");
+    return error_at(
+        line_, pointer_,
+        "external reference '" + printable(reference_) + "'; only references into the same document are supported");
   }
 
  private:

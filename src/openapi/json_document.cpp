@@ -14,7 +14,8 @@
 namespace embedjobs::openapi {
 namespace {
 
-/// Asks for large pages: touching fresh memory page by page costs as much as the parse itself. Only a wish; what comes of it is the same.
+/// Asks for large pages: touching fresh memory page by page costs as much as the parse itself. Only a wish; what comes
+/// of it is the same.
 void prefer_large_pages(void* memory, std::size_t size) {
 #ifdef MADV_HUGEPAGE
   constexpr std::size_t kPage = 4096;
@@ -39,7 +40,8 @@ std::unique_ptr<char[]> padded_copy(std::string_view text) {
   return copy;
 }
 
-simdjson::error_code parse_padded(const char* text, std::size_t size, std::size_t depth, simdjson::dom::document& document) {
+simdjson::error_code parse_padded(const char* text, std::size_t size, std::size_t depth,
+                                  simdjson::dom::document& document) {
   simdjson::dom::parser parser;
   // simdjson counts the document itself as a level
   if (const simdjson::error_code error = parser.allocate(size, depth + 1); error != simdjson::SUCCESS) {

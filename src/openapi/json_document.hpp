@@ -66,7 +66,8 @@ class JsonDocument {
   [[nodiscard]] JsonNode root() const { return JsonNode(document_->root()); }
 
  private:
-  std::unique_ptr<simdjson::dom::document> document_ = std::make_unique<simdjson::dom::document>();  // nodes point to it
+  std::unique_ptr<simdjson::dom::document> document_ =
+      std::make_unique<simdjson::dom::document>();  // nodes point to it
 };
 
 }  // namespace embedjobs::openapi

@@ -109,7 +109,8 @@ class SyntaxCheck {
       case 't': return word("true");
       case 'f': return word("false");
       case 'n': return word("null");
-      default: return peek() == '-' || kDigits.find(peek()) != std::string_view::npos ? number() : fail("expected a value");
+      default:
+        return peek() == '-' || kDigits.find(peek()) != std::string_view::npos ? number() : fail("expected a value");
     }
   }
 

@@ -1,4 +1,5 @@
-// A slow second look at JSON, taken only when the fast parser refused it: where is it wrong, or what in it is correct JSON all the same.
+// A slow second look at JSON, taken only when the fast parser refused it: where is it wrong, or what in it is correct
+// JSON all the same.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +15,12 @@ struct JsonError {
   std::string message;
 };
 
-/// The first breach of RFC 8259 in `text`, which is UTF-8, or of `depth` nested arrays and objects. nullopt: it is correct JSON.
+/// The first breach of RFC 8259 in `text`, which is UTF-8, or of `depth` nested arrays and objects. nullopt: it is
+/// correct JSON.
 std::optional<JsonError> find_json_error(std::string_view text, std::size_t depth);
 
-/// Rewrites in place, at equal length, what correct JSON may have and a parser into machine types refuses: every number becomes 0 (no rule
-/// reads a number), an escaped surrogate without its pair becomes \ufffd. `text` has no JSON error.
+/// Rewrites in place, at equal length, what correct JSON may have and a parser into machine types refuses: every number
+/// becomes 0 (no rule reads a number), an escaped surrogate without its pair becomes \ufffd. `text` has no JSON error.
 void make_parsable(std::span<char> text);
 
 }  // namespace embedjobs::openapi

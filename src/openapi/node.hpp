@@ -1,5 +1,5 @@
-// What the rules see of a document, whichever parser read it. JsonNode and YamlNode are such nodes: cheap handles, copied by value, that
-// end with their document.
+// What the rules see of a document, whichever parser read it. JsonNode and YamlNode are such nodes: cheap handles,
+// copied by value, that end with their document.
 #pragma once
 
 #include <concepts>
@@ -30,9 +30,10 @@ enum class Reading : std::uint8_t {
   kPatterns,  ///< As kNames, but "x-" begins an extension: paths, responses.
 };
 
-/// each_member(f) calls f(key, value) in the document's order until it returns false; each_element(f) likewise. Both return false when f
-/// did. text() is for kString only, line() is 0 when the parser does not know it, identity() is the same for the same non-empty object
-/// only. Node::Visits answers first(node, reading): false when this shared node was seen in this reading already.
+/// each_member(f) calls f(key, value) in the document's order until it returns false; each_element(f) likewise. Both
+/// return false when f did. text() is for kString only, line() is 0 when the parser does not know it, identity() is the
+/// same for the same non-empty object only. Node::Visits answers first(node, reading): false when this shared node was
+/// seen in this reading already.
 template <typename N>
 concept DocumentNode = std::copyable<N> &&
     requires(const N node, bool (*on_member)(std::string_view, N), bool (*on_element)(N), typename N::Visits visits) {

@@ -25,7 +25,8 @@ Status check_size(std::string_view format, std::size_t size, std::size_t cap) {
   if (size <= cap) {
     return {};
   }
-  return {Code::kInvalidDocument, fmt::format("the {} document has {} bytes, at most {} are allowed", format, size, cap)};
+  return {Code::kInvalidDocument,
+          fmt::format("the {} document has {} bytes, at most {} are allowed", format, size, cap)};
 }
 
 class OpenApiSplitter final : public Splitter {
@@ -63,7 +64,8 @@ class OpenApiSplitter final : public Splitter {
     if (!document.ok()) {
       return document.status();
     }
-    const Bounds bounds{.operations = limits_.operations, .bytes = std::max(cap, kMinTextBytes), .steps = kFreeSteps + 2 * body.size()};
+    const Bounds bounds{
+        .operations = limits_.operations, .bytes = std::max(cap, kMinTextBytes), .steps = kFreeSteps + 2 * body.size()};
     return OperationReader<Node>(document->root(), bounds).read();
   }
 

@@ -54,7 +54,8 @@ void make_id(const Operation& operation, std::string_view path, Method method, s
 
 void make_text(const Operation& operation, std::string_view path, std::string& text) {
   text.clear();
-  for (const std::string_view part : {operation.summary, operation.description, path, std::string_view(operation.tags)}) {
+  for (const std::string_view part :
+       {operation.summary, operation.description, path, std::string_view(operation.tags)}) {
     if (!text.empty() && !part.empty()) {
       text += ' ';
     }

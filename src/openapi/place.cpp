@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 
 namespace embedjobs::openapi {
 namespace {

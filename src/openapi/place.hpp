@@ -16,10 +16,11 @@ std::string printable(std::string_view text);
 std::string pointer_token(std::string_view token);
 /// kInvalidDocument "pointer: message", with "line N" in front where the line is known (not 0).
 Status error_at(std::size_t line, std::string_view pointer, std::string_view message);
-/// kInvalidDocument "line N, column M: message" for a byte offset into `text`, which begins in line `first_line`; columns count bytes
-/// from 1.
+/// kInvalidDocument "line N, column M: message" for a byte offset into `text`, which begins in line `first_line`;
+/// columns count bytes from 1.
 Status error_at_offset(std::string_view text, std::size_t offset, std::string_view message, std::size_t first_line = 1);
-/// The tokens of an internal reference: "#" gives none, "#/a~1b/%7Bc%7D" gives "a/b", "{c}". The error has no place yet.
+/// The tokens of an internal reference: "#" gives none, "#/a~1b/%7Bc%7D" gives "a/b", "{c}". The error has no place
+/// yet.
 Result<std::vector<std::string>> parse_reference(std::string_view reference);
 
 }  // namespace embedjobs::openapi

@@ -16,14 +16,17 @@
 
 namespace embedjobs::openapi {
 
-/// Counts the members that are looked at. Without sharing a document can't use it up; with sharing a small one could cost hours.
+/// Counts the members that are looked at. Without sharing a document can't use it up; with sharing a small one could
+/// cost hours.
 class WorkBudget {
  public:
   explicit WorkBudget(std::size_t steps) : left_(steps) {}
   /// False when it is used up.
   bool spend() { return left_ != 0 && --left_ != 0; }
   [[nodiscard]] bool used_up() const { return left_ == 0; }
-  static Status error() { return {Code::kInvalidDocument, "references and aliases make the document too large to read"}; }
+  static Status error() {
+    return {Code::kInvalidDocument, "references and aliases make the document too large to read"};
+  }
 
  private:
   std::size_t left_;
@@ -41,8 +44,8 @@ class References {
     std::string_view through;  ///< The reference that led here; empty when there was none.
   };
 
-  /// `node` itself, or what it refers to when it is an object of nothing but a "$ref" (extensions beside it do not count).
-  /// The error is without a place.
+  /// `node` itself, or what it refers to when it is an object of nothing but a "$ref" (extensions beside it do not
+  /// count). The error is without a place.
   Result<Target> follow(Node node) {
     Target target{node, {}};
     for (int hops = 0;; ++hops) {
@@ -86,7 +89,8 @@ class References {
       return std::optional<std::string_view>();
     }
     if (reference->kind() != Kind::kString) {
-      return Status(Code::kInvalidDocument, std::string("'$ref' must be a string, is ").append(describe(reference->kind())));
+      return Status(Code::kInvalidDocument,
+                    std::string("'$ref' must be a string, is ").append(describe(reference->kind())));
     }
     return std::optional(reference->text());
   }

@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "embedjobs/manifest.hpp"
 #include "openapi/external_refs.hpp"
 #include "openapi/node.hpp"
@@ -27,11 +27,13 @@ struct Bounds {
   std::size_t steps = 0;  ///< Members looked at.
 };
 
-/// Two passes over the operations: the first checks them and adds up sizes, so that the second fills a list that never grows by copying.
+/// Two passes over the operations: the first checks them and adds up sizes, so that the second fills a list that never
+/// grows by copying.
 template <DocumentNode Node>
 class OperationReader {
  public:
-  OperationReader(Node root, const Bounds& bounds) : root_(root), bounds_(bounds), budget_(bounds.steps), references_(root, budget_) {}
+  OperationReader(Node root, const Bounds& bounds)
+      : root_(root), bounds_(bounds), budget_(bounds.steps), references_(root, budget_) {}
 
   Result<OperationList> read() {
     if (Status status = check(); !status.ok()) {
@@ -102,7 +104,8 @@ class OperationReader {
       return error_at(paths->line(), "/paths", "stands twice in the document");
     }
     if (!paths) {
-      return is_openapi ? Status() : error_at(root_.line(), "", "has no 'openapi', 'swagger' or 'paths': not an OpenAPI document");
+      return is_openapi ? Status()
+                        : error_at(root_.line(), "", "has no 'openapi', 'swagger' or 'paths': not an OpenAPI document");
     }
     if (paths->kind() != Kind::kObject) {
       return error_at(paths->line(), "/paths", fmt::format("must be an object, is {}", describe(paths->kind())));
@@ -127,7 +130,8 @@ class OperationReader {
       }
     }
     const auto twice = std::ranges::adjacent_find(paths_, {}, &Path::name);
-    return twice == paths_.end() ? Status() : error(twice->item, {.path = twice->name}, "the path stands twice in the document");
+    return twice == paths_.end() ? Status()
+                                 : error(twice->item, {.path = twice->name}, "the path stands twice in the document");
   }
 
   Status collect_operations(std::uint32_t index) {
@@ -139,7 +143,8 @@ class OperationReader {
     const Node item = target->node;
     path.through = target->through;
     if (item.kind() != Kind::kObject) {
-      return error(item, {.path = path.name, .through = path.through}, "must be an object, is {}", describe(item.kind()));
+      return error(item, {.path = path.name, .through = path.through}, "must be an object, is {}",
+                   describe(item.kind()));
     }
     std::array<std::optional<Node>, kMethodCount> methods;
     std::optional<Method> twice;
@@ -152,7 +157,8 @@ class OperationReader {
       return budget_.spend();
     });
     if (twice) {
-      return error(item, {.path = path.name, .method = twice, .through = path.through}, "the method stands twice in its path item");
+      return error(item, {.path = path.name, .method = twice, .through = path.through},
+                   "the method stands twice in its path item");
     }
     for (std::size_t i = 0; i < kMethodCount; ++i) {
       if (methods[i]) {
@@ -189,7 +195,8 @@ class OperationReader {
     id_bytes_ += id_.size();
     text_bytes_ += text_.size();
     if (id_bytes_ + text_bytes_ > bounds_.bytes) {
-      return error(found.operation, place, "ids and texts of the operations have more than {} bytes together", bounds_.bytes);
+      return error(found.operation, place, "ids and texts of the operations have more than {} bytes together",
+                   bounds_.bytes);
     }
     found_.push_back(found);
     return {};
@@ -226,9 +233,9 @@ class OperationReader {
       return error(found.operation, place, "stands twice in its operation");
     }
     operation_ = Operation();
-    for (const auto& [node, field, text] :
-         {Field{&operation_id, "operationId", &operation_.operation_id}, Field{&summary, "summary", &operation_.summary},
-          Field{&description, "description", &operation_.description}}) {
+    for (const auto& [node, field, text] : {Field{&operation_id, "operationId", &operation_.operation_id},
+                                            Field{&summary, "summary", &operation_.summary},
+                                            Field{&description, "description", &operation_.description}}) {
       place.field = field;
       if (*node) {
         if (Status status = read_text(**node, place, *text); !status.ok()) {
@@ -278,7 +285,9 @@ class OperationReader {
 
   Status refuse_duplicate_ids(const Manifest& manifest) {
     const std::vector<std::uint32_t> order = manifest.sorted_by_id();
-    const auto same = [&](std::uint32_t a, std::uint32_t b) { return manifest.operation_id(a) == manifest.operation_id(b); };
+    const auto same = [&](std::uint32_t a, std::uint32_t b) {
+      return manifest.operation_id(a) == manifest.operation_id(b);
+    };
     const auto at = std::ranges::adjacent_find(order, same);
     if (at == order.end()) {
       return {};
@@ -288,8 +297,12 @@ class OperationReader {
     return error(second.operation, place_of(second), "the operation id '{}' is not unique: {} has it too{}",
                  printable(manifest.operation_id(at[0])), place_of(first).pointer(), line_suffix(first.operation));
   }
-  Place place_of(const Found& found) const { return {.path = paths_[found.path].name, .method = found.method, .through = found.through}; }
-  static std::string line_suffix(const Node& node) { return node.line() == 0 ? std::string() : fmt::format(" (line {})", node.line()); }
+  Place place_of(const Found& found) const {
+    return {.path = paths_[found.path].name, .method = found.method, .through = found.through};
+  }
+  static std::string line_suffix(const Node& node) {
+    return node.line() == 0 ? std::string() : fmt::format(" (line {})", node.line());
+  }
 
   Node root_;
   Bounds bounds_;

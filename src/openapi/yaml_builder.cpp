@@ -61,7 +61,8 @@ class Merger {
 
 }  // namespace
 
-YamlRefused::YamlRefused(std::size_t line, const std::string& message) : std::runtime_error(fmt::format("line {}: {}", line, message)) {}
+YamlRefused::YamlRefused(std::size_t line, const std::string& message)
+    : std::runtime_error(fmt::format("line {}: {}", line, message)) {}
 
 void YamlBuilder::OnDocumentStart(const YAML::Mark& mark) {
   if (started_) {
@@ -110,7 +111,8 @@ void YamlBuilder::OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) {
   append(node, line_of(mark));
 }
 
-void YamlBuilder::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) {
+void YamlBuilder::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                           const std::string& value) {
   const std::uint32_t id = new_node(mark, Kind::kString);
   YamlTree::Node& node = tree_.nodes[id];
   node.begin = static_cast<std::uint32_t>(tree_.texts.size());
@@ -157,7 +159,8 @@ void YamlBuilder::end_container() {
   if (open.has_merge) {
     apply_merges(open);
   } else {
-    tree_.children.insert(tree_.children.end(), pending_.begin() + static_cast<std::ptrdiff_t>(open.first_pending), pending_.end());
+    tree_.children.insert(tree_.children.end(), pending_.begin() + static_cast<std::ptrdiff_t>(open.first_pending),
+                          pending_.end());
   }
   node.size = static_cast<std::uint32_t>(tree_.children.size() - node.begin);
   pending_.resize(open.first_pending);

@@ -40,8 +40,8 @@ Result<YamlDocument> YamlDocument::parse(std::string_view text, std::size_t dept
   } catch (const YamlRefused& refused) {
     return {Code::kInvalidDocument, refused.what()};
   } catch (const YAML::Exception& error) {
-    return {Code::kInvalidDocument,
-            fmt::format("line {}, column {}: not valid YAML: {}", error.mark.line + 1, error.mark.column + 1, printable(error.msg))};
+    return {Code::kInvalidDocument, fmt::format("line {}, column {}: not valid YAML: {}", error.mark.line + 1,
+                                                error.mark.column + 1, printable(error.msg))};
   }
   if (document.tree_->nodes.empty()) {
     return {Code::kInvalidDocument, "the document is blank"};

@@ -1,5 +1,5 @@
-// YAML through yaml-cpp's events into a compact tree: 16 bytes a node and 4 a child, aliases as shared children. (yaml-cpp's own tree
-// takes about twenty times the bytes of the document.)
+// YAML through yaml-cpp's events into a compact tree: 16 bytes a node and 4 a child, aliases as shared children.
+// (yaml-cpp's own tree takes about twenty times the bytes of the document.)
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@
 
 namespace embedjobs::openapi {
 
-/// The tree. Node numbers are given in the order in which nodes begin; children come as a run of numbers, for objects key and value by
-/// turns.
+/// The tree. Node numbers are given in the order in which nodes begin; children come as a run of numbers, for objects
+/// key and value by turns.
 struct YamlTree {
   struct Node {
     std::uint32_t begin = 0;   ///< Into texts for strings, into children for containers.
@@ -90,8 +90,8 @@ class YamlNode {
 
 class YamlDocument {
  public:
-  /// `text` is without a byte order mark and below kMaxYamlBytes. Errors name the line. Merge keys are applied: a mapping's own keys win,
-  /// then the earlier of the merged mappings.
+  /// `text` is without a byte order mark and below kMaxYamlBytes. Errors name the line. Merge keys are applied: a
+  /// mapping's own keys win, then the earlier of the merged mappings.
   static Result<YamlDocument> parse(std::string_view text, std::size_t depth);
   [[nodiscard]] YamlNode root() const { return {*tree_, tree_->root}; }
 

@@ -13,23 +13,29 @@ namespace {
 constexpr std::size_t kMaxDocumentBytes = std::size_t{64} << 20;
 constexpr std::size_t kKeysPerTransaction = 100;
 
-constexpr const char* kPut = "SELECT job_id, created, generation FROM @put_at($1, $2, $3, $4, coalesce(nullif($5, 0), @time_now()))";
+constexpr const char* kPut =
+    "SELECT job_id, created, generation FROM @put_at($1, $2, $3, $4, coalesce(nullif($5, 0), @time_now()))";
 constexpr const char* kResolve =
-    "SELECT d.content, d.version FROM @catalogs AS c JOIN @keys AS k ON k.catalog_id = c.id JOIN @documents AS d ON d.key_id = k.id "
+    "SELECT d.content, d.version FROM @catalogs AS c JOIN @keys AS k ON k.catalog_id = c.id JOIN @documents AS d ON "
+    "d.key_id = k.id "
     "WHERE c.name = $1 AND k.spec_name = $2";
-// Catalog by catalog, each from its index: (name, spec_name) > (...) over both tables would read and sort all keys for each page.
+// Catalog by catalog, each from its index: (name, spec_name) > (...) over both tables would read and sort all keys for
+// each page.
 constexpr const char* kVersionsAfter =
     "SELECT c.name, k.spec_name, k.version FROM @catalogs AS c CROSS JOIN LATERAL ("
     " SELECT x.spec_name, d.version FROM @keys AS x JOIN @documents AS d ON d.key_id = ANY (ARRAY[x.id])"
-    " WHERE x.catalog_id = c.id AND x.spec_name > CASE WHEN c.name = $1 THEN $2 ELSE '' END ORDER BY x.spec_name LIMIT $3) AS k "
+    " WHERE x.catalog_id = c.id AND x.spec_name > CASE WHEN c.name = $1 THEN $2 ELSE '' END ORDER BY x.spec_name LIMIT "
+    "$3) AS k "
     "WHERE c.name >= $1 ORDER BY c.name, k.spec_name LIMIT $3";
 constexpr const char* kSpecsAfter =
     "SELECT c.name, k.spec_name, k.operation_count, k.generation, k.updated_at, coalesce(m.row_count, 0),"
-    " coalesce(d.version, m.content_version, ''), coalesce(m.complete, false) AND (d.version IS NULL OR d.version = m.content_version),"
+    " coalesce(d.version, m.content_version, ''), coalesce(m.complete, false) AND (d.version IS NULL OR d.version = "
+    "m.content_version),"
     " coalesce(s.name, '') "
     "FROM @catalogs AS c CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.catalog_id = c.id AND x.has_spec"
     " AND x.spec_name > CASE WHEN c.name = $2 THEN $3 ELSE '' END ORDER BY x.spec_name LIMIT $4) AS k"
-    " LEFT JOIN @manifests AS m ON m.id = ANY (ARRAY[k.visible_manifest_id]) LEFT JOIN @spaces AS s ON s.id = k.visible_space_id"
+    " LEFT JOIN @manifests AS m ON m.id = ANY (ARRAY[k.visible_manifest_id]) LEFT JOIN @spaces AS s ON s.id = "
+    "k.visible_space_id"
     " LEFT JOIN @documents AS d ON d.key_id = ANY (ARRAY[k.id]) "
     "WHERE ($1 = '' OR c.name = $1) AND c.name >= $2 ORDER BY c.name, k.spec_name LIMIT $4";
 constexpr const char* kListCatalogs =
@@ -91,11 +97,13 @@ Result<std::vector<SpecVersion>> PostgresCatalog::list(const SpecKey* after, std
   });
 }
 
-Result<std::vector<SpecInfo>> PostgresCatalog::specs(std::optional<std::string> catalog_id, const SpecKey* after, std::size_t limit) {
+Result<std::vector<SpecInfo>> PostgresCatalog::specs(std::optional<std::string> catalog_id, const SpecKey* after,
+                                                     std::size_t limit) {
   const SpecKey from = after != nullptr ? *after : SpecKey();
   return database_->read([&](Connection& connection) -> Result<std::vector<SpecInfo>> {
     std::vector<SpecInfo> specs;
-    Query row = connection.query(kSpecsAfter, catalog_id.value_or(""), from.catalog_id, from.spec_name, limit_of(limit));
+    Query row =
+        connection.query(kSpecsAfter, catalog_id.value_or(""), from.catalog_id, from.spec_name, limit_of(limit));
     while (row.next()) {
       specs.push_back(read_spec(row));
     }
@@ -148,12 +156,14 @@ Result<std::vector<SpecState>> PostgresCatalog::describe(std::span<const SpecKey
   });
 }
 
-Result<EnqueueResult> PostgresCatalog::put(const SpecKey& key, std::string_view content, std::string_view target_space_id) {
+Result<EnqueueResult> PostgresCatalog::put(const SpecKey& key, std::string_view content,
+                                           std::string_view target_space_id) {
   if (Status status = validate(key); !status.ok()) {
     return status;
   }
   if (content.size() > kMaxDocumentBytes) {
-    return {Code::kInvalidArgument, fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
+    return {Code::kInvalidArgument,
+            fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
   }
   if (!target_space_id.empty()) {
     if (auto space = parse_space(target_space_id); !space.ok()) {
@@ -161,8 +171,8 @@ Result<EnqueueResult> PostgresCatalog::put(const SpecKey& key, std::string_view 
     }
   }
   auto answer = database_->write([&](Connection& connection) -> Result<EnqueueResult> {
-    Query row = connection.query(kPut, key.catalog_id, key.spec_name, Blob{content.data(), content.size()}, target_space_id,
-                                 connection.known_now());
+    Query row = connection.query(kPut, key.catalog_id, key.spec_name, Blob{content.data(), content.size()},
+                                 target_space_id, connection.known_now());
     if (!row.next()) {
       return Status(Code::kInternal, "put gave no row");
     }

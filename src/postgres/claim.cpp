@@ -5,8 +5,8 @@
 #include <map>
 #include <unordered_map>
 
-#include "core/checks.hpp"
-#include "core/due.hpp"
+#include "core/rules/checks.hpp"
+#include "core/rules/due.hpp"
 #include "postgres/claim_sql.hpp"
 #include "postgres/postgres_store.hpp"
 
@@ -19,18 +19,22 @@ constexpr std::size_t kMaxOtherCounted = 1000;
 
 constexpr const char* kCatalogOfId = "SELECT name, target_space FROM @catalogs WHERE id = $1";
 // Another claim may be choosing at this moment: its choice is seen the next time.
-constexpr const char* kLockUnchosen = "SELECT 1 FROM @catalogs WHERE id = $1 AND target_space = '' FOR NO KEY UPDATE SKIP LOCKED";
+constexpr const char* kLockUnchosen =
+    "SELECT 1 FROM @catalogs WHERE id = $1 AND target_space = '' FOR NO KEY UPDATE SKIP LOCKED";
 constexpr const char* kChooseTarget = "UPDATE @catalogs SET target_space = $2, search_space = $2 WHERE id = $1";
 // What a claim changes of key and job: see core::claim. The rest of the rows is not sent.
 constexpr const char* kClaimKeys =
     "UPDATE @keys AS k SET fence_counter = u.fence_counter, holder_nonce = $3"
     " FROM unnest($1::bigint[], $2::bigint[]) AS u (id, fence_counter) WHERE k.id = ANY (ARRAY[u.id])";
 constexpr const char* kClaimJobs =
-    "UPDATE @jobs AS j SET status = 1, fence_counter = u.fence_counter, generation = u.generation, attempts = u.attempts, fence_nonce = $5,"
-    " epoch = $6, started_at = $7, updated_at = $7, worker_id = $8, provider = nullif($9, ''), settled = NULL, embedded_so_far = NULL,"
+    "UPDATE @jobs AS j SET status = 1, fence_counter = u.fence_counter, generation = u.generation, attempts = "
+    "u.attempts, fence_nonce = $5,"
+    " epoch = $6, started_at = $7, updated_at = $7, worker_id = $8, provider = nullif($9, ''), settled = NULL, "
+    "embedded_so_far = NULL,"
     " reused_count = NULL, embedded_count = NULL, operation_count = NULL, progressed = NULL, records_in_flight = NULL,"
     " pass_prompt_tokens = NULL"
-    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (id, fence_counter, generation, attempts) WHERE j.id = ANY "
+    " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u (id, fence_counter, generation, "
+    "attempts) WHERE j.id = ANY "
     "(ARRAY[u.id])";
 constexpr const char* kInsertLeases =
     "INSERT INTO @leases (job_id, fence_counter, fence_nonce, lease_until, expires_at) "
@@ -49,7 +53,8 @@ std::size_t expire_ended(Connection& connection, const StoreOptions& rules, std:
   std::vector<JobRow> jobs;
   for (Held& held : ended) {
     const bool flew = may_fly(held.row.job);
-    std::vector<core::InFlight> in_flight = flew ? load_in_flight(connection, held.row.job.id) : std::vector<core::InFlight>();
+    std::vector<core::InFlight> in_flight =
+        flew ? load_in_flight(connection, held.row.job.id) : std::vector<core::InFlight>();
     const core::Settled settled = core::expire(held.row.job, held.key.state, in_flight, rules, connection.now());
     note_settled(connection, held, settled, in_flight, flew);
     keys.push_back(held.key);
@@ -105,10 +110,11 @@ std::vector<Lease> claimed_before(Connection& connection, std::uint64_t nonce) {
 /// Picks due jobs and locks them.
 class Picker {
  public:
-  Picker(Connection& connection, std::string_view space, const DueLook& how) : connection_(connection), space_(space), how_(how) {}
+  Picker(Connection& connection, std::string_view space, const DueLook& how)
+      : connection_(connection), space_(space), how_(how) {}
 
-  /// The oldest of both priorities. What is looked at for that and not picked stays locked until the claim ends: others leave it alone for
-  /// that moment.
+  /// The oldest of both priorities. What is looked at for that and not picked stays locked until the claim ends: others
+  /// leave it alone for that moment.
   void by_age(std::size_t count) {
     std::vector<Due> due = look(count, true);
     std::sort(due.begin(), due.end());
@@ -134,8 +140,8 @@ class Picker {
       return due;
     }
     FirstDue first;
-    Query row = connection_.query(claim_sql::kDue, space_, how_.above[0], how_.above[1], connection_.known_now(), core::kFarAhead, count,
-                                  picked_, of_each);
+    Query row = connection_.query(claim_sql::kDue, space_, how_.above[0], how_.above[1], connection_.known_now(),
+                                  core::kFarAhead, count, picked_, of_each);
     const WallTime now = connection_.now();
     while (row.next()) {
       due.push_back({.is_far = row.boolean(3), .when = row.integer(1), .id = row.integer(0)});
@@ -151,7 +157,9 @@ class Picker {
     }
     return due;
   }
-  void note_first(std::size_t priority, WallTime when) { first_[priority] = std::min(first_[priority].value_or(when), when); }
+  void note_first(std::size_t priority, WallTime when) {
+    first_[priority] = std::min(first_[priority].value_or(when), when);
+  }
   void pick(const std::vector<Due>& due) {
     for (const Due& one : due) {
       picked_.push_back(one.id);
@@ -202,15 +210,16 @@ std::vector<Taken> take_picked(Connection& connection, const std::vector<std::in
   {
     Query row = connection.query(claim_sql::kTake, picked);
     while (row.next()) {
-      taken.push_back(
-          {read_job(row), read_key(row, kJobColumns), row.text(kJobColumns + kKeyColumns), row.number(kJobColumns + kKeyColumns + 1)});
+      taken.push_back({read_job(row), read_key(row, kJobColumns), row.text(kJobColumns + kKeyColumns),
+                       row.number(kJobColumns + kKeyColumns + 1)});
     }
   }
   std::unordered_map<std::int64_t, std::size_t> places;
   for (const std::int64_t id : picked) {
     places.emplace(id, places.size());
   }
-  std::sort(taken.begin(), taken.end(), [&](const Taken& a, const Taken& b) { return places[a.row.job.id] < places[b.row.job.id]; });
+  std::sort(taken.begin(), taken.end(),
+            [&](const Taken& a, const Taken& b) { return places[a.row.job.id] < places[b.row.job.id]; });
   return taken;
 }
 
@@ -228,7 +237,8 @@ void choose_targets(Connection& connection, std::string_view space, std::vector<
 }
 
 /// Gives the jobs to the claimer.
-std::vector<Lease> lease_taken(Connection& connection, const ClaimRequest& request, Duration lease_duration, std::vector<Taken>& taken) {
+std::vector<Lease> lease_taken(Connection& connection, const ClaimRequest& request, Duration lease_duration,
+                               std::vector<Taken>& taken) {
   if (taken.empty()) {
     return {};
   }
@@ -252,16 +262,18 @@ std::vector<Lease> lease_taken(Connection& connection, const ClaimRequest& reque
     attempts.push_back(job.attempts);
   }
   connection.run_later(kClaimKeys, keys, counters, stamp.nonce);
-  connection.run_later(kClaimJobs, jobs, counters, generations, attempts, stamp.nonce, stamp.epoch, stamp.now, storable(stamp.worker_id),
-                       storable(stamp.provider));
-  connection.run_later(kInsertLeases, jobs, counters, stamp.nonce, moment.lease + lease_duration, stamp.lease_expires_at);
+  connection.run_later(kClaimJobs, jobs, counters, generations, attempts, stamp.nonce, stamp.epoch, stamp.now,
+                       storable(stamp.worker_id), storable(stamp.provider));
+  connection.run_later(kInsertLeases, jobs, counters, stamp.nonce, moment.lease + lease_duration,
+                       stamp.lease_expires_at);
   return leases;
 }
 
 void count_other_space(Connection& connection, std::string_view space, ClaimResult& result) {
   std::int64_t example = 0;
   {
-    Query row = connection.query(claim_sql::kOtherDue, space, connection.now(), connection.now() + core::kFarAhead, kMaxOtherCounted);
+    Query row = connection.query(claim_sql::kOtherDue, space, connection.now(), connection.now() + core::kFarAhead,
+                                 kMaxOtherCounted);
     if (row.next()) {
       result.other_space = static_cast<std::size_t>(row.integer(0));
       example = row.integer(1);

@@ -5,29 +5,32 @@
 
 namespace embedjobs::postgres::claim_sql {
 
-// Catalogs of another target space than parameter 1. Usually there are none; the list is made once a statement. As two ranges of the index
-// catalogs_target, however many catalogs there are: "NOT IN" would read them all, and by a sequential scan, whose cost where these are
-// disabled is such that beside it all plans look equally cheap to servers before 18.
-#define EMBEDJOBS_IS_OTHER(catalog) "(" catalog ".target_space > '' AND " catalog ".target_space < $1 OR " catalog ".target_space > $1)"
+// Catalogs of another target space than parameter 1. Usually there are none; the list is made once a statement. As two
+// ranges of the index catalogs_target, however many catalogs there are: "NOT IN" would read them all, and by a
+// sequential scan, whose cost where these are disabled is such that beside it all plans look equally cheap to servers
+// before 18.
+#define EMBEDJOBS_IS_OTHER(catalog) \
+  "(" catalog ".target_space > '' AND " catalog ".target_space < $1 OR " catalog ".target_space > $1)"
 #define EMBEDJOBS_OTHER_CATALOGS "(SELECT o.id FROM @catalogs AS o WHERE " EMBEDJOBS_IS_OTHER("o") ")"
 
-// What a claim looks at first, in one row: is it the same claim sent again, are there catalogs of other target spaces, and, if asked by $3,
-// when the first lease ends ("as many leases as there are busy workers": a look at each).
+// What a claim looks at first, in one row: is it the same claim sent again, are there catalogs of other target spaces,
+// and, if asked by $3, when the first lease ends ("as many leases as there are busy workers": a look at each).
 inline constexpr const char* kHead =
     "SELECT EXISTS (SELECT 1 FROM @leases AS l WHERE l.fence_nonce = $2),"
     " EXISTS (SELECT 1 FROM @catalogs AS o WHERE " EMBEDJOBS_IS_OTHER("o") "),"
     " CASE WHEN $3 THEN (SELECT min(l.lease_until) FROM @leases AS l) END";
 
-// Due jobs, each range oldest first, from its index; those of a priority come before the next one's, and what is due too far ahead to be
-// true comes last of its priority. $2 and $3: from where (urgent, patient), $4: now, 0 for the server's time, $5: how far ahead is too far,
-// $6: how many, $7: not these. As many of each priority where $8 is true, for the oldest of both; else as many in all. Jobs that another
-// claim looks at are left to it.
-#define EMBEDJOBS_DUE(priority, low, high, limit)                                                                         \
-  "(SELECT j.id, j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low \
-  " AND j.next_run_at <= " high " AND j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS                                      \
+// Due jobs, each range oldest first, from its index; those of a priority come before the next one's, and what is due
+// too far ahead to be true comes last of its priority. $2 and $3: from where (urgent, patient), $4: now, 0 for the
+// server's time, $5: how far ahead is too far, $6: how many, $7: not these. As many of each priority where $8 is true,
+// for the oldest of both; else as many in all. Jobs that another claim looks at are left to it.
+#define EMBEDJOBS_DUE(priority, low, high, limit)                                                                \
+  "(SELECT j.id, j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority                    \
+  " AND j.next_run_at > " low " AND j.next_run_at <= " high " AND j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS \
   " AND j.id <> ALL ($7) ORDER BY j.next_run_at, j.id LIMIT " limit " FOR UPDATE OF j SKIP LOCKED)"
 #define EMBEDJOBS_DUE_NOW(priority, low, limit) EMBEDJOBS_DUE(priority, low, "(SELECT now FROM clock)", limit)
-#define EMBEDJOBS_DUE_FAR(priority, limit) EMBEDJOBS_DUE(priority, "(SELECT now + $5 FROM clock)", "9223372036854775807", limit)
+#define EMBEDJOBS_DUE_FAR(priority, limit) \
+  EMBEDJOBS_DUE(priority, "(SELECT now + $5 FROM clock)", "9223372036854775807", limit)
 inline constexpr const char* kDue =
     "WITH clock AS MATERIALIZED (SELECT coalesce(nullif($4, 0), @time_now()) AS now),"
     " urgent AS MATERIALIZED " EMBEDJOBS_DUE_NOW("0", "$2", "$6") ","
@@ -38,8 +41,8 @@ inline constexpr const char* kDue =
     " SELECT id, next_run_at, 0, false FROM urgent UNION ALL SELECT id, next_run_at, 0, true FROM urgent_far"
     " UNION ALL SELECT id, next_run_at, 1, false FROM patient UNION ALL SELECT id, next_run_at, 1, true FROM patient_far";
 
-// The jobs that were picked, and locked by that, with their keys and the epoch. A key that somebody else locks is left to him. While the
-// catalog's row is held, its target stays what it is.
+// The jobs that were picked, and locked by that, with their keys and the epoch. A key that somebody else locks is left
+// to him. While the catalog's row is held, its target stays what it is.
 inline constexpr const char* kTake = "SELECT " EMBEDJOBS_JOB_COLUMNS(
     "0::bigint") ", " EMBEDJOBS_KEY_COLUMNS
                  ", c.target_space, (SELECT e.last_value FROM @epoch AS e) FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS
@@ -50,26 +53,28 @@ inline constexpr const char* kEnded = EMBEDJOBS_SELECT_HELD
     "JOIN @leases AS l ON l.job_id = j.id WHERE l.lease_until <= $1 ORDER BY j.id LIMIT $2 "
     "FOR UPDATE OF k SKIP LOCKED FOR UPDATE OF j SKIP LOCKED FOR UPDATE OF l SKIP LOCKED";
 inline constexpr const char* kClaimedBefore = "SELECT " EMBEDJOBS_JOB_COLUMNS(
-    "l.expires_at") ", " EMBEDJOBS_KEY_COLUMNS " FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) " EMBEDJOBS_KEYS_OF_JOBS
+    "l.expires_at") ", " EMBEDJOBS_KEY_COLUMNS
+                    " FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) " EMBEDJOBS_KEYS_OF_JOBS
                     "WHERE l.fence_nonce = $1 ORDER BY j.id";
 
-// Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true, $4 how many of the oldest are looked at: jobs that
-// nobody here takes come to the head.
+// Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true, $4 how many of the oldest are
+// looked at: jobs that nobody here takes come to the head.
 #define EMBEDJOBS_OTHER_DUE(priority)                                                                            \
   "(SELECT d.catalog_id FROM (SELECT j.catalog_id FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority \
   " AND (j.next_run_at <= $2 OR j.next_run_at > $3) ORDER BY j.next_run_at, j.id LIMIT $4) AS d"                 \
   " WHERE d.catalog_id IN " EMBEDJOBS_OTHER_CATALOGS ")"
-inline constexpr const char* kOtherDue =
-    "SELECT count(*), coalesce(min(d.catalog_id), 0) FROM (" EMBEDJOBS_OTHER_DUE("0") " UNION ALL " EMBEDJOBS_OTHER_DUE("1") ") AS d";
+inline constexpr const char* kOtherDue = "SELECT count(*), coalesce(min(d.catalog_id), 0) FROM (" EMBEDJOBS_OTHER_DUE(
+    "0") " UNION ALL " EMBEDJOBS_OTHER_DUE("1") ") AS d";
 
-// Everything that a peek tells, in one row; of jobs of other spaces, whether one is among the oldest. $2 is now, $3 is too far ahead to be
-// true, $4 and $5 are from where to look.
+// Everything that a peek tells, in one row; of jobs of other spaces, whether one is among the oldest. $2 is now, $3 is
+// too far ahead to be true, $4 and $5 are from where to look.
 #define EMBEDJOBS_OPEN "j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS
-#define EMBEDJOBS_NEXT(priority, low)                                                                                                      \
-  "(SELECT j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low " AND " EMBEDJOBS_OPEN \
-  " ORDER BY j.next_run_at LIMIT 1)"
-#define EMBEDJOBS_FAR(priority) \
-  "EXISTS (SELECT 1 FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > $3 AND " EMBEDJOBS_OPEN ")"
+#define EMBEDJOBS_NEXT(priority, low)                                                                               \
+  "(SELECT j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low \
+  " AND " EMBEDJOBS_OPEN " ORDER BY j.next_run_at LIMIT 1)"
+#define EMBEDJOBS_FAR(priority)                                                    \
+  "EXISTS (SELECT 1 FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority \
+  " AND j.next_run_at > $3 AND " EMBEDJOBS_OPEN ")"
 inline constexpr const char* kPeek =
     "SELECT (SELECT last_value FROM @enqueue_counter),"
     " least(" EMBEDJOBS_NEXT("0", "$4") ", " EMBEDJOBS_NEXT("1", "$5") "), " EMBEDJOBS_FAR("0") " OR " EMBEDJOBS_FAR("1") ","

@@ -5,16 +5,17 @@
 
 #include <utility>
 
+#include "postgres/client/vector_type.hpp"
 #include "postgres/listener.hpp"
 #include "postgres/schema.hpp"
-#include "postgres/vector_type.hpp"
 
 namespace embedjobs::postgres {
 namespace {
 
 constexpr const char* kLockShared = "SELECT pg_advisory_xact_lock_shared($1)";
 constexpr const char* kLockAlone = "SELECT pg_advisory_xact_lock($1)";
-// Who wants it alone is waited for by all who want to share it: not for longer than this, when one who shares it does not end.
+// Who wants it alone is waited for by all who want to share it: not for longer than this, when one who shares it does
+// not end.
 constexpr const char* kWaitBriefly = "SET LOCAL lock_timeout = '1s'";
 
 }  // namespace
@@ -58,7 +59,8 @@ Database::~Database() {
   (void)listener_.release();
 }
 
-Result<std::shared_ptr<Database>> Database::open(std::string_view dsn, const PostgresOptions& options, std::shared_ptr<Clock> clock) {
+Result<std::shared_ptr<Database>> Database::open(std::string_view dsn, const PostgresOptions& options,
+                                                 std::shared_ptr<Clock> clock) {
   auto parsed = parse_dsn(dsn, options);
   if (!parsed.ok()) {
     return parsed.status();
@@ -162,7 +164,9 @@ void Database::begin(Connection& connection, const char* statement, SweepLock sw
 }
 
 Status Database::end(Connection& connection, bool commit) const {
-  const auto fault = [this](bool committed) { return options_.commit_fault ? options_.commit_fault(committed) : Status(); };
+  const auto fault = [this](bool committed) {
+    return options_.commit_fault ? options_.commit_fault(committed) : Status();
+  };
   Status error = connection.take_error();
   if (!error.ok() || !commit) {
     connection.rollback();

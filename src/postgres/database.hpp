@@ -1,7 +1,8 @@
 // One schema in one database: connections to it, and how a transaction ends.
 //
-// Locks are taken in this order: the sweep's lock, the catalog's row, the key's row, the job's row, the lease's row, rows of texts by hash.
-// Who can't keep to it skips what is locked. A deadlock that comes about all the same is the server's to find; the loser runs again.
+// Locks are taken in this order: the sweep's lock, the catalog's row, the key's row, the job's row, the lease's row,
+// rows of texts by hash. Who can't keep to it skips what is locked. A deadlock that comes about all the same is the
+// server's to find; the loser runs again.
 #pragma once
 
 #include <condition_variable>
@@ -13,10 +14,10 @@
 
 #include <sys/types.h>
 
-#include "core/guard.hpp"
-#include "core/wake.hpp"
+#include "core/backend/wake.hpp"
+#include "core/values/guard.hpp"
 #include "embedjobs/postgres.hpp"
-#include "postgres/connection.hpp"
+#include "postgres/client/connection.hpp"
 
 namespace embedjobs::postgres {
 
@@ -44,13 +45,15 @@ class Listener;
 
 class Database {
  public:
-  static Result<std::shared_ptr<Database>> open(std::string_view dsn, const PostgresOptions& options, std::shared_ptr<Clock> clock);
+  static Result<std::shared_ptr<Database>> open(std::string_view dsn, const PostgresOptions& options,
+                                                std::shared_ptr<Clock> clock);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  /// Runs `body(Connection&)`, which answers Status or Result, in one transaction. Commits when it succeeds; any error rolls back. It runs
-  /// again from its beginning when it lost against another transaction. An exception becomes kInternal.
+  /// Runs `body(Connection&)`, which answers Status or Result, in one transaction. Commits when it succeeds; any error
+  /// rolls back. It runs again from its beginning when it lost against another transaction. An exception becomes
+  /// kInternal.
   template <typename Body>
   std::invoke_result_t<Body, Connection&> write(Body&& body, SweepLock sweep_lock = SweepLock::kNone) {
     const Deadline deadline = deadline_in(options_.call_timeout);
@@ -91,7 +94,8 @@ class Database {
       }
     }
   }
-  /// Runs `body(Connection&)` in one read transaction, which sees one moment of the database. It too may run again from its beginning.
+  /// Runs `body(Connection&)` in one read transaction, which sees one moment of the database. It too may run again from
+  /// its beginning.
   template <typename Body>
   std::invoke_result_t<Body, Connection&> read(Body&& body) {
     const Deadline deadline = deadline_in(options_.call_timeout);
@@ -102,7 +106,8 @@ class Database {
       }
       std::unique_ptr<Connection> connection = std::move(borrowed).value();
       begin(*connection, kBeginRead, SweepLock::kNone);
-      auto answer = connection->ok() ? guarded(*connection, body) : std::invoke_result_t<Body, Connection&>(Status(Code::kRetry, ""));
+      auto answer = connection->ok() ? guarded(*connection, body)
+                                     : std::invoke_result_t<Body, Connection&>(Status(Code::kRetry, ""));
       const bool again = connection->take_conflict() || (connection->broken() && tries == 1);
       Status error = connection->take_error();
       connection->rollback();
@@ -144,7 +149,8 @@ class Database {
     return core::guarded("a database call", [&] { return body(connection); });
   }
   template <typename Body>
-  std::invoke_result_t<Body, Connection&> transact(Connection& connection, Body& body, SweepLock sweep_lock, bool& again) const {
+  std::invoke_result_t<Body, Connection&> transact(Connection& connection, Body& body, SweepLock sweep_lock,
+                                                   bool& again) const {
     begin(connection, kBeginWrite, sweep_lock);
     auto answer = guarded(connection, body);
     if (Status status = end(connection, answer.ok()); !status.ok()) {

@@ -7,7 +7,8 @@ namespace {
 
 // A whole look that takes less, the way to the server included, is done every time.
 constexpr Duration kCheap = std::chrono::microseconds(500);
-// Another one is done after this many times what the last one took, so that they are a small part of what a process asks for.
+// Another one is done after this many times what the last one took, so that they are a small part of what a process
+// asks for.
 constexpr int kPauseFactor = 20;
 // A thorough look cuts a pause short that is not longer: a whole look takes up to 10 ms then.
 constexpr Duration kShortPause = std::chrono::milliseconds(200);

@@ -1,10 +1,10 @@
 // From where a process looks for due jobs.
 //
-// A transaction elsewhere that keeps its snapshot keeps what jobs have left behind in the due indices, at their head: every claim would
-// walk over all of it. So a process remembers where its last claim found the first job, and the next one looks from a little before that.
-// Below it may still be jobs: of transactions that ended late, or put back with a time in the past. So the whole index is looked at
-// whenever that is cheap, else at times, and always before it is said that nothing is due. What is found never depends on what is
-// remembered, only how soon.
+// A transaction elsewhere that keeps its snapshot keeps what jobs have left behind in the due indices, at their head:
+// every claim would walk over all of it. So a process remembers where its last claim found the first job, and the next
+// one looks from a little before that. Below it may still be jobs: of transactions that ended late, or put back with a
+// time in the past. So the whole index is looked at whenever that is cheap, else at times, and always before it is said
+// that nothing is due. What is found never depends on what is remembered, only how soon.
 #pragma once
 
 #include <array>
@@ -35,7 +35,8 @@ struct DueLook {
   MonoTime begun{};
 };
 
-/// What a look has found: the earliest of each priority, or `now` when there was none. None: that priority was not looked at.
+/// What a look has found: the earliest of each priority, or `now` when there was none. None: that priority was not
+/// looked at.
 using FirstDue = std::array<std::optional<WallTime>, kPriorities>;
 
 /// All methods from any thread.

@@ -19,8 +19,9 @@ void enqueue_for_switch(Connection& connection, KeyRow& key, const SpecKey& name
   }
   save_keys(connection, {&key, 1});
   if (!open) {
-    JobRow row{
-        .job = core::new_job(name, key.state, JobKind::kReconciler, connection.now()), .key_id = key.id, .catalog_id = key.catalog_id};
+    JobRow row{.job = core::new_job(name, key.state, JobKind::kReconciler, connection.now()),
+               .key_id = key.id,
+               .catalog_id = key.catalog_id};
     insert_job(connection, row);
     return;
   }

@@ -1,28 +1,33 @@
-// A finalize's steps over PostgreSQL. Their course, the same in every database, is in core/finalize.cpp.
-#include "core/finalize.hpp"
-#include "core/checks.hpp"
-#include "core/pieces.hpp"
+// A finalize's steps over PostgreSQL. Their course, the same in every database, is in core/backend/finalize.cpp.
+#include "core/backend/finalize.hpp"
+#include "core/backend/pieces.hpp"
+#include "core/rules/checks.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
-#include "postgres/spec.hpp"
+#include "postgres/searched_space.hpp"
 #include "postgres/vectors.hpp"
 
 namespace embedjobs::postgres {
 namespace {
 
 constexpr const char* kReadOperations =
-    "SELECT operation_id, text_hash FROM @operations WHERE manifest_id = $1 AND operation_id > $2 ORDER BY operation_id LIMIT $3";
+    "SELECT operation_id, text_hash FROM @operations WHERE manifest_id = $1 AND operation_id > $2 ORDER BY "
+    "operation_id LIMIT $3";
 constexpr const char* kFirstOperations =
     "SELECT operation_id, text_hash FROM @operations WHERE manifest_id = $1 ORDER BY operation_id LIMIT $2";
 constexpr const char* kDeleteOperations = "DELETE FROM @operations WHERE manifest_id = $1 AND operation_id = ANY ($2)";
 constexpr const char* kDropUnfinished = "UPDATE @manifests SET state = 2 WHERE key_id = $1 AND state = 1";
 constexpr const char* kInsertBuilding =
     "INSERT INTO @manifests (key_id, space_id, state, flip, fence_counter, fence_nonce) "
-    "SELECT k.id, $2, 1, c.flips, $3, $4 FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE k.id = $1 RETURNING id";
-constexpr const char* kReplaceLive = "UPDATE @manifests SET state = 2 WHERE key_id = $1 AND space_id = $2 AND state = 0 AND id <> $3";
+    "SELECT k.id, $2, 1, c.flips, $3, $4 FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE k.id = $1 "
+    "RETURNING id";
+constexpr const char* kReplaceLive =
+    "UPDATE @manifests SET state = 2 WHERE key_id = $1 AND space_id = $2 AND state = 0 AND id <> $3";
 constexpr const char* kFinish =
-    "UPDATE @manifests SET state = 0, complete = true, row_count = $2, content_version = $3, splitter_version = $4 WHERE id = $1";
-constexpr const char* kSaveCount = "UPDATE @keys SET operation_count = $2, updated_at = $3 WHERE id = $1 AND operation_count <> $2";
+    "UPDATE @manifests SET state = 0, complete = true, row_count = $2, content_version = $3, splitter_version = $4 "
+    "WHERE id = $1";
+constexpr const char* kSaveCount =
+    "UPDATE @keys SET operation_count = $2, updated_at = $3 WHERE id = $1 AND operation_count <> $2";
 
 class PostgresFinalize final : public core::Finalize {
  public:
@@ -32,14 +37,15 @@ class PostgresFinalize final : public core::Finalize {
  private:
   Result<std::vector<bool>> stored(const std::vector<TextHash>& texts) override;
   Result<std::int64_t> find_live() override;
-  Result<std::vector<core::StoredOperation>> operations_after(std::int64_t manifest_id, const std::string* after) override;
+  Result<std::vector<core::StoredOperation>> operations_after(std::int64_t manifest_id,
+                                                              const std::string* after) override;
   Status apply(std::int64_t live) override;
   Result<std::int64_t> begin_building() override;
   Status build(std::int64_t building, std::span<const std::uint32_t> operations) override;
   Status flip(std::int64_t building) override;
 
-  /// `body(connection, key)` in a transaction that holds the fence. The sweep is kept away: no vector goes between a look and the row that
-  /// points to it.
+  /// `body(connection, key)` in a transaction that holds the fence. The sweep is kept away: no vector goes between a
+  /// look and the row that points to it.
   template <typename Body>
   Status write(Body&& body) const {
     return database_.write(
@@ -49,7 +55,8 @@ class PostgresFinalize final : public core::Finalize {
         },
         SweepLock::kShared);
   }
-  Status put(Connection& connection, std::int64_t space_id, std::int64_t manifest_id, std::span<const std::uint32_t> operations) const;
+  Status put(Connection& connection, std::int64_t space_id, std::int64_t manifest_id,
+             std::span<const std::uint32_t> operations) const;
   void remove(Connection& connection, std::int64_t manifest_id) const;
   void finish(Connection& connection, KeyRow& key, std::int64_t space_id, std::int64_t manifest_id) const;
 
@@ -78,11 +85,13 @@ Result<std::int64_t> PostgresFinalize::find_live() {
   });
 }
 
-Result<std::vector<core::StoredOperation>> PostgresFinalize::operations_after(std::int64_t manifest_id, const std::string* after) {
+Result<std::vector<core::StoredOperation>> PostgresFinalize::operations_after(std::int64_t manifest_id,
+                                                                              const std::string* after) {
   return database_.read([&](Connection& connection) -> Result<std::vector<core::StoredOperation>> {
     std::vector<core::StoredOperation> operations;
-    Query row = after == nullptr ? connection.query(kFirstOperations, manifest_id, core::kReadPieceRows)
-                                 : connection.query(kReadOperations, manifest_id, blob_of(*after), core::kReadPieceRows);
+    Query row = after == nullptr
+                    ? connection.query(kFirstOperations, manifest_id, core::kReadPieceRows)
+                    : connection.query(kReadOperations, manifest_id, blob_of(*after), core::kReadPieceRows);
     while (row.next()) {
       operations.push_back({row.text(0), row.hash(1)});
     }
@@ -168,7 +177,8 @@ Status PostgresFinalize::flip(std::int64_t building) {
 }
 
 /// The manifest is complete, and what readers see. Writes only what is not so already.
-void PostgresFinalize::finish(Connection& connection, KeyRow& key, std::int64_t space_id, std::int64_t manifest_id) const {
+void PostgresFinalize::finish(Connection& connection, KeyRow& key, std::int64_t space_id,
+                              std::int64_t manifest_id) const {
   const std::optional<ManifestRow> before = find_manifest(connection, manifest_id);
   const auto count = static_cast<std::int64_t>(manifest().size());
   const bool same = before && is_unchanged(*before);

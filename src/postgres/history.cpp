@@ -4,15 +4,15 @@
 #include <algorithm>
 #include <tuple>
 
-#include "core/pieces.hpp"
+#include "core/backend/pieces.hpp"
 #include "postgres/postgres_store.hpp"
 #include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
 namespace {
 
-// Newest first. Open and ended jobs are merged in the order of their ids, and nothing is read beyond the limit: their keys are looked up
-// last. A rare kind, status or catalog is found by reading the others on the way.
+// Newest first. Open and ended jobs are merged in the order of their ids, and nothing is read beyond the limit: their
+// keys are looked up last. A rare kind, status or catalog is found by reading the others on the way.
 #define EMBEDJOBS_NEWEST(of, which)                                                      \
   EMBEDJOBS_SELECT_ANY_JOB                                                               \
   "FROM (SELECT * FROM @" of " AS a WHERE " which                                        \
@@ -22,7 +22,8 @@ namespace {
 constexpr const char* kListNewest = EMBEDJOBS_NEWEST("all_jobs", "$2 < 0");
 constexpr const char* kListOpen = EMBEDJOBS_NEWEST("open_jobs", "a.status = $2");
 constexpr const char* kListSucceeded = EMBEDJOBS_NEWEST("ended_jobs", "a.status = $2");
-// By an index of its own: the others are most of the history. The status, given once more, lets the planner see that it fits.
+// By an index of its own: the others are most of the history. The status, given once more, lets the planner see that it
+// fits.
 constexpr const char* kListUnsuccessful = EMBEDJOBS_NEWEST("ended_jobs", "a.status = $2 AND a.status <> 2");
 
 const char* list_of(std::optional<JobStatus> status) {
@@ -39,8 +40,8 @@ const char* list_of(std::optional<JobStatus> status) {
   return kListUnsuccessful;
 }
 
-// The newest jobs of a key, with a condition. The open one, if there is one, comes by the key: in the order of ids, all open jobs could be
-// read to find it.
+// The newest jobs of a key, with a condition. The open one, if there is one, comes by the key: in the order of ids, all
+// open jobs could be read to find it.
 #define EMBEDJOBS_JOBS_OF_KEY(condition, limit)                                                             \
   "CROSS JOIN LATERAL ("                                                                                    \
   "(SELECT * FROM @open_jobs AS a WHERE a.key_id = k.id AND " condition                                     \
@@ -51,14 +52,16 @@ const char* list_of(std::optional<JobStatus> status) {
 // In one catalog, or in all.
 constexpr const char* kListOfSpec = EMBEDJOBS_SELECT_ANY_JOB
     "FROM @catalogs AS c"
-    " CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.catalog_id = c.id AND x.spec_name = $5 OFFSET 0) AS k " EMBEDJOBS_JOBS_OF_KEY(
-        "($1 < 0 OR a.kind = $1) AND ($2 < 0 OR a.status = $2)", "$4") "WHERE ($3 = '' OR c.name = $3) ORDER BY j.id DESC LIMIT $4";
-constexpr const char* kLastJobs =
-    "SELECT " EMBEDJOBS_JOB_COLUMNS("j.lease_expires_at") ", u.place" EMBEDJOBS_KEYS_OF_NAMES EMBEDJOBS_JOBS_OF_KEY("true", "1");
+    " CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.catalog_id = c.id AND x.spec_name = $5 OFFSET 0) AS "
+    "k " EMBEDJOBS_JOBS_OF_KEY("($1 < 0 OR a.kind = $1) AND ($2 < 0 OR a.status = $2)",
+                               "$4") "WHERE ($3 = '' OR c.name = $3) ORDER BY j.id DESC LIMIT $4";
+constexpr const char* kLastJobs = "SELECT " EMBEDJOBS_JOB_COLUMNS(
+    "j.lease_expires_at") ", u.place" EMBEDJOBS_KEYS_OF_NAMES EMBEDJOBS_JOBS_OF_KEY("true", "1");
 
 // As many leases as there are running jobs; the others have counters.
 constexpr const char* kCounts =
-    "SELECT c.status::bigint, sum(c.count)::bigint, (SELECT count(*) FROM @leases) FROM @job_counts AS c GROUP BY c.status";
+    "SELECT c.status::bigint, sum(c.count)::bigint, (SELECT count(*) FROM @leases) FROM @job_counts AS c GROUP BY "
+    "c.status";
 // By one process at a time.
 constexpr const char* kAddUpCounts =
     "WITH gone AS (DELETE FROM @job_counts RETURNING status, count)"
@@ -70,14 +73,15 @@ constexpr const char* kOpenFailures =
     ", k.last_success_at, c.name, k.spec_name "
     "FROM @failures AS f JOIN @keys AS k ON k.id = f.key_id JOIN @catalogs AS c ON c.id = k.catalog_id "
     "WHERE NOT f.resolved AND f.occurrences > 0 AND ($1 = '' OR c.name = $1) ORDER BY f.last_failed_at DESC LIMIT $2";
-constexpr const char* kFailuresOf = "SELECT " EMBEDJOBS_FAILURE_COLUMNS ", k.last_success_at, u.place" EMBEDJOBS_KEYS_OF_NAMES
-                                    "LEFT JOIN @failures AS f ON f.key_id = k.id";
+constexpr const char* kFailuresOf =
+    "SELECT " EMBEDJOBS_FAILURE_COLUMNS ", k.last_success_at, u.place" EMBEDJOBS_KEYS_OF_NAMES
+    "LEFT JOIN @failures AS f ON f.key_id = k.id";
 constexpr const char* kResolveFailure =
     "UPDATE @failures SET resolved = true WHERE occurrences > 0 AND key_id ="
     " (SELECT k.id FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2)";
 
-// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key. Looked up one by one: joined
-// with the list of those that go, the whole history would be read for each piece.
+// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key. Looked up
+// one by one: joined with the list of those that go, the whole history would be read for each piece.
 #define EMBEDJOBS_PURGE(table)                                                                                 \
   "WITH gone AS (DELETE FROM " table " WHERE id = ANY (ARRAY(SELECT h.id FROM " table                          \
   " AS h WHERE h.completed_at < $1 AND NOT (h.status = 3 AND ("                                                \
@@ -249,8 +253,9 @@ Result<std::size_t> PostgresStore::purge(Duration age, std::size_t limit) {
   const std::int64_t lock = advisory_key(schema(), "purge");
   const Duration kept = std::max(age, Duration(0));
   const auto one_step = [&](std::size_t piece, const auto& step) {
-    auto gone = database_->write(
-        [&](Connection& connection) -> Result<std::size_t> { return connection.value_or(0, kTryAlone, lock) == 0 ? 0 : step(connection); });
+    auto gone = database_->write([&](Connection& connection) -> Result<std::size_t> {
+      return connection.value_or(0, kTryAlone, lock) == 0 ? 0 : step(connection);
+    });
     total += gone.ok() ? *gone : 0;
     return std::pair(gone.status(), gone.ok() && *gone >= piece && total < limit);
   };
@@ -259,8 +264,9 @@ Result<std::size_t> PostgresStore::purge(Duration age, std::size_t limit) {
     return 0;
   });
   for (more = limit > 0; status.ok() && more;) {
-    std::tie(status, more) =
-        one_step(1, [&](Connection& connection) { return uncount(connection, connection.query(kDropDay, connection.now() - kept)); });
+    std::tie(status, more) = one_step(1, [&](Connection& connection) {
+      return uncount(connection, connection.query(kDropDay, connection.now() - kept));
+    });
   }
   for (more = total < limit; status.ok() && more;) {
     const std::size_t piece = std::min(limit - total, core::kMaxRowsPerTransaction);

@@ -5,13 +5,13 @@
 #include <array>
 #include <memory>
 
-#include "core/checks.hpp"
-#include "core/guard.hpp"
+#include "core/rules/checks.hpp"
+#include "core/values/guard.hpp"
 #include "embedjobs/postgres_enqueue.hpp"
 #include "embedjobs/space.hpp"
-#include "postgres/dsn.hpp"
-#include "postgres/errors.hpp"
-#include "postgres/values.hpp"
+#include "postgres/client/dsn.hpp"
+#include "postgres/client/errors.hpp"
+#include "postgres/client/values.hpp"
 
 namespace embedjobs {
 namespace {
@@ -19,13 +19,15 @@ namespace {
 constexpr std::size_t kMaxDocumentBytes = std::size_t{64} << 20;
 constexpr Oid kBytes = 17;  // bytea
 
-// Names travel as bytes: whatever the client_encoding is, they arrive as they are. Everything is qualified: the host's search_path is its
-// own.
+// Names travel as bytes: whatever the client_encoding is, they arrive as they are. Everything is qualified: the host's
+// search_path is its own.
 constexpr std::string_view kEnqueue =
-    "SELECT job_id, created, generation FROM \"{}\".enqueue(pg_catalog.convert_from($1, 'UTF8'), pg_catalog.convert_from($2, 'UTF8'),"
+    "SELECT job_id, created, generation FROM \"{}\".enqueue(pg_catalog.convert_from($1, 'UTF8'), "
+    "pg_catalog.convert_from($2, 'UTF8'),"
     " pg_catalog.convert_from($3, 'UTF8'))";
 constexpr std::string_view kPut =
-    "SELECT job_id, created, generation FROM \"{}\".put_spec(pg_catalog.convert_from($1, 'UTF8'), pg_catalog.convert_from($2, 'UTF8'), $3,"
+    "SELECT job_id, created, generation FROM \"{}\".put_spec(pg_catalog.convert_from($1, 'UTF8'), "
+    "pg_catalog.convert_from($2, 'UTF8'), $3,"
     " pg_catalog.convert_from($4, 'UTF8'))";
 
 Status refused(std::string_view why) {
@@ -69,7 +71,8 @@ Result<EnqueueResult> call(pg_conn* connection, std::string_view sql, std::strin
   }
   const std::string text = fmt::format(fmt::runtime(sql), schema);
   const std::unique_ptr<PGresult, decltype(&PQclear)> result(
-      PQexecParams(connection, text.c_str(), static_cast<int>(N), types.data(), values.data(), lengths.data(), formats.data(), 1),
+      PQexecParams(connection, text.c_str(), static_cast<int>(N), types.data(), values.data(), lengths.data(),
+                   formats.data(), 1),
       &PQclear);
   if (PQresultStatus(result.get()) != PGRES_TUPLES_OK || PQntuples(result.get()) != 1 || PQnfields(result.get()) != 3) {
     const char* state = PQresultErrorField(result.get(), PG_DIAG_SQLSTATE);
@@ -80,9 +83,11 @@ Result<EnqueueResult> call(pg_conn* connection, std::string_view sql, std::strin
     return postgres::to_status(state, primary != nullptr ? primary : "");
   }
   const auto number = [&](int column) {
-    return postgres::read_integer({PQgetvalue(result.get(), 0, column), static_cast<std::size_t>(PQgetlength(result.get(), 0, column))});
+    return postgres::read_integer(
+        {PQgetvalue(result.get(), 0, column), static_cast<std::size_t>(PQgetlength(result.get(), 0, column))});
   };
-  return EnqueueResult{.job_id = number(0), .created = number(1) != 0, .generation = static_cast<std::uint64_t>(number(2))};
+  return EnqueueResult{
+      .job_id = number(0), .created = number(1) != 0, .generation = static_cast<std::uint64_t>(number(2))};
 }
 
 }  // namespace
@@ -95,12 +100,13 @@ Result<EnqueueResult> enqueue_on(pg_conn* connection, std::string_view schema, c
     if (Status status = postgres::check_schema_name(schema); !status.ok()) {
       return status;
     }
-    return call(connection, kEnqueue, schema, std::array<std::string_view, 3>{key.catalog_id, key.spec_name, to_string(kind)});
+    return call(connection, kEnqueue, schema,
+                std::array<std::string_view, 3>{key.catalog_id, key.spec_name, to_string(kind)});
   });
 }
 
-Result<EnqueueResult> put_spec_on(pg_conn* connection, std::string_view schema, const SpecKey& key, std::string_view content,
-                                  std::string_view target_space_id) {
+Result<EnqueueResult> put_spec_on(pg_conn* connection, std::string_view schema, const SpecKey& key,
+                                  std::string_view content, std::string_view target_space_id) {
   return core::guarded("PostgreSQL", [&]() -> Result<EnqueueResult> {
     if (Status status = validate(key); !status.ok()) {
       return status;
@@ -109,12 +115,14 @@ Result<EnqueueResult> put_spec_on(pg_conn* connection, std::string_view schema, 
       return status;
     }
     if (content.size() > kMaxDocumentBytes) {
-      return {Code::kInvalidArgument, fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
+      return {Code::kInvalidArgument,
+              fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
     }
     if (auto space = parse_space(target_space_id); !target_space_id.empty() && !space.ok()) {
       return space.status();
     }
-    return call(connection, kPut, schema, std::array<std::string_view, 4>{key.catalog_id, key.spec_name, content, target_space_id});
+    return call(connection, kPut, schema,
+                std::array<std::string_view, 4>{key.catalog_id, key.spec_name, content, target_space_id});
   });
 }
 

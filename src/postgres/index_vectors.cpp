@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-#include "core/guard.hpp"
+#include "core/values/guard.hpp"
 #include "embedjobs/postgres.hpp"
 #include "embedjobs/space.hpp"
 #include "postgres/database.hpp"
@@ -23,7 +23,8 @@ using Report = std::function<void(const PostgresIndexProgress&)>;
 constexpr Duration kReportInterval = std::chrono::seconds(1);
 constexpr Duration kNoLimit = std::chrono::hours(24 * 365);
 
-constexpr const char* kIndexState = "SELECT i.indisvalid FROM pg_catalog.pg_index AS i WHERE i.indexrelid = to_regclass($1)";
+constexpr const char* kIndexState =
+    "SELECT i.indisvalid FROM pg_catalog.pg_index AS i WHERE i.indexrelid = to_regclass($1)";
 constexpr const char* kTryLock = "SELECT pg_try_advisory_lock($1)::int";
 constexpr const char* kProgress =
     "SELECT p.phase, CASE WHEN p.tuples_total > 0 THEN p.tuples_done ELSE p.blocks_done END,"
@@ -45,11 +46,14 @@ IndexState index_state(Connection& connection, std::int64_t space_id) {
   return row.boolean(0) ? IndexState::kValid : IndexState::kInvalid;
 }
 
-/// Reports what the server says about an index that is being made, from a thread and a connection of its own, until it ends.
+/// Reports what the server says about an index that is being made, from a thread and a connection of its own, until it
+/// ends.
 class Reporter {
  public:
   Reporter(const Dsn& dsn, const Report& report)
-      : dsn_(dsn), report_(report), thread_(report ? std::jthread([this](const std::stop_token& stop) { run(stop); }) : std::jthread()) {}
+      : dsn_(dsn),
+        report_(report),
+        thread_(report ? std::jthread([this](const std::stop_token& stop) { run(stop); }) : std::jthread()) {}
 
  private:
   void run(const std::stop_token& stop) {
@@ -80,15 +84,16 @@ Status check_dimension(const VectorType& type, const Space& space) {
   if (space.dimension <= most) {
     return {};
   }
-  return {Code::kRefused, fmt::format("the space {} has {} dimensions, an index of {} bears {}: {}", space.id(), space.dimension,
-                                      to_string(type.kind), most,
-                                      space.dimension <= most_dimensions(PostgresVectors::kHalfvec)
-                                          ? "a schema with vectors=halfvec bears 4000"
-                                          : "choose a model, or a size of its vectors, with fewer; searches work without an index")};
+  return {Code::kRefused,
+          fmt::format("the space {} has {} dimensions, an index of {} bears {}: {}", space.id(), space.dimension,
+                      to_string(type.kind), most,
+                      space.dimension <= most_dimensions(PostgresVectors::kHalfvec)
+                          ? "a schema with vectors=halfvec bears 4000"
+                          : "choose a model, or a size of its vectors, with fewer; searches work without an index")};
 }
 
-Result<PostgresIndex> make_index(Connection& connection, const Dsn& dsn, std::int64_t space_id, const std::string& space_name,
-                                 const Report& report) {
+Result<PostgresIndex> make_index(Connection& connection, const Dsn& dsn, std::int64_t space_id,
+                                 const std::string& space_name, const Report& report) {
   auto space = parse_space(space_name);
   if (!space.ok()) {
     return space.status();
@@ -116,14 +121,18 @@ Result<PostgresIndex> make_index(Connection& connection, const Dsn& dsn, std::in
   return index;
 }
 
-Result<std::vector<PostgresIndex>> make_indexes(Connection& connection, const Dsn& dsn, std::string_view catalog_id, const Report& report) {
+Result<std::vector<PostgresIndex>> make_indexes(Connection& connection, const Dsn& dsn, std::string_view catalog_id,
+                                                const Report& report) {
   if (connection.vector_type().kind == PostgresVectors::kReal) {
-    return {Code::kRefused, fmt::format("the schema {} keeps vectors as real[], which has no index: install pgvector and fill a new schema",
-                                        dsn.options.schema)};
+    return {
+        Code::kRefused,
+        fmt::format("the schema {} keeps vectors as real[], which has no index: install pgvector and fill a new schema",
+                    dsn.options.schema)};
   }
   const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
   if (!catalog) {
-    return {connection.ok() ? Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id)) : connection.take_error()};
+    return {connection.ok() ? Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id))
+                            : connection.take_error()};
   }
   // Of the session, so that it ends with the process, however that ends.
   if (connection.value_or(0, kTryLock, advisory_key(dsn.options.schema, "index")) == 0 && connection.ok()) {
@@ -165,14 +174,16 @@ bool has_vector_index(Connection& connection, std::int64_t space_id) {
 
 namespace embedjobs {
 
-Result<std::vector<PostgresIndex>> index_postgres_vectors(std::string_view dsn, std::string_view catalog_id,
-                                                          const std::function<void(const PostgresIndexProgress&)>& progress) {
+Result<std::vector<PostgresIndex>> index_postgres_vectors(
+    std::string_view dsn, std::string_view catalog_id,
+    const std::function<void(const PostgresIndexProgress&)>& progress) {
   return core::guarded("PostgreSQL", [&]() -> Result<std::vector<PostgresIndex>> {
     auto parsed = postgres::parse_dsn(dsn, {});
     if (!parsed.ok()) {
       return parsed.status();
     }
-    auto opened = postgres::Connection::open(parsed->parameters, parsed->options, postgres::deadline_in(parsed->options.call_timeout));
+    auto opened = postgres::Connection::open(parsed->parameters, parsed->options,
+                                             postgres::deadline_in(parsed->options.call_timeout));
     if (!opened.ok()) {
       return opened.status();
     }

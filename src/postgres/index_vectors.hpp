@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "postgres/connection.hpp"
+#include "postgres/client/connection.hpp"
 
 namespace embedjobs::postgres {
 

@@ -4,12 +4,13 @@
 #include <atomic>
 #include <thread>
 
-#include "core/wake.hpp"
-#include "postgres/connection.hpp"
+#include "core/backend/wake.hpp"
+#include "postgres/client/connection.hpp"
 
 namespace embedjobs::postgres {
 
-/// Listens as long as it lives, and fires `wake` for every notification, and whenever some may have been missed. Connects again by itself.
+/// Listens as long as it lives, and fires `wake` for every notification, and whenever some may have been missed.
+/// Connects again by itself.
 class Listener {
  public:
   Listener(const ConnectionParameters& parameters, const PostgresOptions& options, core::WakeSignal& wake);

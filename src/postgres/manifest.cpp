@@ -5,8 +5,8 @@
 namespace embedjobs::postgres {
 namespace {
 
-// The key decides: it is read as it is when it is locked, the job perhaps as it was a moment earlier. Whoever voids a fence changes the
-// key.
+// The key decides: it is read as it is when it is locked, the job perhaps as it was a moment earlier. Whoever voids a
+// fence changes the key.
 #define EMBEDJOBS_SELECT_FENCED                                                                                       \
   "SELECT " EMBEDJOBS_KEY_COLUMNS                                                                                     \
   ", c.target_space, coalesce(j.status, -1), coalesce(j.fence_counter, 0), coalesce(j.fence_nonce, 0) "               \
@@ -24,11 +24,14 @@ constexpr const char* kFindLive =
 constexpr const char* kDropStale = "UPDATE @manifests SET state = 2 WHERE key_id = $1 AND space_id = $2 AND state = 0";
 constexpr const char* kInsertLive =
     "INSERT INTO @manifests (key_id, space_id, state, flip) "
-    "SELECT k.id, $2, 0, c.flips FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE k.id = $1 RETURNING id";
+    "SELECT k.id, $2, 0, c.flips FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE k.id = $1 RETURNING "
+    "id";
 
-// Only the pass that holds the fence writes a manifest, so rows that are not there stay so: no ON CONFLICT, whose bookkeeping costs more.
+// Only the pass that holds the fence writes a manifest, so rows that are not there stay so: no ON CONFLICT, whose
+// bookkeeping costs more.
 constexpr const char* kUpdateOperations =
-    "UPDATE @operations AS o SET text_hash = u.text_hash FROM unnest($2::bytea[], $3::bytea[]) AS u (operation_id, text_hash) "
+    "UPDATE @operations AS o SET text_hash = u.text_hash FROM unnest($2::bytea[], $3::bytea[]) AS u (operation_id, "
+    "text_hash) "
     "WHERE o.manifest_id = $1 AND o.operation_id = u.operation_id AND o.text_hash <> u.text_hash";
 constexpr const char* kInsertOperations =
     "INSERT INTO @operations (manifest_id, operation_id, text_hash) SELECT $1, u.operation_id, u.text_hash"
@@ -50,14 +53,15 @@ Result<KeyRow> checked_key(Query& row, const PassContext& context) {
   }
   const std::string target = row.text(kKeyColumns);
   if (target != context.space.id()) {
-    return {Code::kRefused, fmt::format("{} has target space {}, not {}", context.key.catalog_id, target, context.space.id())};
+    return {Code::kRefused,
+            fmt::format("{} has target space {}, not {}", context.key.catalog_id, target, context.space.id())};
   }
   return key;
 }
 
 Result<KeyRow> fenced_key(Connection& connection, const PassContext& context, FenceCheck check) {
-  Query row = connection.query(check == FenceCheck::kHold ? kHoldFence : kLookAtFence, context.key.catalog_id, context.key.spec_name,
-                               context.job_id);
+  Query row = connection.query(check == FenceCheck::kHold ? kHoldFence : kLookAtFence, context.key.catalog_id,
+                               context.key.spec_name, context.job_id);
   return checked_key(row, context);
 }
 
@@ -74,16 +78,21 @@ ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std:
     return *std::move(found);
   }
   connection.run_later(kDropStale, key_id, space_id);
-  return {.id = connection.value_or(0, kInsertLive, key_id, space_id), .space_id = space_id, .content_version = {}, .splitter_version = {}};
+  return {.id = connection.value_or(0, kInsertLive, key_id, space_id),
+          .space_id = space_id,
+          .content_version = {},
+          .splitter_version = {}};
 }
 
 void put_operations(Connection& connection, std::int64_t manifest_id, const Operations& operations) {
-  if (connection.run(kInsertOperations, manifest_id, operations.ids, operations.texts) < static_cast<std::int64_t>(operations.ids.size())) {
+  if (connection.run(kInsertOperations, manifest_id, operations.ids, operations.texts) <
+      static_cast<std::int64_t>(operations.ids.size())) {
     repoint_operations(connection, manifest_id, operations);
   }
 }
 
-void add_operations(Connection& connection, std::int64_t manifest_id, const Operations& operations, std::int64_t& added) {
+void add_operations(Connection& connection, std::int64_t manifest_id, const Operations& operations,
+                    std::int64_t& added) {
   connection.run_later_counted(added, kInsertOperations, manifest_id, operations.ids, operations.texts);
 }
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/manifest_row.hpp"
+#include "core/backend/manifest_row.hpp"
 #include "embedjobs/persister.hpp"
 #include "postgres/records.hpp"
 
@@ -24,8 +24,8 @@ using core::ManifestRow;
 /// kHold: in a transaction that writes; whoever would void the fence, or change the target, waits until it ends.
 enum class FenceCheck { kLook, kHold };
 
-/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody does. kRefused: its
-/// space is not the catalog's target.
+/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody
+/// does. kRefused: its space is not the catalog's target.
 Result<KeyRow> fenced_key(Connection& connection, const PassContext& context, FenceCheck check);
 
 /// The same of a row that has been read: key columns, the target space's name, status and fence of the job.
@@ -44,7 +44,8 @@ struct Operations {
 /// Adds them, or points those that are there to these texts.
 void put_operations(Connection& connection, std::int64_t manifest_id, const Operations& operations);
 /// With the next question, adds those that are not there yet; `added` grows by their number then.
-void add_operations(Connection& connection, std::int64_t manifest_id, const Operations& operations, std::int64_t& added);
+void add_operations(Connection& connection, std::int64_t manifest_id, const Operations& operations,
+                    std::int64_t& added);
 /// With the next question, points those that are there to these texts.
 void repoint_operations(Connection& connection, std::int64_t manifest_id, const Operations& operations);
 

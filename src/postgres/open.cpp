@@ -2,15 +2,16 @@
 
 #include "embedjobs/postgres.hpp"
 #include "postgres/backend.hpp"
+#include "postgres/client/vector_type.hpp"
 #include "postgres/database.hpp"
 #include "postgres/schema.hpp"
-#include "postgres/vector_type.hpp"
 
 namespace embedjobs {
 namespace {
 
 PostgresSchema wanted_schema(const postgres::Dsn& dsn) {
-  return {.name = dsn.options.schema, .library_version = postgres::kSchemaVersion, .wanted_vectors = dsn.options.vectors};
+  return {
+      .name = dsn.options.schema, .library_version = postgres::kSchemaVersion, .wanted_vectors = dsn.options.vectors};
 }
 
 }  // namespace
@@ -62,15 +63,15 @@ Result<std::string> postgres_migration_sql(std::string_view schema, int from_ver
     return status;
   }
   if (from_version < 0 || from_version > postgres::kSchemaVersion) {
-    return {Code::kInvalidArgument,
-            fmt::format("this library migrates from version 0 to {}, not from {}", postgres::kSchemaVersion, from_version)};
+    return {Code::kInvalidArgument, fmt::format("this library migrates from version 0 to {}, not from {}",
+                                                postgres::kSchemaVersion, from_version)};
   }
   // Not IF NOT EXISTS: that asks for the right to make it even where it is there.
-  const std::string create =
-      from_version == 0
-          ? fmt::format("DO $$ BEGIN IF pg_catalog.to_regnamespace('\"{0}\"') IS NULL THEN CREATE SCHEMA \"{0}\"; END IF; END $$;\n",
-                        schema)
-          : std::string();
+  const std::string create = from_version == 0 ? fmt::format(
+                                                     "DO $$ BEGIN IF pg_catalog.to_regnamespace('\"{0}\"') IS NULL "
+                                                     "THEN CREATE SCHEMA \"{0}\"; END IF; END $$;\n",
+                                                     schema)
+                                               : std::string();
   return fmt::format("BEGIN;\n{}{}COMMIT;\n", create, postgres::migration_sql(schema, from_version, vectors));
 }
 

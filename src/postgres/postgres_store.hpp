@@ -1,5 +1,5 @@
-// Store over a Database. Its parts: store.cpp (a job's life), claim.cpp (leases taken and expired), history.cpp (looking back,
-// purge), providers.cpp (what is remembered of providers), workers.cpp (who works).
+// Store over a Database. Its parts: store.cpp (a job's life), claim.cpp (leases taken and expired), history.cpp
+// (looking back, purge), providers.cpp (what is remembered of providers), workers.cpp (who works).
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,8 @@ namespace embedjobs::postgres {
 
 class PostgresStore final : public Store {
  public:
-  explicit PostgresStore(std::shared_ptr<Database> database) : database_(std::move(database)), due_floor_(database_->clock()) {}
+  explicit PostgresStore(std::shared_ptr<Database> database)
+      : database_(std::move(database)), due_floor_(database_->clock()) {}
   ~PostgresStore() override { database_->set_wake({}); }
   PostgresStore(const PostgresStore&) = delete;
   PostgresStore& operator=(const PostgresStore&) = delete;
@@ -22,10 +23,12 @@ class PostgresStore final : public Store {
   std::vector<Result<EnqueueResult>> enqueue_all(std::span<const SpecKey> keys, JobKind kind) override;
   Status remove_key(const SpecKey& key) override;
   Result<ClaimResult> claim(const ClaimRequest& request) override;
-  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) override;
+  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                  Duration time_limit) override;
   Status progress(const LeaseRef& lease, const Progress& progress) override;
   std::vector<Status> progress_all(std::span<const ProgressReport> reports) override;
-  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) override;
+  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                          std::span<const TextHash> answered) override;
   Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) override;
   std::vector<Result<JobStatus>> settle_all(std::span<const Settlement> settlements) override;
   Result<std::size_t> reap(std::size_t limit) override;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "postgres/schema.hpp"
 
 namespace embedjobs::postgres {
@@ -18,55 +18,68 @@ constexpr const char* kFindSpace = "SELECT id FROM @spaces WHERE catalog_id = $1
 constexpr const char* kInsertSpace =
     "INSERT INTO @spaces (catalog_id, name) VALUES ($1, $2) ON CONFLICT (catalog_id, name) DO NOTHING RETURNING id";
 
-#define EMBEDJOBS_SELECT_KEY \
-  "SELECT " EMBEDJOBS_KEY_COLUMNS " FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2"
+#define EMBEDJOBS_SELECT_KEY      \
+  "SELECT " EMBEDJOBS_KEY_COLUMNS \
+  " FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2"
 constexpr const char* kFindKey = EMBEDJOBS_SELECT_KEY;
 constexpr const char* kSaveKeys =
     "UPDATE @keys AS k SET generation = u.generation, fence_counter = u.fence_counter, holder_nonce = u.holder_nonce,"
     " reuse_floor = u.reuse_floor, last_success_at = u.last_success_at, removed = u.removed "
     "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[])"
-    " AS u (id, generation, fence_counter, holder_nonce, reuse_floor, last_success_at, removed) WHERE k.id = ANY (ARRAY[u.id])";
+    " AS u (id, generation, fence_counter, holder_nonce, reuse_floor, last_success_at, removed) WHERE k.id = ANY "
+    "(ARRAY[u.id])";
 constexpr const char* kSaveSpec =
-    "UPDATE @keys SET has_spec = $2, visible_manifest_id = $3, visible_space_id = nullif($4, 0), updated_at = $5 WHERE id = $1";
+    "UPDATE @keys SET has_spec = $2, visible_manifest_id = $3, visible_space_id = nullif($4, 0), updated_at = $5 WHERE "
+    "id = $1";
 
-constexpr const char* kLoadJob = EMBEDJOBS_SELECT_ANY_JOB "FROM @all_jobs AS j " EMBEDJOBS_KEYS_OF_JOBS "WHERE j.id = $1";
+constexpr const char* kLoadJob =
+    EMBEDJOBS_SELECT_ANY_JOB "FROM @all_jobs AS j " EMBEDJOBS_KEYS_OF_JOBS "WHERE j.id = $1";
 // The clauses lock in the order in which they stand: the key first.
 // Keys in the order of ids: two who lock many never wait for each other crosswise.
-constexpr const char* kLockJobs = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR UPDATE OF k FOR UPDATE OF j";
-constexpr const char* kLockJobsOnly = EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR KEY SHARE OF k FOR NO KEY UPDATE OF j";
-constexpr const char* kTryLockJob = EMBEDJOBS_SELECT_HELD "WHERE j.id = $1 FOR KEY SHARE OF k FOR NO KEY UPDATE OF j SKIP LOCKED";
+constexpr const char* kLockJobs =
+    EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR UPDATE OF k FOR UPDATE OF j";
+constexpr const char* kLockJobsOnly =
+    EMBEDJOBS_SELECT_HELD "WHERE j.id = ANY ($1) ORDER BY k.id FOR KEY SHARE OF k FOR NO KEY UPDATE OF j";
+constexpr const char* kTryLockJob =
+    EMBEDJOBS_SELECT_HELD "WHERE j.id = $1 FOR KEY SHARE OF k FOR NO KEY UPDATE OF j SKIP LOCKED";
 constexpr const char* kLockOpenJob =
-    "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") " FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS "WHERE j.key_id = $1 FOR UPDATE OF j";
+    "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") " FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS
+                                                 "WHERE j.key_id = $1 FOR UPDATE OF j";
 constexpr const char* kInsertJob =
     "INSERT INTO @jobs (key_id, catalog_id, kind, status, priority, next_run_at, created_at, updated_at, generation) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
 
 // "= ANY (ARRAY[...])": see EMBEDJOBS_KEYS_OF_JOBS.
 // One array a column, or an empty one for a column that says nothing in any row: what says nothing becomes NULL.
-#define EMBEDJOBS_SAVED_ROWS                                                                                                              \
-  "(SELECT id, key_id, catalog_id, created_at, kind, status, priority, next_run_at, updated_at, generation, nullif(started_at, 0) AS "    \
-  "started_at,"                                                                                                                           \
-  " nullif(completed_at, 0) AS completed_at, nullif(attempts, 0) AS attempts, nullif(embedded_so_far, 0) AS embedded_so_far,"             \
-  " nullif(reused_count, 0) AS reused_count, nullif(embedded_count, 0) AS embedded_count,"                                                \
-  " nullif(operation_count, 0) AS operation_count, nullif(fence_counter, 0) AS fence_counter,"                                            \
-  " nullif(fence_nonce, 0) AS fence_nonce, nullif(epoch, 0) AS epoch, nullif(errors_in_row, 0) AS errors_in_row,"                         \
-  " nullif(crashes_in_row, 0) AS crashes_in_row, nullif(hand_backs_in_row, 0) AS hand_backs_in_row,"                                      \
-  " nullif(crashes, 0) AS crashes, nullif(fewest_missing, -1) AS fewest_missing, nullif(paused_since, 0) AS paused_since,"                \
-  " nullif(prompt_tokens, 0) AS prompt_tokens, nullif(pass_prompt_tokens, 0) AS pass_prompt_tokens,"                                      \
-  " nullif(settled, false) AS settled, nullif(progressed, false) AS progressed,"                                                          \
-  " nullif(records_in_flight, false) AS records_in_flight, nullif(worker_id, '') AS worker_id,"                                           \
-  " nullif(last_error, '') AS last_error, nullif(provider, '') AS provider FROM unnest("                                                  \
-  "$1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], "                                    \
-  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "                                              \
-  "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], "                                            \
-  "$20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], "              \
-  "$28::bigint[], "                                                                                                                       \
-  "$29::boolean[], $30::boolean[], $31::boolean[], $32::text[], $33::text[], $34::text[]"                                                 \
-  ") AS u ("                                                                                                                              \
-  "id, key_id, catalog_id, created_at, kind, status, priority, next_run_at, updated_at, generation, attempts, started_at, completed_at, " \
-  "embedded_so_far, reused_count, embedded_count, operation_count, fence_counter, "                                                       \
-  "fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, "                                       \
-  "paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, records_in_flight, worker_id, "                                  \
+#define EMBEDJOBS_SAVED_ROWS                                                                                      \
+  "(SELECT id, key_id, catalog_id, created_at, kind, status, priority, next_run_at, updated_at, generation, "     \
+  "nullif(started_at, 0) AS "                                                                                     \
+  "started_at,"                                                                                                   \
+  " nullif(completed_at, 0) AS completed_at, nullif(attempts, 0) AS attempts, nullif(embedded_so_far, 0) AS "     \
+  "embedded_so_far,"                                                                                              \
+  " nullif(reused_count, 0) AS reused_count, nullif(embedded_count, 0) AS embedded_count,"                        \
+  " nullif(operation_count, 0) AS operation_count, nullif(fence_counter, 0) AS fence_counter,"                    \
+  " nullif(fence_nonce, 0) AS fence_nonce, nullif(epoch, 0) AS epoch, nullif(errors_in_row, 0) AS errors_in_row," \
+  " nullif(crashes_in_row, 0) AS crashes_in_row, nullif(hand_backs_in_row, 0) AS hand_backs_in_row,"              \
+  " nullif(crashes, 0) AS crashes, nullif(fewest_missing, -1) AS fewest_missing, nullif(paused_since, 0) AS "     \
+  "paused_since,"                                                                                                 \
+  " nullif(prompt_tokens, 0) AS prompt_tokens, nullif(pass_prompt_tokens, 0) AS pass_prompt_tokens,"              \
+  " nullif(settled, false) AS settled, nullif(progressed, false) AS progressed,"                                  \
+  " nullif(records_in_flight, false) AS records_in_flight, nullif(worker_id, '') AS worker_id,"                   \
+  " nullif(last_error, '') AS last_error, nullif(provider, '') AS provider FROM unnest("                          \
+  "$1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], "            \
+  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "                      \
+  "$14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], "                    \
+  "$20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], "     \
+  "$27::bigint[], "                                                                                               \
+  "$28::bigint[], "                                                                                               \
+  "$29::boolean[], $30::boolean[], $31::boolean[], $32::text[], $33::text[], $34::text[]"                         \
+  ") AS u ("                                                                                                      \
+  "id, key_id, catalog_id, created_at, kind, status, priority, next_run_at, updated_at, generation, attempts, "   \
+  "started_at, completed_at, "                                                                                    \
+  "embedded_so_far, reused_count, embedded_count, operation_count, fence_counter, "                               \
+  "fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, "               \
+  "paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, records_in_flight, worker_id, "          \
   "last_error, provider)) AS u"
 constexpr const char* kSaveJobs =
     "UPDATE @jobs AS j SET "
@@ -89,35 +102,42 @@ constexpr const char* kSaveJobs =
   "crashes, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, "   \
   "records_in_flight, worker_id, last_error, provider"
 constexpr const char* kDeleteJobs = "DELETE FROM @jobs WHERE id = ANY ($1)";
-constexpr const char* kInsertHistory =
-    "INSERT INTO @history (" EMBEDJOBS_HISTORY_COLUMNS ") SELECT " EMBEDJOBS_HISTORY_COLUMNS " FROM " EMBEDJOBS_SAVED_ROWS;
+constexpr const char* kInsertHistory = "INSERT INTO @history (" EMBEDJOBS_HISTORY_COLUMNS
+                                       ") SELECT " EMBEDJOBS_HISTORY_COLUMNS " FROM " EMBEDJOBS_SAVED_ROWS;
 constexpr const char* kDeleteLeases =
     "DELETE FROM @leases AS l USING unnest($1::bigint[], $2::bigint[]) AS u (fence_nonce, job_id) "
     "WHERE l.fence_nonce = ANY (ARRAY[u.fence_nonce]) AND l.job_id = u.job_id";
-constexpr const char* kChangeCounts = "INSERT INTO @job_counts (status, count) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
+constexpr const char* kChangeCounts =
+    "INSERT INTO @job_counts (status, count) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
 
 constexpr const char* kSaveProgress =
     "UPDATE @jobs AS j SET updated_at = u.updated_at, embedded_so_far = nullif(u.embedded_so_far, 0),"
     " reused_count = nullif(u.reused_count, 0), embedded_count = nullif(u.embedded_count, 0),"
     " operation_count = nullif(u.operation_count, 0), errors_in_row = nullif(u.errors_in_row, 0),"
     " crashes_in_row = nullif(u.crashes_in_row, 0), hand_backs_in_row = nullif(u.hand_backs_in_row, 0),"
-    " fewest_missing = nullif(u.fewest_missing, -1), paused_since = nullif(u.paused_since, 0), prompt_tokens = nullif(u.prompt_tokens, 0),"
+    " fewest_missing = nullif(u.fewest_missing, -1), paused_since = nullif(u.paused_since, 0), prompt_tokens = "
+    "nullif(u.prompt_tokens, 0),"
     " pass_prompt_tokens = nullif(u.pass_prompt_tokens, 0), progressed = nullif(u.progressed, false),"
     " records_in_flight = nullif(u.records_in_flight, false) "
-    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],"
+    "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], "
+    "$8::bigint[],"
     " $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::boolean[], $15::boolean[])"
-    " AS u (id, updated_at, embedded_so_far, reused_count, embedded_count, operation_count, errors_in_row, crashes_in_row,"
-    " hand_backs_in_row, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, progressed, records_in_flight) "
+    " AS u (id, updated_at, embedded_so_far, reused_count, embedded_count, operation_count, errors_in_row, "
+    "crashes_in_row,"
+    " hand_backs_in_row, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, progressed, "
+    "records_in_flight) "
     "WHERE j.id = ANY (ARRAY[u.id])";
 
-constexpr const char* kLoadInFlight = "SELECT " EMBEDJOBS_IN_FLIGHT_COLUMNS " FROM @in_flight WHERE job_id = $1 ORDER BY text_hash";
+constexpr const char* kLoadInFlight =
+    "SELECT " EMBEDJOBS_IN_FLIGHT_COLUMNS " FROM @in_flight WHERE job_id = $1 ORDER BY text_hash";
 constexpr const char* kInsertInFlight =
     "INSERT INTO @in_flight (job_id, text_hash, sent, suspect, alone, strikes, set_aside) SELECT $1, u.* "
     "FROM unnest($2::bytea[], $3::boolean[], $4::boolean[], $5::bigint[], $6::bigint[], $7::boolean[]) AS u";
 constexpr const char* kClearInFlight = "DELETE FROM @in_flight WHERE job_id = $1";
 
 constexpr const char* kSaveFailure =
-    "INSERT INTO @failures (key_id, occurrences, first_failed_at, last_failed_at, last_error, resolved) VALUES ($1, $2, $3, $4, $5, $6) "
+    "INSERT INTO @failures (key_id, occurrences, first_failed_at, last_failed_at, last_error, resolved) VALUES ($1, "
+    "$2, $3, $4, $5, $6) "
     "ON CONFLICT (key_id) DO UPDATE SET occurrences = EXCLUDED.occurrences, first_failed_at = EXCLUDED.first_failed_at,"
     " last_failed_at = EXCLUDED.last_failed_at, last_error = EXCLUDED.last_error, resolved = EXCLUDED.resolved";
 
@@ -193,9 +213,9 @@ class SavedRows {
       drop_if_all(*texts, std::string());
     }
     const auto& n = numbers_;
-    connection.run_later(sql, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15], n[16],
-                         n[17], n[18], n[19], n[20], n[21], n[22], n[23], n[24], n[25], n[26], n[27], settled_, progressed_,
-                         records_in_flight_, workers_, errors_, providers_);
+    connection.run_later(sql, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13],
+                         n[14], n[15], n[16], n[17], n[18], n[19], n[20], n[21], n[22], n[23], n[24], n[25], n[26],
+                         n[27], settled_, progressed_, records_in_flight_, workers_, errors_, providers_);
   }
 
  private:
@@ -290,7 +310,8 @@ void save_keys(Connection& connection, std::span<const KeyRow> keys) {
 }
 
 void save_spec(Connection& connection, const KeyRow& key) {
-  connection.run_later(kSaveSpec, key.id, key.has_spec, key.visible_manifest_id, key.visible_space_id, connection.now());
+  connection.run_later(kSaveSpec, key.id, key.has_spec, key.visible_manifest_id, key.visible_space_id,
+                       connection.now());
 }
 
 JobRow read_job(const Query& row) {
@@ -341,8 +362,8 @@ std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key) {
 
 void insert_job(Connection& connection, JobRow& row) {
   Job& job = row.job;
-  job.id = connection.value_or(0, kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority, job.next_run_at,
-                               job.created_at, job.updated_at, job.generation);
+  job.id = connection.value_or(0, kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority,
+                               job.next_run_at, job.created_at, job.updated_at, job.generation);
   change_counts(connection, {1});
 }
 
@@ -414,8 +435,8 @@ void save_progress(Connection& connection, std::span<const Job* const> jobs) {
     records_in_flight.push_back(job->records_in_flight ? 1 : 0);
   }
   if (!jobs.empty()) {
-    connection.run_later(kSaveProgress, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], progressed,
-                         records_in_flight);
+    connection.run_later(kSaveProgress, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12],
+                         progressed, records_in_flight);
   }
 }
 
@@ -471,8 +492,8 @@ void save_failure(Connection& connection, std::int64_t key_id, const Failure& fa
                        storable(failure.last_error), failure.resolved);
 }
 
-void note_settled(Connection& connection, Held& held, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
-                  bool flew) {
+void note_settled(Connection& connection, Held& held, const core::Settled& settled,
+                  const std::vector<core::InFlight>& in_flight, bool flew) {
   if (settled.failed) {
     core::note_failure(held.failure, held.row.job.last_error, connection.now());
     save_failure(connection, held.key.id, held.failure);

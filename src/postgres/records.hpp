@@ -1,4 +1,5 @@
-// Rows as values: what a transaction loads before a transition and stores after it. Errors are the connection's (sticky).
+// Rows as values: what a transaction loads before a transition and stores after it. Errors are the connection's
+// (sticky).
 #pragma once
 
 #include <array>
@@ -9,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "core/job_row.hpp"
-#include "core/transitions.hpp"
-#include "postgres/connection.hpp"
+#include "core/backend/job_row.hpp"
+#include "core/rules/transitions.hpp"
+#include "postgres/client/connection.hpp"
 
 namespace embedjobs::postgres {
 
@@ -70,18 +71,23 @@ struct Held {
   Failure failure;
   bool has_failure = false;  ///< There is a row of it.
 };
-/// Keys of jobs, looked up one by one. Equality would do, but then walking whole tables side by side looks cheap to the planner after each
-/// vacuum that met few jobs, and plans are kept. "= ANY (ARRAY[...])" is nothing to sort or hash by: it can only be looked up.
-#define EMBEDJOBS_KEYS_OF_JOBS "JOIN @keys AS k ON k.id = ANY (ARRAY[j.key_id]) JOIN @catalogs AS c ON c.id = k.catalog_id "
+/// Keys of jobs, looked up one by one. Equality would do, but then walking whole tables side by side looks cheap to the
+/// planner after each vacuum that met few jobs, and plans are kept. "= ANY (ARRAY[...])" is nothing to sort or hash by:
+/// it can only be looked up.
+#define EMBEDJOBS_KEYS_OF_JOBS \
+  "JOIN @keys AS k ON k.id = ANY (ARRAY[j.key_id]) JOIN @catalogs AS c ON c.id = k.catalog_id "
 /// Keys of names ($1, $2), with their places from 1 on; one by one too, for OFFSET 0 is not joined otherwise.
-#define EMBEDJOBS_KEYS_OF_NAMES                                                                                                           \
-  " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place) JOIN @catalogs AS c ON c.name = u.catalog_id" \
-  " CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.catalog_id = c.id AND x.spec_name = u.spec_name OFFSET 0) AS k "
+#define EMBEDJOBS_KEYS_OF_NAMES                                                                                      \
+  " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (catalog_id, spec_name, place) JOIN @catalogs AS c ON " \
+  "c.name = u.catalog_id"                                                                                            \
+  " CROSS JOIN LATERAL (SELECT * FROM @keys AS x WHERE x.catalog_id = c.id AND x.spec_name = u.spec_name OFFSET 0) " \
+  "AS k "
 /// The columns that read_held reads; of `failures AS f` too.
-#define EMBEDJOBS_SELECT_HELD                                                                                                    \
-  "SELECT " EMBEDJOBS_JOB_COLUMNS("0::bigint") ", " EMBEDJOBS_KEY_COLUMNS                                                        \
-                                               ", f.occurrences, f.first_failed_at, f.last_failed_at, f.last_error, f.resolved " \
-                                               "FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS "LEFT JOIN @failures AS f ON f.key_id = k.id "
+#define EMBEDJOBS_SELECT_HELD                                                                        \
+  "SELECT " EMBEDJOBS_JOB_COLUMNS(                                                                   \
+      "0::bigint") ", " EMBEDJOBS_KEY_COLUMNS                                                        \
+                   ", f.occurrences, f.first_failed_at, f.last_failed_at, f.last_error, f.resolved " \
+                   "FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS "LEFT JOIN @failures AS f ON f.key_id = k.id "
 Held read_held(const Query& row);
 /// Job and key of open jobs, both locked, in any order.
 std::vector<Held> lock_jobs(Connection& connection, const std::vector<JobId>& ids);
@@ -94,7 +100,8 @@ std::optional<Held> try_lock_job(Connection& connection, JobId id);
 std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key);
 
 void insert_job(Connection& connection, JobRow& row);
-/// What a transition left of jobs that were locked. Those that ended leave for the history; those that do not run have no lease.
+/// What a transition left of jobs that were locked. Those that ended leave for the history; those that do not run have
+/// no lease.
 void save_jobs(Connection& connection, std::span<const JobRow> rows);
 /// What changes while a pass runs.
 void save_progress(Connection& connection, std::span<const Job* const> jobs);
@@ -110,9 +117,9 @@ void clear_in_flight(Connection& connection, JobId id);
 Failure read_failure(const Query& row, int first);
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure);
 
-/// Stores what a transition said beside job and key: the unit's record of failing (the last success goes into held.key, which is saved
-/// afterwards), and the in-flight rows, which a fresh budget forgets. `flew`: there may be some.
-void note_settled(Connection& connection, Held& held, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
-                  bool flew);
+/// Stores what a transition said beside job and key: the unit's record of failing (the last success goes into held.key,
+/// which is saved afterwards), and the in-flight rows, which a fresh budget forgets. `flew`: there may be some.
+void note_settled(Connection& connection, Held& held, const core::Settled& settled,
+                  const std::vector<core::InFlight>& in_flight, bool flew);
 
 }  // namespace embedjobs::postgres

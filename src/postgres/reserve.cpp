@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <map>
 
-#include "core/checks.hpp"
-#include "core/pieces.hpp"
+#include "core/backend/pieces.hpp"
+#include "core/rules/checks.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/vectors.hpp"
@@ -13,27 +13,32 @@
 namespace embedjobs::postgres {
 namespace {
 
-// In the order of hashes, so that two passes never wait for each other crosswise. A row of a transaction that has not ended is waited for.
+// In the order of hashes, so that two passes never wait for each other crosswise. A row of a transaction that has not
+// ended is waited for.
 constexpr const char* kInsert =
     "INSERT INTO @reservations (space_id, text_hash, key_id, fence_counter, fence_nonce) "
     "SELECT $1, u.text_hash, $3, $4, $5 FROM unnest($2::bytea[]) AS u (text_hash) ORDER BY u.text_hash "
     "ON CONFLICT (space_id, text_hash) DO NOTHING RETURNING text_hash";
 constexpr const char* kLock =
-    "SELECT text_hash, key_id, fence_counter, fence_nonce FROM @reservations WHERE space_id = $1 AND text_hash = ANY ($2) "
+    "SELECT text_hash, key_id, fence_counter, fence_nonce FROM @reservations WHERE space_id = $1 AND text_hash = ANY "
+    "($2) "
     "ORDER BY text_hash FOR UPDATE";
 constexpr const char* kTake =
-    "UPDATE @reservations SET key_id = $3, fence_counter = $4, fence_nonce = $5 WHERE space_id = $1 AND text_hash = ANY ($2)";
+    "UPDATE @reservations SET key_id = $3, fence_counter = $4, fence_nonce = $5 WHERE space_id = $1 AND text_hash = "
+    "ANY ($2)";
 constexpr const char* kEnd = "DELETE FROM @reservations WHERE space_id = $1 AND text_hash = ANY ($2) AND key_id = $3";
 // Passes whose fence is the current one and whose lease has not ended.
 constexpr const char* kLiving =
     "SELECT k.id, k.fence_counter, k.holder_nonce FROM @keys AS k "
-    "WHERE k.id = ANY ($1) AND (SELECT true FROM @leases AS l WHERE l.fence_nonce = k.holder_nonce AND l.fence_counter = k.fence_counter"
+    "WHERE k.id = ANY ($1) AND (SELECT true FROM @leases AS l WHERE l.fence_nonce = k.holder_nonce AND l.fence_counter "
+    "= k.fence_counter"
     " AND l.job_id = (SELECT j.id FROM @jobs AS j WHERE j.key_id = k.id) AND l.lease_until > $2)";
 // The table is small: reservations end as vectors are stored, so this finds what dead and failed passes left.
 constexpr const char* kDropStale =
     "DELETE FROM @reservations WHERE (space_id, text_hash) IN"
     " (SELECT r.space_id, r.text_hash FROM @reservations AS r JOIN @keys AS k ON k.id = r.key_id"
-    "  WHERE r.fence_counter <> k.fence_counter OR r.fence_nonce <> k.holder_nonce LIMIT $1 FOR UPDATE OF r SKIP LOCKED)";
+    "  WHERE r.fence_counter <> k.fence_counter OR r.fence_nonce <> k.holder_nonce LIMIT $1 FOR UPDATE OF r SKIP "
+    "LOCKED)";
 
 struct Holder {
   std::int64_t key_id = 0;
@@ -41,7 +46,8 @@ struct Holder {
   friend bool operator==(const Holder&, const Holder&) = default;
 };
 
-/// One call, in one transaction. Texts are settled step by step: what is stored, what is free, what another pass left or holds.
+/// One call, in one transaction. Texts are settled step by step: what is stored, what is free, what another pass left
+/// or holds.
 class Reserver {
  public:
   Reserver(Connection& connection, const KeyRow& key, const PassContext& context, std::span<const TextHash> texts)
@@ -125,7 +131,8 @@ class Reserver {
     const std::vector<Holder> living = find_living(others);
     std::vector<TextHash> dead;
     for (const auto& [text, holder] : held) {
-      const bool lives = holder.key_id != self_.key_id && std::find(living.begin(), living.end(), holder) != living.end();
+      const bool lives =
+          holder.key_id != self_.key_id && std::find(living.begin(), living.end(), holder) != living.end();
       answer_[text] = lives ? Reservation::kElsewhere : Reservation::kMine;
       if (!lives && !(holder == self_)) {
         dead.push_back(text);
@@ -157,7 +164,8 @@ class Reserver {
 
 }  // namespace
 
-void end_reservations(Connection& connection, std::int64_t space_id, const std::vector<TextHash>& texts, std::int64_t key_id) {
+void end_reservations(Connection& connection, std::int64_t space_id, const std::vector<TextHash>& texts,
+                      std::int64_t key_id) {
   connection.run_later(kEnd, space_id, texts, key_id);
 }
 

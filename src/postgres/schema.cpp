@@ -2,30 +2,35 @@
 
 #include <fmt/format.h>
 
+#include "postgres/client/vector_type.hpp"
 #include "postgres/database.hpp"
-#include "postgres/vector_type.hpp"
 
 namespace embedjobs::postgres {
 namespace {
 
-// 2: it has a version; 1: it has something else; 0: it has nothing, or is not there. One look, since another process may be at it.
+// 2: it has a version; 1: it has something else; 0: it has nothing, or is not there. One look, since another process
+// may be at it.
 constexpr const char* kWhatThere =
     "SELECT coalesce(max(there), 0) FROM ("
     "SELECT n.nspname, CASE WHEN c.relname = 'schema_version' THEN 2 ELSE 1 END AS there"
     " FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
-    "UNION ALL SELECT n.nspname, 1 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace) AS t"
+    "UNION ALL SELECT n.nspname, 1 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = "
+    "p.pronamespace) AS t"
     " WHERE t.nspname = $1";
 constexpr const char* kHasSchema = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1";
 // Of a role that may write somewhere: the tables that it may not read and write. One that only looks is let.
 constexpr const char* kMissingRights =
-    "SELECT CASE WHEN bool_or(has_table_privilege(c.oid, 'INSERT')) THEN string_agg(c.relname, ', ' ORDER BY c.relname) FILTER (WHERE NOT"
-    " (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')"
+    "SELECT CASE WHEN bool_or(has_table_privilege(c.oid, 'INSERT')) THEN string_agg(c.relname, ', ' ORDER BY "
+    "c.relname) FILTER (WHERE NOT"
+    " (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, "
+    "'UPDATE')"
     " AND has_table_privilege(c.oid, 'DELETE'))) END "
     "FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
     "WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'schema_version'";
 constexpr const char* kGetVersion = "SELECT version FROM @schema_version";
 constexpr const char* kCanMigrate =
-    "SELECT (CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1) THEN has_schema_privilege($1, 'CREATE')"
+    "SELECT (CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1) THEN has_schema_privilege($1, "
+    "'CREATE')"
     " ELSE has_database_privilege(current_database(), 'CREATE') END)::int";
 // What is written means the same whoever runs it, with whatever settings.
 constexpr std::string_view kMigrationSettings =
@@ -58,8 +63,9 @@ Status migrate_locked(Connection& connection, std::string_view schema, PostgresV
   if (*version < kSchemaVersion) {
     if (connection.value_or(0, kCanMigrate, schema) == 0 && connection.ok()) {
       return {Code::kUnusable,
-              fmt::format("the schema {} has version {}, {} is needed, and this role may not change it: let its owner migrate", schema,
-                          *version, kSchemaVersion)};
+              fmt::format(
+                  "the schema {} has version {}, {} is needed, and this role may not change it: let its owner migrate",
+                  schema, *version, kSchemaVersion)};
     }
     const bool is_there = connection.value_or(0, kHasSchema, schema) != 0;
     (void)connection.execute(is_there ? "" : fmt::format("CREATE SCHEMA \"{}\"", schema));
@@ -92,18 +98,22 @@ Result<int> read_version(Connection& connection, std::string_view schema) {
     return connection.take_error();
   }
   if (version < 0) {
-    return {Code::kUnusable,
-            fmt::format("the schema {} belongs to another program, or is damaged: name another in the DSN, ?schema=NAME", schema)};
+    return {
+        Code::kUnusable,
+        fmt::format("the schema {} belongs to another program, or is damaged: name another in the DSN, ?schema=NAME",
+                    schema)};
   }
   if (version > kSchemaVersion) {
-    return {Code::kUnusable, fmt::format("the schema {} has version {}, this library knows up to {}: use a newer embedjobs", schema,
-                                         version, kSchemaVersion)};
+    return {Code::kUnusable,
+            fmt::format("the schema {} has version {}, this library knows up to {}: use a newer embedjobs", schema,
+                        version, kSchemaVersion)};
   }
   return version;
 }
 
 std::string channel_of(std::string_view schema) {
-  constexpr std::size_t kLongestName = 63;  // of the server's identifiers; two schemas with one channel wake each other, no more
+  constexpr std::size_t kLongestName =
+      63;  // of the server's identifiers; two schemas with one channel wake each other, no more
   return fmt::format("embedjobs_{}", schema).substr(0, kLongestName);
 }
 
@@ -113,8 +123,10 @@ std::string migration_sql(std::string_view schema, int from_version, PostgresVec
     sql += expanded(kMigrations[from], schema, vectors);
   }
   if (from_version == 0) {
-    sql += expanded("\nCREATE TABLE @schema_version (version integer NOT NULL);\nINSERT INTO @schema_version (version) VALUES (0);\n",
-                    schema, vectors);
+    sql += expanded(
+        "\nCREATE TABLE @schema_version (version integer NOT NULL);\nINSERT INTO @schema_version (version) VALUES "
+        "(0);\n",
+        schema, vectors);
   }
   sql += expanded(fmt::format("UPDATE @schema_version SET version = {};\n", kSchemaVersion), schema, vectors);
   return sql;
@@ -124,9 +136,11 @@ Status check_rights(Connection& connection, std::string_view schema) {
   Query row = connection.query(kMissingRights, schema);
   const std::string tables = row.next() ? row.text(0) : std::string();
   if (!tables.empty()) {
-    return {Code::kUnusable, fmt::format("this role may write to the schema {}, but lacks rights on {}: grant what docs/postgres.md lists, "
-                                         "again after each migration",
-                                         schema, tables)};
+    return {
+        Code::kUnusable,
+        fmt::format("this role may write to the schema {}, but lacks rights on {}: grant what docs/postgres.md lists, "
+                    "again after each migration",
+                    schema, tables)};
   }
   return {};
 }
@@ -140,8 +154,8 @@ Status prepare_schema(Connection& connection, const PostgresOptions& options) {
     return {};
   }
   if (!options.migrate) {
-    return {Code::kUnusable,
-            fmt::format("the schema {} has version {}, {} is needed: run 'embedjobs migrate'", options.schema, *version, kSchemaVersion)};
+    return {Code::kUnusable, fmt::format("the schema {} has version {}, {} is needed: run 'embedjobs migrate'",
+                                         options.schema, *version, kSchemaVersion)};
   }
   return migrate(connection, options.schema, options.vectors);
 }

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "embedjobs/postgres.hpp"
-#include "postgres/connection.hpp"
+#include "postgres/client/connection.hpp"
 
 namespace embedjobs::postgres {
 
@@ -16,17 +16,19 @@ extern const char* const kMigrations[kSchemaVersion];
 /// The schema's version; 0: there is none yet, or an empty one. kUnusable: not ours, or newer.
 Result<int> read_version(Connection& connection, std::string_view schema);
 
-/// Checks the schema, and makes or migrates it. Nothing is changed when it can't be used, or is current: that needs no right to change it.
+/// Checks the schema, and makes or migrates it. Nothing is changed when it can't be used, or is current: that needs no
+/// right to change it.
 Status prepare_schema(Connection& connection, const PostgresOptions& options);
 
-/// kUnusable, with their names: there are tables that a role which writes may not read and write. Better told now than in the middle of a
-/// job.
+/// kUnusable, with their names: there are tables that a role which writes may not read and write. Better told now than
+/// in the middle of a job.
 Status check_rights(Connection& connection, std::string_view schema);
 
 /// What workers listen to: the channel of the schema's notifications.
 std::string channel_of(std::string_view schema);
 
-/// From one version to this library's, without BEGIN and COMMIT. `vectors` is what a new schema is asked to keep them as.
+/// From one version to this library's, without BEGIN and COMMIT. `vectors` is what a new schema is asked to keep them
+/// as.
 std::string migration_sql(std::string_view schema, int from_version, PostgresVectors vectors);
 
 }  // namespace embedjobs::postgres

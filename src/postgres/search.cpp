@@ -1,7 +1,7 @@
-// How rows are read from PostgreSQL: a spec's, and those that searches compare where the server can't. The course of both is in
-// core/row_reader.cpp.
-#include "core/row_reader.hpp"
-#include "core/vectors.hpp"
+// How rows are read from PostgreSQL: a spec's, and those that searches compare where the server can't. The course of
+// both is in core/backend/row_reader.cpp.
+#include "core/backend/row_reader.hpp"
+#include "core/rules/vectors.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/search_nearest.hpp"
@@ -13,17 +13,22 @@ namespace {
 constexpr const char* kRows =
     "SELECT o.operation_id, o.text_hash, v.embedded_bytes FROM @operations AS o"
     " JOIN @vectors AS v ON v.space_id = $4 AND v.text_hash = o.text_hash "
-    "WHERE o.manifest_id = $1 AND o.operation_id >= $2 AND ($3 OR o.operation_id > $2) ORDER BY o.operation_id LIMIT $5";
+    "WHERE o.manifest_id = $1 AND o.operation_id >= $2 AND ($3 OR o.operation_id > $2) ORDER BY o.operation_id LIMIT "
+    "$5";
 constexpr const char* kRowsWithVectors =
     "SELECT o.operation_id, o.text_hash, v.embedded_bytes, v.vector FROM @operations AS o"
-    " LEFT JOIN @vectors AS v ON v.space_id = $4 AND v.text_hash = o.text_hash "  // one that is not there is damage, to be told
-    "WHERE o.manifest_id = $1 AND o.operation_id >= $2 AND ($3 OR o.operation_id > $2) ORDER BY o.operation_id LIMIT $5";
+    " LEFT JOIN @vectors AS v ON v.space_id = $4 AND v.text_hash = o.text_hash "  // one that is not there is damage, to
+                                                                                  // be told
+    "WHERE o.manifest_id = $1 AND o.operation_id >= $2 AND ($3 OR o.operation_id > $2) ORDER BY o.operation_id LIMIT "
+    "$5";
 constexpr const char* kSpaceName = "SELECT name FROM @spaces WHERE id = $1";
 constexpr const char* kSearchedSpecs =
     "SELECT k.id, k.spec_name FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id "
-    "WHERE k.catalog_id = $1 AND k.has_spec AND " EMBEDJOBS_SEARCHED_MANIFEST " <> 0 AND k.spec_name > $3 ORDER BY k.spec_name LIMIT $4";
+    "WHERE k.catalog_id = $1 AND k.has_spec AND " EMBEDJOBS_SEARCHED_MANIFEST
+    " <> 0 AND k.spec_name > $3 ORDER BY k.spec_name LIMIT $4";
 constexpr const char* kSearchedManifest =
-    "SELECT " EMBEDJOBS_SEARCHED_MANIFEST " FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE k.id = $1 AND k.has_spec";
+    "SELECT " EMBEDJOBS_SEARCHED_MANIFEST
+    " FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE k.id = $1 AND k.has_spec";
 
 Result<Space> load_space(Connection& connection, std::int64_t space_id) {
   Query row = connection.query(kSpaceName, space_id);
@@ -45,12 +50,14 @@ class PostgresRowReader final : public core::RowReader {
       if (!space.ok()) {
         return space.status();
       }
-      auto rows = read(connection, key->visible_manifest_id, key->visible_space_id, cursor, with_vectors, space->dimension);
+      auto rows =
+          read(connection, key->visible_manifest_id, key->visible_space_id, cursor, with_vectors, space->dimension);
       return VisiblePiece{.space_id = key->visible_space_id, .space = *std::move(space), .rows = std::move(rows)};
     });
   }
 
-  Result<SearchedPiece> searched_specs(std::string_view catalog_id, const Space& space, const std::string& after) override {
+  Result<SearchedPiece> searched_specs(std::string_view catalog_id, const Space& space,
+                                       const std::string& after) override {
     return database_.read([&](Connection& connection) -> Result<SearchedPiece> {
       auto searched = searched_space(connection, catalog_id, space.id());
       if (!searched.ok()) {
@@ -73,12 +80,12 @@ class PostgresRowReader final : public core::RowReader {
     });
   }
 
-  static std::vector<StoredRow> read(Connection& connection, std::int64_t manifest_id, std::int64_t space_id, const Cursor& cursor,
-                                     bool with_vectors, std::size_t dimension) {
+  static std::vector<StoredRow> read(Connection& connection, std::int64_t manifest_id, std::int64_t space_id,
+                                     const Cursor& cursor, bool with_vectors, std::size_t dimension) {
     std::vector<StoredRow> rows;
     const VectorType& type = connection.vector_type();
-    Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, blob_of(cursor.after), cursor.first, space_id,
-                                 piece_size(with_vectors, dimension));
+    Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, blob_of(cursor.after),
+                                 cursor.first, space_id, piece_size(with_vectors, dimension));
     while (row.next()) {
       StoredRow& stored = rows.emplace_back();
       stored.operation_id = row.text(0);
@@ -96,19 +103,21 @@ class PostgresRowReader final : public core::RowReader {
 
 }  // namespace
 
-Result<Space> PostgresCatalog::rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit) {
+Result<Space> PostgresCatalog::rows(const SpecKey& key, bool with_vectors,
+                                    const std::function<bool(const StoredRow&)>& visit) {
   return PostgresRowReader(*database_).rows(key, with_vectors, visit);
 }
 
-Result<std::vector<SearchHit>> PostgresCatalog::search(std::string_view catalog_id, const Space& space, std::span<const float> query,
-                                                       std::size_t k) {
+Result<std::vector<SearchHit>> PostgresCatalog::search(std::string_view catalog_id, const Space& space,
+                                                       std::span<const float> query, std::size_t k) {
   if (Status status = validate(space); !status.ok()) {
     return status;
   }
   if (Status status = core::check_vector(query, space.dimension); !status.ok()) {
     return status.with_context("query");
   }
-  auto kept = database_->read([](Connection& connection) -> Result<PostgresVectors> { return connection.vector_type().kind; });
+  auto kept =
+      database_->read([](Connection& connection) -> Result<PostgresVectors> { return connection.vector_type().kind; });
   if (!kept.ok()) {
     return kept.status();
   }

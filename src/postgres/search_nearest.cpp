@@ -1,6 +1,6 @@
-// A search in three steps: the texts whose vectors are nearest, by the server's operator; the operations that show them; and those that may
-// be among the best once more, exactly. Nothing is filtered while an index is scanned: what the filter takes away, texts that no visible
-// row points to, is made up for by asking for more.
+// A search in three steps: the texts whose vectors are nearest, by the server's operator; the operations that show
+// them; and those that may be among the best once more, exactly. Nothing is filtered while an index is scanned: what
+// the filter takes away, texts that no visible row points to, is made up for by asking for more.
 #include "postgres/search_nearest.hpp"
 
 #include <fmt/format.h>
@@ -10,7 +10,7 @@
 #include <cmath>
 #include <map>
 
-#include "core/vectors.hpp"
+#include "core/rules/vectors.hpp"
 #include "postgres/index_vectors.hpp"
 #include "postgres/records.hpp"
 
@@ -25,11 +25,13 @@ constexpr double kDistanceTolerance = 1e-4;
 // Of each text the first k operations that searches see, so that ties go by key and operation id.
 constexpr const char* kOperations =
     "SELECT i.place, s.spec_name, s.operation_id FROM unnest($1::bytea[]) WITH ORDINALITY AS i (text_hash, place)"
-    " CROSS JOIN LATERAL (SELECT k.spec_name, o.operation_id FROM @operations AS o JOIN @manifests AS m ON m.id = o.manifest_id"
+    " CROSS JOIN LATERAL (SELECT k.spec_name, o.operation_id FROM @operations AS o JOIN @manifests AS m ON m.id = "
+    "o.manifest_id"
     "  JOIN @keys AS k ON k.id = m.key_id JOIN @catalogs AS c ON c.id = k.catalog_id"
     "  WHERE o.text_hash = i.text_hash AND k.catalog_id = $3 AND k.has_spec AND m.id = " EMBEDJOBS_SEARCHED_MANIFEST
     "  ORDER BY k.spec_name, o.operation_id LIMIT $4) AS s";
-constexpr const char* kVectors = "SELECT v.text_hash, v.vector FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2)";
+constexpr const char* kVectors =
+    "SELECT v.text_hash, v.vector FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2)";
 
 struct Text {
   TextHash hash{};
@@ -40,8 +42,8 @@ struct Text {
 /// One search, in one transaction.
 class NearestSearch {
  public:
-  NearestSearch(Connection& connection, std::string_view catalog_id, const SearchedSpace& searched, std::span<const float> query,
-                std::size_t k)
+  NearestSearch(Connection& connection, std::string_view catalog_id, const SearchedSpace& searched,
+                std::span<const float> query, std::size_t k)
       : connection_(connection),
         type_(connection.vector_type()),
         catalog_id_(catalog_id),
@@ -87,7 +89,8 @@ class NearestSearch {
   std::vector<Text> nearest_texts(std::size_t limit, bool indexed) {
     if (indexed) {
       // Both take effect when the extension's library is loaded, if it is not yet.
-      (void)connection_.execute(fmt::format("SET LOCAL hnsw.ef_search = {}{}", std::clamp<std::size_t>(limit, kFewestTexts, 1000),
+      (void)connection_.execute(fmt::format("SET LOCAL hnsw.ef_search = {}{}",
+                                            std::clamp<std::size_t>(limit, kFewestTexts, 1000),
                                             type_.iterates ? "; SET LOCAL hnsw.iterative_scan = strict_order" : ""));
     }
     // The space is a literal, so that the planner finds its index; "+ 0" keeps it from one.
@@ -172,7 +175,8 @@ Result<SearchedSpace> searched_space(Connection& connection, std::string_view ca
     return Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id));
   }
   if (catalog->search_space != space_id && !catalog->search_space.empty()) {
-    return Status(Code::kRefused, fmt::format("{}: searches read the space {}, not {}", catalog_id, catalog->search_space, space_id));
+    return Status(Code::kRefused,
+                  fmt::format("{}: searches read the space {}, not {}", catalog_id, catalog->search_space, space_id));
   }
   return SearchedSpace{.catalog_id = catalog->id, .space_id = find_space(connection, catalog->id, space_id)};
 }

@@ -10,12 +10,13 @@
 #include "embedjobs/catalog.hpp"
 #include "postgres/database.hpp"
 
-// What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows, what its pass has
-// persisted so far. 0: nothing.
-#define EMBEDJOBS_SEARCHED_MANIFEST                                                                                                       \
-  "CASE WHEN k.visible_space_id = $2 THEN k.visible_manifest_id"                                                                          \
-  " WHEN k.searched_flip = c.flips AND k.searched_manifest_id <> 0 THEN k.searched_manifest_id"                                           \
-  " ELSE coalesce((SELECT m.id FROM @manifests AS m WHERE m.key_id = k.id AND m.space_id = $2 AND m.state = 0 AND m.flip >= c.flips - 1)" \
+// What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows,
+// what its pass has persisted so far. 0: nothing.
+#define EMBEDJOBS_SEARCHED_MANIFEST                                                                                 \
+  "CASE WHEN k.visible_space_id = $2 THEN k.visible_manifest_id"                                                    \
+  " WHEN k.searched_flip = c.flips AND k.searched_manifest_id <> 0 THEN k.searched_manifest_id"                     \
+  " ELSE coalesce((SELECT m.id FROM @manifests AS m WHERE m.key_id = k.id AND m.space_id = $2 AND m.state = 0 AND " \
+  "m.flip >= c.flips - 1)"                                                                                          \
   ", 0) END"
 
 namespace embedjobs::postgres {
@@ -27,8 +28,8 @@ struct SearchedSpace {
 /// kNotFound: no such catalog. kRefused: its searches read another space.
 Result<SearchedSpace> searched_space(Connection& connection, std::string_view catalog_id, const std::string& space_id);
 
-/// The k nearest, as Catalog::search: candidates by the server's operator, or by its index where there is one, then compared exactly, so
-/// that scores and ties are those of every backend. With an index the candidates are approximate.
+/// The k nearest, as Catalog::search: candidates by the server's operator, or by its index where there is one, then
+/// compared exactly, so that scores and ties are those of every backend. With an index the candidates are approximate.
 Result<std::vector<SearchHit>> search_nearest(Database& database, std::string_view catalog_id, const Space& space,
                                               std::span<const float> query, std::size_t k);
 

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <map>
 
-#include "core/checks.hpp"
+#include "core/rules/checks.hpp"
 #include "postgres/backend.hpp"
 #include "postgres/postgres_store.hpp"
-#include "postgres/providers.hpp"
+#include "postgres/provider_tokens.hpp"
 #include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
@@ -16,14 +16,16 @@ namespace {
 constexpr const char* kEnqueue =
     "SELECT place, job_id, created, generation FROM @enqueue_at($1, $2, $3::int, coalesce(nullif($4, 0), @time_now()))";
 
-// A lease's row is there as long as its job runs under that fence: whatever voids the fence (removal, expiry, a switch) deletes it. Locked
-// in the order of ids, and before they are written, so that two processes never wait for each other.
+// A lease's row is there as long as its job runs under that fence: whatever voids the fence (removal, expiry, a switch)
+// deletes it. Locked in the order of ids, and before they are written, so that two processes never wait for each other.
 constexpr const char* kRemoveKey = "SELECT @remove_key_at($1, $2, $3)";
 constexpr const char* kRenew =
     "WITH held AS ("
-    " SELECT l.fence_nonce, l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY"
+    " SELECT l.fence_nonce, l.job_id, u.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], "
+    "$5::text[]) WITH ORDINALITY"
     "  AS u (job_id, fence_counter, fence_nonce, catalog_id, spec_name, place)"
-    " JOIN @leases AS l ON l.fence_nonce = ANY (ARRAY[u.fence_nonce]) AND l.job_id = u.job_id AND l.fence_counter = u.fence_counter"
+    " JOIN @leases AS l ON l.fence_nonce = ANY (ARRAY[u.fence_nonce]) AND l.job_id = u.job_id AND l.fence_counter = "
+    "u.fence_counter"
     " JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) " EMBEDJOBS_KEYS_OF_JOBS
     " WHERE k.spec_name = u.spec_name AND c.name = u.catalog_id"
     " ORDER BY l.job_id FOR NO KEY UPDATE OF l),"
@@ -35,7 +37,8 @@ constexpr const char* kRenew =
 constexpr unsigned kCallsPerAddingUp = 1024;
 
 Status lease_lost(const LeaseRef& lease) {
-  return {Code::kLeaseLost, fmt::format("job {} ({}/{}): the lease is lost", lease.job_id, lease.key.catalog_id, lease.key.spec_name)};
+  return {Code::kLeaseLost,
+          fmt::format("job {} ({}/{}): the lease is lost", lease.job_id, lease.key.catalog_id, lease.key.spec_name)};
 }
 
 bool is_current(const Held& held, const LeaseRef& lease) {
@@ -84,7 +87,8 @@ Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) 
 }
 
 /// Each in turn, on what was locked for all.
-std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<const Settlement> settlements, const StoreOptions& rules) {
+std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<const Settlement> settlements,
+                                           const StoreOptions& rules) {
   std::vector<Result<JobStatus>> answers;
   connection.ask_moment();
   HeldJobs held = held_jobs(lock_jobs(connection, ids_of(settlements)));
@@ -115,7 +119,8 @@ std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<con
 }
 
 bool any_pending(const std::vector<Result<JobStatus>>& answers) {
-  return std::any_of(answers.begin(), answers.end(), [](const auto& answer) { return answer.ok() && *answer == JobStatus::kPending; });
+  return std::any_of(answers.begin(), answers.end(),
+                     [](const auto& answer) { return answer.ok() && *answer == JobStatus::kPending; });
 }
 
 }  // namespace
@@ -180,8 +185,10 @@ Status PostgresStore::remove_key(const SpecKey& key) {
   });
 }
 
-Result<std::vector<bool>> PostgresStore::renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) {
-  const Duration duration = lease_duration > Duration(0) ? std::min(lease_duration, core::kMaxLease) : rules().lease_duration;
+Result<std::vector<bool>> PostgresStore::renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                               Duration time_limit) {
+  const Duration duration =
+      lease_duration > Duration(0) ? std::min(lease_duration, kMaxLease) : rules().lease_duration;
   std::vector<std::int64_t> ids, counters, nonces;
   std::vector<std::string_view> catalogs, specs;
   for (const LeaseRef& lease : leases) {
@@ -194,7 +201,8 @@ Result<std::vector<bool>> PostgresStore::renew(std::span<const LeaseRef> leases,
   return database_->write_renewal(time_limit, [&](Connection& connection) -> Result<std::vector<bool>> {
     std::vector<bool> renewed(leases.size(), false);
     const Moment& moment = connection.moment();
-    Query row = connection.query(kRenew, ids, counters, nonces, catalogs, specs, moment.lease + duration, moment.wall + duration);
+    Query row = connection.query(kRenew, ids, counters, nonces, catalogs, specs, moment.lease + duration,
+                                 moment.wall + duration);
     while (row.next()) {
       renewed[static_cast<std::size_t>(row.integer(0)) - 1] = true;
     }
@@ -230,7 +238,8 @@ std::vector<Status> PostgresStore::progress_all(std::span<const ProgressReport> 
   return done.ok() ? answers : std::vector<Status>(reports.size(), done);
 }
 
-Status PostgresStore::record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) {
+Status PostgresStore::record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                                       std::span<const TextHash> answered) {
   return database_->write([&](Connection& connection) -> Status {
     std::optional<Held> held = lock_job_only(connection, lease.job_id);
     if (!held || !is_current(*held, lease)) {

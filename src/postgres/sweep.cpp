@@ -1,9 +1,9 @@
-// Deletes what nothing points to, a piece a call. A round looks at every manifest, deletes the rows of replaced ones, and then looks at
-// every vector; where it stands is kept in the database, so that any process can go on.
+// Deletes what nothing points to, a piece a call. A round looks at every manifest, deletes the rows of replaced ones,
+// and then looks at every vector; where it stands is kept in the database, so that any process can go on.
 #include <algorithm>
 
-#include "core/pieces.hpp"
-#include "core/sweep.hpp"
+#include "core/backend/pieces.hpp"
+#include "core/backend/sweep.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/reserve.hpp"
@@ -16,11 +16,14 @@ constexpr const char* kSaveCursor =
     "INSERT INTO @meta AS m (name, value) VALUES ('sweep_cursor', $1) "
     "ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value WHERE m.value <> EXCLUDED.value";
 
-// Beside what is replaced already: a manifest that is neither visible nor searched nor being made, and one whose builder is gone.
+// Beside what is replaced already: a manifest that is neither visible nor searched nor being made, and one whose
+// builder is gone.
 constexpr const char* kManifestsAfter =
     "SELECT m.id, m.state = 2"
-    " OR (m.state = 0 AND m.id <> k.visible_manifest_id AND NOT (m.id = k.searched_manifest_id AND k.searched_flip = c.flips)"
-    "  AND NOT (s.name IN (c.target_space, c.search_space) AND m.flip >= c.flips - (CASE WHEN s.name = c.search_space THEN 1 ELSE 0 END)))"
+    " OR (m.state = 0 AND m.id <> k.visible_manifest_id AND NOT (m.id = k.searched_manifest_id AND k.searched_flip = "
+    "c.flips)"
+    "  AND NOT (s.name IN (c.target_space, c.search_space) AND m.flip >= c.flips - (CASE WHEN s.name = c.search_space "
+    "THEN 1 ELSE 0 END)))"
     " OR (m.state = 1 AND (m.fence_counter <> k.fence_counter OR m.fence_nonce <> k.holder_nonce)) "
     "FROM @manifests AS m JOIN @keys AS k ON k.id = m.key_id JOIN @catalogs AS c ON c.id = k.catalog_id"
     " JOIN @spaces AS s ON s.id = m.space_id "
@@ -88,11 +91,13 @@ class PostgresSweep final : public core::Sweep {
     connection_.run_later(kDeleteManifest, manifest_id);
     return connection_.ok();
   }
-  std::vector<core::SweptVector> vectors_after(std::int64_t space_id, const std::string& hash, std::size_t limit) override {
+  std::vector<core::SweptVector> vectors_after(std::int64_t space_id, const std::string& hash,
+                                               std::size_t limit) override {
     std::vector<core::SweptVector> vectors;
     Query row = connection_.query(kVectorsAfter, space_id, blob_of(hash), limit_of(limit));
     while (row.next()) {
-      vectors.push_back({.space_id = row.integer(0), .hash = row.hash(1), .since = row.time(2), .used = row.boolean(3)});
+      vectors.push_back(
+          {.space_id = row.integer(0), .hash = row.hash(1), .since = row.time(2), .used = row.boolean(3)});
     }
     return vectors;
   }
@@ -124,7 +129,8 @@ class PostgresSweep final : public core::Sweep {
 Result<std::size_t> PostgresCatalog::sweep(Duration grace, std::size_t limit) {
   return database_->write(
       [&](Connection& connection) -> Result<std::size_t> {
-        return PostgresSweep(connection, std::max(grace, Duration(0)), std::min(limit, core::kMaxRowsPerTransaction)).run();
+        return PostgresSweep(connection, std::max(grace, Duration(0)), std::min(limit, core::kMaxRowsPerTransaction))
+            .run();
       },
       SweepLock::kExclusive);
 }

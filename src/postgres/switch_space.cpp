@@ -1,12 +1,13 @@
 // Another target space for a catalog.
 //
-// The target changes first, and with it what claims may take. Then every spec gets a generation and a job, in pieces. Whoever dies between
-// two pieces leaves specs whose manifest is in another space than the target: the reconciler finds them.
+// The target changes first, and with it what claims may take. Then every spec gets a generation and a job, in pieces.
+// Whoever dies between two pieces leaves specs whose manifest is in another space than the target: the reconciler finds
+// them.
 #include <fmt/format.h>
 
 #include "postgres/enqueue.hpp"
 #include "postgres/postgres_catalog.hpp"
-#include "postgres/spec.hpp"
+#include "postgres/searched_space.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -17,13 +18,15 @@ constexpr std::size_t kSpecsPerTransaction = 100;
 constexpr const char* kSetTarget = "UPDATE @catalogs SET target_space = $2 WHERE id = $1";
 // Waits for the writes of passes that looked at the target before.
 constexpr const char* kLockCatalog = "SELECT id, target_space, search_space FROM @catalogs WHERE name = $1 FOR UPDATE";
-constexpr const char* kHoldCatalog = "SELECT id, target_space, search_space FROM @catalogs WHERE name = $1 FOR KEY SHARE";
+constexpr const char* kHoldCatalog =
+    "SELECT id, target_space, search_space FROM @catalogs WHERE name = $1 FOR KEY SHARE";
 // The index of keys is by name, and all who lock several keys do so in the order of their ids: two statements.
 constexpr const char* kKeysAfter =
     "SELECT k.id, k.spec_name FROM @keys AS k WHERE k.catalog_id = $1 AND k.spec_name > $2 AND NOT k.removed"
     " AND (k.has_spec OR EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = k.id)) ORDER BY k.spec_name LIMIT $3";
 constexpr const char* kLockKeys =
-    "SELECT " EMBEDJOBS_KEY_COLUMNS ", k.spec_name FROM @keys AS k WHERE k.id = ANY ($1) AND NOT k.removed ORDER BY k.id FOR UPDATE OF k";
+    "SELECT " EMBEDJOBS_KEY_COLUMNS
+    ", k.spec_name FROM @keys AS k WHERE k.id = ANY ($1) AND NOT k.removed ORDER BY k.id FOR UPDATE OF k";
 
 struct Piece {
   std::string after;  ///< The last spec that was looked at.
@@ -39,7 +42,8 @@ Status no_such_catalog(std::string_view catalog_id) {
   return {Code::kNotFound, fmt::format("{}: no such catalog", catalog_id)};
 }
 
-Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string_view catalog_name, const std::string& after) {
+Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string_view catalog_name,
+                    const std::string& after) {
   Piece piece{.after = after};
   std::vector<std::int64_t> ids;
   {
@@ -85,7 +89,8 @@ Result<std::size_t> PostgresCatalog::switch_space(std::string_view catalog_id, c
     return status;
   }
   const std::string target_id = target.id();
-  auto changed = database_->write([&](Connection& connection) { return change_target(connection, catalog_id, target_id); });
+  auto changed =
+      database_->write([&](Connection& connection) { return change_target(connection, catalog_id, target_id); });
   if (!changed.ok() || !*changed) {
     return changed.ok() ? Result<std::size_t>(0) : changed.status();
   }
@@ -98,7 +103,8 @@ Result<std::size_t> PostgresCatalog::switch_space(std::string_view catalog_id, c
         return no_such_catalog(catalog_id);
       }
       if (catalog->target_space != target_id) {
-        return Status(Code::kRefused, fmt::format("{}: another switch, to {}, began meanwhile", catalog_id, catalog->target_space));
+        return Status(Code::kRefused,
+                      fmt::format("{}: another switch, to {}, began meanwhile", catalog_id, catalog->target_space));
       }
       Piece done = enqueue_piece(connection, catalog->id, catalog_id, after);
       notify(connection, database_->options().schema);

@@ -4,9 +4,9 @@
 #include <map>
 #include <set>
 
-#include "core/checks.hpp"
-#include "core/reuse.hpp"
-#include "core/stored_texts.hpp"
+#include "core/backend/stored_texts.hpp"
+#include "core/rules/checks.hpp"
+#include "core/rules/reuse.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 
@@ -14,10 +14,11 @@ namespace embedjobs::postgres {
 namespace {
 
 constexpr const char* kProbe =
-    "SELECT v.text_hash, v.epoch, v.embedded_bytes, v.input_cap FROM @vectors AS v WHERE v.space_id = $1 AND v.text_hash = ANY ($2)";
+    "SELECT v.text_hash, v.epoch, v.embedded_bytes, v.input_cap FROM @vectors AS v WHERE v.space_id = $1 AND "
+    "v.text_hash = ANY ($2)";
 
-// Not ON CONFLICT: its bookkeeping for every row costs more than the look, which is a scalar so that no plan joins whole tables. Two that
-// store the same text at once: the later one runs again.
+// Not ON CONFLICT: its bookkeeping for every row costs more than the look, which is a scalar so that no plan joins
+// whole tables. Two that store the same text at once: the later one runs again.
 #define EMBEDJOBS_INSERT_FROM(input)                                                     \
   "INSERT INTO @vectors (space_id, text_hash, epoch, embedded_bytes, input_cap, vector)" \
   " SELECT $1, i.text_hash, $5, i.embedded_bytes, i.input_cap, i.vector FROM " input     \
@@ -37,7 +38,8 @@ constexpr const char* kReplaceVectors = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_O
 constexpr const char* kReplaceReals = EMBEDJOBS_REPLACE_FROM(EMBEDJOBS_INPUT_OF_REALS, "=");
 constexpr const char* kMarkReferenced = "DELETE FROM @unreferenced WHERE space_id = $1 AND text_hash = ANY ($2)";
 
-/// What a chunk does to the table of vectors. Large ones are sent in parts: the server stores one while the next is made and sent.
+/// What a chunk does to the table of vectors. Large ones are sent in parts: the server stores one while the next is
+/// made and sent.
 class VectorWriter {
  public:
   VectorWriter(Connection& connection, std::int64_t space_id, const PassContext& context)
@@ -60,7 +62,8 @@ class VectorWriter {
       const TypedValue vectors = type_.array_of(part.vectors);
       const bool last = rows.empty();
       if (type_.kind == PostgresVectors::kReal) {
-        send(last, written, of_reals, space_id_, part.texts, part.bytes, part.caps, context_.epoch, vectors, context_.space.dimension);
+        send(last, written, of_reals, space_id_, part.texts, part.bytes, part.caps, context_.epoch, vectors,
+             context_.space.dimension);
       } else {
         send(last, written, of_vectors, space_id_, part.texts, part.bytes, part.caps, context_.epoch, vectors);
       }
@@ -132,7 +135,8 @@ std::vector<const VectorRow*> last_of_each_text(std::span<const VectorRow> rows)
   return texts;
 }
 
-std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context, const std::vector<TextHash>& texts) {
+std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context,
+                           const std::vector<TextHash>& texts) {
   std::set<TextHash> found;
   if (!texts.empty()) {
     Query row = connection.query(kProbe, space_id, texts);
@@ -151,7 +155,8 @@ std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const 
   return answer;
 }
 
-Status put_vectors(Connection& connection, std::int64_t space_id, const PassContext& context, std::span<const VectorRow> rows) {
+Status put_vectors(Connection& connection, std::int64_t space_id, const PassContext& context,
+                   std::span<const VectorRow> rows) {
   if (Status status = check_fits(connection.vector_type(), context.space, rows); !status.ok()) {
     return status;
   }

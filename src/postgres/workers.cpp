@@ -1,5 +1,5 @@
 // Who works.
-#include "core/fleet.hpp"
+#include "core/rules/fleet.hpp"
 #include "postgres/postgres_store.hpp"
 #include "postgres/records.hpp"
 
@@ -11,7 +11,8 @@ constexpr const char* kRegister =
     ")"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) "
     "ON CONFLICT (id) DO UPDATE SET host = EXCLUDED.host, process_id = EXCLUDED.process_id, version = EXCLUDED.version,"
-    " slots = EXCLUDED.slots, provider = EXCLUDED.provider, space = EXCLUDED.space, lease_duration = EXCLUDED.lease_duration,"
+    " slots = EXCLUDED.slots, provider = EXCLUDED.provider, space = EXCLUDED.space, lease_duration = "
+    "EXCLUDED.lease_duration,"
     " last_seen_at = EXCLUDED.last_seen_at";
 constexpr const char* kUnregister = "DELETE FROM @workers WHERE id = $1";
 constexpr const char* kList = "SELECT " EMBEDJOBS_WORKER_COLUMNS " FROM @workers ORDER BY id LIMIT $1";
@@ -25,8 +26,8 @@ Status PostgresStore::register_worker(const WorkerInfo& worker) {
     return checked.status();
   }
   return database_->write([&](Connection& connection) -> Status {
-    connection.run(kRegister, storable(checked->worker_id), checked->host, checked->process_id, checked->version, checked->slots,
-                   checked->provider, checked->space_id, checked->lease_duration, connection.now());
+    connection.run(kRegister, storable(checked->worker_id), checked->host, checked->process_id, checked->version,
+                   checked->slots, checked->provider, checked->space_id, checked->lease_duration, connection.now());
     return {};
   });
 }

@@ -5,7 +5,7 @@
 
 #include "sqlite/backend.hpp"
 #include "sqlite/enqueue.hpp"
-#include "sqlite/spec.hpp"
+#include "sqlite/spec_rows.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
 namespace embedjobs::sqlite {
@@ -19,7 +19,8 @@ constexpr const char* kSaveDocument =
     "INSERT INTO documents (key_id, version, content) VALUES (?1, ?2, ?3) "
     "ON CONFLICT (key_id) DO UPDATE SET version = ?2, content = ?3";
 constexpr const char* kResolve =
-    "SELECT d.content, d.version FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id CROSS JOIN documents AS d ON d.key_id = "
+    "SELECT d.content, d.version FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id CROSS JOIN documents "
+    "AS d ON d.key_id = "
     "k.id "
     "WHERE c.name = ? AND k.spec_name = ?";
 
@@ -31,20 +32,23 @@ constexpr const char* kSpecsAfter =
     "SELECT k.spec_name, k.operation_count, k.generation, k.updated_at, IFNULL(m.row_count, 0), IFNULL(d.version, "
     "IFNULL(m.content_version, '')),"
     " IFNULL(m.complete, 0) AND (d.version IS NULL OR d.version = m.content_version), IFNULL(s.name, '') "
-    "FROM keys AS k LEFT JOIN manifests AS m ON m.id = k.visible_manifest_id LEFT JOIN spaces AS s ON s.id = k.visible_space_id"
+    "FROM keys AS k LEFT JOIN manifests AS m ON m.id = k.visible_manifest_id LEFT JOIN spaces AS s ON s.id = "
+    "k.visible_space_id"
     " LEFT JOIN documents AS d ON d.key_id = k.id "
     "WHERE k.catalog_id = ? AND k.spec_name > ? AND k.has_spec ORDER BY k.spec_name LIMIT ?";
 constexpr const char* kListCatalogs =
     "SELECT c.name, c.target_space, c.search_space,"
     " (SELECT COUNT(*) FROM keys AS k WHERE k.catalog_id = c.id AND k.has_spec),"
-    " (SELECT COUNT(*) FROM keys AS k INDEXED BY keys_visible WHERE k.catalog_id = c.id AND k.visible_space_id IS NOT NULL"
+    " (SELECT COUNT(*) FROM keys AS k INDEXED BY keys_visible WHERE k.catalog_id = c.id AND k.visible_space_id IS NOT "
+    "NULL"
     "  AND k.visible_space_id = (SELECT s.id FROM spaces AS s WHERE s.catalog_id = c.id AND s.name = c.target_space)) "
     "FROM catalogs AS c ORDER BY c.name";
 constexpr const char* kDescribe =
     "SELECT m.complete, s.name, m.content_version, m.splitter_version "
     "FROM manifests AS m JOIN spaces AS s ON s.id = m.space_id WHERE m.id = ?";
 constexpr const char* kSpecIds = "SELECT id FROM keys WHERE catalog_id = ? AND has_spec LIMIT ?";
-constexpr const char* kOpenKeys = "SELECT key_id FROM jobs INDEXED BY jobs_open WHERE catalog_id = ? AND status <= 1 LIMIT ?";
+constexpr const char* kOpenKeys =
+    "SELECT key_id FROM jobs INDEXED BY jobs_open WHERE catalog_id = ? AND status <= 1 LIMIT ?";
 
 struct NamedId {
   std::int64_t id = 0;
@@ -60,7 +64,8 @@ Status no_such_catalog(std::string_view catalog_id) {
 }
 
 /// The catalogs that a list in the order of keys goes through, after `after`.
-std::vector<NamedId> catalogs_after(Connection& connection, const std::optional<std::string>& only, const SpecKey* after) {
+std::vector<NamedId> catalogs_after(Connection& connection, const std::optional<std::string>& only,
+                                    const SpecKey* after) {
   std::vector<NamedId> catalogs;
   Query row = connection.query(kCatalogsFrom, only ? *only : after != nullptr ? after->catalog_id : std::string());
   while (row.next()) {
@@ -78,7 +83,8 @@ std::vector<NamedId> catalogs_after(Connection& connection, const std::optional<
 
 /// Where to go on within a catalog. Names are never empty.
 std::string_view spec_after(const NamedId& catalog, const SpecKey* after) {
-  return after != nullptr && after->catalog_id == catalog.name ? std::string_view(after->spec_name) : std::string_view();
+  return after != nullptr && after->catalog_id == catalog.name ? std::string_view(after->spec_name)
+                                                               : std::string_view();
 }
 
 SpecInfo read_spec(const Query& row, const std::string& catalog) {
@@ -146,7 +152,8 @@ Result<std::vector<SpecVersion>> SqliteCatalog::list(const SpecKey* after, std::
   });
 }
 
-Result<std::vector<SpecInfo>> SqliteCatalog::specs(std::optional<std::string> catalog_id, const SpecKey* after, std::size_t limit) {
+Result<std::vector<SpecInfo>> SqliteCatalog::specs(std::optional<std::string> catalog_id, const SpecKey* after,
+                                                   std::size_t limit) {
   return database_->read([&](Connection& connection) -> Result<std::vector<SpecInfo>> {
     std::vector<SpecInfo> specs;
     for (const NamedId& catalog : catalogs_after(connection, catalog_id, after)) {
@@ -205,12 +212,14 @@ Result<std::vector<SpecState>> SqliteCatalog::describe(std::span<const SpecKey> 
   });
 }
 
-Result<EnqueueResult> SqliteCatalog::put(const SpecKey& key, std::string_view content, std::string_view target_space_id) {
+Result<EnqueueResult> SqliteCatalog::put(const SpecKey& key, std::string_view content,
+                                         std::string_view target_space_id) {
   if (Status status = validate(key); !status.ok()) {
     return status;
   }
   if (content.size() > kMaxDocumentBytes) {
-    return {Code::kInvalidArgument, fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
+    return {Code::kInvalidArgument,
+            fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
   }
   if (!target_space_id.empty()) {
     if (auto space = parse_space(target_space_id); !space.ok()) {
@@ -250,7 +259,8 @@ Status SqliteCatalog::remove_catalog(std::string_view catalog_id) {
   for (bool first = true;; first = false) {
     auto removed = database_->write([&](Connection& connection) -> Result<std::size_t> {
       const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-      const std::vector<std::int64_t> ids = catalog ? keys_to_remove(connection, catalog->id) : std::vector<std::int64_t>();
+      const std::vector<std::int64_t> ids =
+          catalog ? keys_to_remove(connection, catalog->id) : std::vector<std::int64_t>();
       if (first && ids.empty()) {
         return no_such_catalog(catalog_id);
       }

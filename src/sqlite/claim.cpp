@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "core/checks.hpp"
-#include "core/due.hpp"
+#include "core/rules/checks.hpp"
+#include "core/rules/due.hpp"
 #include "sqlite/claim_sql.hpp"
 #include "sqlite/enqueue.hpp"
 #include "sqlite/expiry.hpp"
@@ -70,7 +70,9 @@ std::size_t expire_ended(Connection& connection, Database& database, std::size_t
 }
 
 Lease lease_of(Connection& connection, const JobRow& row, const KeyRow& key) {
-  return {.job = row.job, .reuse_floor = key.state.reuse_floor, .suspects = core::suspects_of(load_in_flight(connection, row.job.id))};
+  return {.job = row.job,
+          .reuse_floor = key.state.reuse_floor,
+          .suspects = core::suspects_of(load_in_flight(connection, row.job.id))};
 }
 
 /// What an earlier call with the same nonce has claimed.
@@ -89,11 +91,13 @@ std::vector<Lease> claimed_before(Connection& connection, std::uint64_t nonce) {
 /// Picks due jobs without touching them.
 class Picker {
  public:
-  Picker(Connection& connection, std::string_view space, WallTime now) : connection_(connection), space_(space), now_(now) {}
+  Picker(Connection& connection, std::string_view space, WallTime now)
+      : connection_(connection), space_(space), now_(now) {}
 
   void by_age(std::size_t count) {
-    take(count,
-         [&](WallTime low, WallTime high, std::size_t limit) { return connection_.query(claim_sql::kDueByAge, low, high, space_, limit); });
+    take(count, [&](WallTime low, WallTime high, std::size_t limit) {
+      return connection_.query(claim_sql::kDueByAge, low, high, space_, limit);
+    });
   }
   void by_priority(std::size_t count) {
     for (const int priority : {priority_of(JobKind::kSpecWrite), priority_of(JobKind::kReconciler)}) {
@@ -171,7 +175,8 @@ std::optional<Lease> claim_job(Connection& connection, Database& database, JobId
                .provider = request.provider});
   save_key(connection, *key);
   save_job(connection, row->job);
-  save_lease(connection, id, {database.clock().boot_id(), database.clock().boot_time() + duration, database.options().holder_identity});
+  save_lease(connection, id,
+             {database.clock().boot_id(), database.clock().boot_time() + duration, database.options().holder_identity});
   choose_target_of(connection, row->catalog_id, request.space_id);
   return lease_of(connection, *row, *key);
 }
@@ -248,8 +253,8 @@ Result<std::size_t> SqliteStore::reap(std::size_t limit) {
   std::size_t total = 0;
   while (total < limit) {
     const std::size_t piece = std::min(limit - total, kMaxExpiredAtOnce);
-    auto expired =
-        database_->write([&](Connection& connection) -> Result<std::size_t> { return expire_ended(connection, *database_, piece); });
+    auto expired = database_->write(
+        [&](Connection& connection) -> Result<std::size_t> { return expire_ended(connection, *database_, piece); });
     if (!expired.ok()) {
       return expired;
     }

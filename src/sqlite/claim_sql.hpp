@@ -6,7 +6,8 @@ namespace embedjobs::sqlite::claim_sql {
 // Catalogs of another target space. Usually there are none; the list is made once a statement.
 #define EMBEDJOBS_OTHER_CATALOGS "(SELECT id FROM catalogs WHERE target_space NOT IN ('', :space))"
 
-// Due jobs of one priority (:priority), oldest first, from the covering index jobs_by_priority alone. :low < next_run_at <= :high
+// Due jobs of one priority (:priority), oldest first, from the covering index jobs_by_priority alone. :low <
+// next_run_at <= :high
 inline constexpr const char* kDueByPriority =
     "SELECT id FROM jobs INDEXED BY jobs_by_priority "
     "WHERE status = 0 AND priority = :priority AND next_run_at > :low AND next_run_at <= :high"
@@ -28,7 +29,8 @@ inline constexpr const char* kAnyOtherCatalog = "SELECT 1 FROM catalogs WHERE ta
 // Asked only when there are other catalogs.
 inline constexpr const char* kOtherDue =
     "SELECT COUNT(*), MIN(catalog_id) FROM (SELECT catalog_id FROM jobs INDEXED BY jobs_by_age "
-    "WHERE status = 0 AND (next_run_at <= :now OR next_run_at > :far) AND catalog_id IN " EMBEDJOBS_OTHER_CATALOGS " LIMIT :limit)";
+    "WHERE status = 0 AND (next_run_at <= :now OR next_run_at > :far) AND catalog_id IN " EMBEDJOBS_OTHER_CATALOGS
+    " LIMIT :limit)";
 inline constexpr const char* kOtherOpen =
     "SELECT 1 FROM catalogs AS c WHERE c.target_space NOT IN ('', :space)"
     " AND EXISTS (SELECT 1 FROM jobs AS j INDEXED BY jobs_open WHERE j.catalog_id = c.id AND j.status <= 1) LIMIT 1";

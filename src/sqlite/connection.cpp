@@ -84,7 +84,8 @@ TextHash Query::hash(int column) const {
   if (bytes.size() == hash.size()) {
     std::copy(bytes.begin(), bytes.end(), hash.begin());
   } else {
-    connection_.fail({Code::kUnusable, fmt::format("{}: damaged: a text hash has {} bytes", connection_.path(), bytes.size())});
+    connection_.fail(
+        {Code::kUnusable, fmt::format("{}: damaged: a text hash has {} bytes", connection_.path(), bytes.size())});
   }
   return hash;
 }
@@ -98,18 +99,21 @@ void Query::bind_integer(int index, std::int64_t value) {
 void Query::bind_text(int index, std::string_view value, bool copy) {
   if (statement_ != nullptr) {
     const char* data = value.data() == nullptr ? "" : value.data();  // a null pointer would bind NULL
-    connection_.fail_code(sqlite3_bind_text64(statement_, index, data, value.size(), copy ? SQLITE_TRANSIENT : SQLITE_STATIC, SQLITE_UTF8));
+    connection_.fail_code(sqlite3_bind_text64(statement_, index, data, value.size(),
+                                              copy ? SQLITE_TRANSIENT : SQLITE_STATIC, SQLITE_UTF8));
   }
 }
 
 void Query::bind_blob(int index, Blob value, bool copy) {
   if (statement_ != nullptr) {
     const void* data = value.data == nullptr ? "" : value.data;
-    connection_.fail_code(sqlite3_bind_blob64(statement_, index, data, value.size, copy ? SQLITE_TRANSIENT : SQLITE_STATIC));
+    connection_.fail_code(
+        sqlite3_bind_blob64(statement_, index, data, value.size, copy ? SQLITE_TRANSIENT : SQLITE_STATIC));
   }
 }
 
-Result<std::unique_ptr<Connection>> Connection::open(const std::string& path, Access access, bool create, Duration busy_timeout) {
+Result<std::unique_ptr<Connection>> Connection::open(const std::string& path, Access access, bool create,
+                                                     Duration busy_timeout) {
   if (sqlite3_threadsafe() == 0) {
     return {Code::kUnusable, "the linked SQLite was built without threads"};
   }

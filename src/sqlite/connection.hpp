@@ -1,8 +1,8 @@
 // One SQLite connection with its prepared statements.
 //
-// Errors are sticky: after the first one every query of the connection answers "no row" and does nothing, until take_error(). A transaction
-// is therefore written as straight code, and whoever ends it (Database) looks at the error once, before everything else: what the code
-// concluded from missing rows is thrown away with the transaction.
+// Errors are sticky: after the first one every query of the connection answers "no row" and does nothing, until
+// take_error(). A transaction is therefore written as straight code, and whoever ends it (Database) looks at the error
+// once, before everything else: what the code concluded from missing rows is thrown away with the transaction.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,8 @@ class Query {
  public:
   enum class Bind { kCopy, kView };  ///< kView: arguments outlive the query.
   template <typename... Args>
-  Query(Connection& connection, sqlite3_stmt* statement, Bind mode, const Args&... args) : connection_(connection), statement_(statement) {
+  Query(Connection& connection, sqlite3_stmt* statement, Bind mode, const Args&... args)
+      : connection_(connection), statement_(statement) {
     bind_all(mode, args...);
   }
   ~Query();
@@ -44,7 +45,8 @@ class Query {
 
   /// True: a row is there to read. False: the end, or an error.
   bool next();
-  /// Starts again with other arguments, which must live until the next call or the end of this. Null statement: nothing.
+  /// Starts again with other arguments, which must live until the next call or the end of this. Null statement:
+  /// nothing.
   template <typename... Args>
   Query& again(const Args&... args) {
     reset();
@@ -98,8 +100,10 @@ class Query {
 class Connection {
  public:
   enum class Access { kWrite, kRead, kReadOnlyFile };
-  /// kRead opens for writing too (a crashed writer's journal must be rolled back by whoever comes first) but refuses statements that write.
-  static Result<std::unique_ptr<Connection>> open(const std::string& path, Access access, bool create, Duration busy_timeout);
+  /// kRead opens for writing too (a crashed writer's journal must be rolled back by whoever comes first) but refuses
+  /// statements that write.
+  static Result<std::unique_ptr<Connection>> open(const std::string& path, Access access, bool create,
+                                                  Duration busy_timeout);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;

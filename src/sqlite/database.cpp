@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "core/transitions.hpp"
+#include "core/rules/transitions.hpp"
 #include "sqlite/process_identity.hpp"
 #include "sqlite/schema.hpp"
 
@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kMaxIdleReaders = 4;
 
 SqliteOptions completed(SqliteOptions options, Clock& clock) {
-  options.store = core::with_defaults(options.store);
+  apply_defaults(options.store);
   if (options.busy_timeout <= Duration(0)) {
     options.busy_timeout = SqliteOptions().busy_timeout;
   }
@@ -86,7 +86,10 @@ void WriterGate::leave() {
 }
 
 Database::Database(std::string path, SqliteOptions options, std::shared_ptr<Clock> clock)
-    : path_(std::move(path)), options_(completed(std::move(options), *clock)), clock_(std::move(clock)), pid_(::getpid()) {}
+    : path_(std::move(path)),
+      options_(completed(std::move(options), *clock)),
+      clock_(std::move(clock)),
+      pid_(::getpid()) {}
 
 Database::~Database() {
   if (::getpid() == pid_) {
@@ -100,7 +103,8 @@ Database::~Database() {
   }
 }
 
-Result<std::shared_ptr<Database>> Database::open(const std::string& path, const SqliteOptions& options, std::shared_ptr<Clock> clock) {
+Result<std::shared_ptr<Database>> Database::open(const std::string& path, const SqliteOptions& options,
+                                                 std::shared_ptr<Clock> clock) {
   auto checked = checked_path(path, options.create);
   if (!checked.ok()) {
     return checked.status();
@@ -109,7 +113,8 @@ Result<std::shared_ptr<Database>> Database::open(const std::string& path, const 
     return status;
   }
   std::shared_ptr<Database> database(new Database(std::move(checked).value(), options, std::move(clock)));
-  auto connection = Connection::open(database->path_, Connection::Access::kWrite, options.create, database->options_.busy_timeout);
+  auto connection =
+      Connection::open(database->path_, Connection::Access::kWrite, options.create, database->options_.busy_timeout);
   if (!connection.ok()) {
     return connection.status();
   }

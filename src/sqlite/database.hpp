@@ -12,15 +12,16 @@
 
 #include <sys/types.h>
 
-#include "core/guard.hpp"
-#include "core/wake.hpp"
+#include "core/backend/wake.hpp"
+#include "core/values/guard.hpp"
 #include "embedjobs/sqlite.hpp"
 #include "sqlite/connection.hpp"
 #include "sqlite/open_files.hpp"
 
 namespace embedjobs::sqlite {
 
-/// Who writes next within this process. Writers wait while a renewal waits; between processes SQLite's own lock decides.
+/// Who writes next within this process. Writers wait while a renewal waits; between processes SQLite's own lock
+/// decides.
 class WriterGate {
  public:
   void enter_writer();
@@ -37,13 +38,14 @@ class WriterGate {
 
 class Database {
  public:
-  static Result<std::shared_ptr<Database>> open(const std::string& path, const SqliteOptions& options, std::shared_ptr<Clock> clock);
+  static Result<std::shared_ptr<Database>> open(const std::string& path, const SqliteOptions& options,
+                                                std::shared_ptr<Clock> clock);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  /// Runs `body(Connection&)`, which answers Status or Result, in one BEGIN IMMEDIATE transaction. Commits when it succeeds; any error
-  /// rolls back. An exception becomes kInternal.
+  /// Runs `body(Connection&)`, which answers Status or Result, in one BEGIN IMMEDIATE transaction. Commits when it
+  /// succeeds; any error rolls back. An exception becomes kInternal.
   template <typename Body>
   std::invoke_result_t<Body, Connection&> write(Body&& body) {
     if (Status status = may_write(); !status.ok()) {
@@ -56,7 +58,8 @@ class Database {
     }
     return transact(*writer_, body);
   }
-  /// The same on the heartbeat's own connection; waits for writers no longer than `limit`, and tries a fresh connection once.
+  /// The same on the heartbeat's own connection; waits for writers no longer than `limit`, and tries a fresh connection
+  /// once.
   template <typename Body>
   std::invoke_result_t<Body, Connection&> write_renewal(Duration limit, Body&& body) {
     if (Status status = may_write(); !status.ok()) {

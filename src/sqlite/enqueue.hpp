@@ -9,7 +9,8 @@ namespace embedjobs::sqlite {
 /// Raises the key's generation and makes sure that a job is open.
 EnqueueResult enqueue_generation(Connection& connection, KeyRow& key, const SpecKey& name, JobKind kind, WallTime now);
 
-/// A generation for another target space. A pass that runs is revoked: its job is pending again at once and its fence is void.
+/// A generation for another target space. A pass that runs is revoked: its job is pending again at once and its fence
+/// is void.
 void enqueue_for_switch(Connection& connection, KeyRow& key, const SpecKey& name, WallTime now);
 
 /// Tombstone: cancels the open job, revokes the lease, drops the unit's record of failing.

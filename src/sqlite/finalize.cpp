@@ -1,9 +1,9 @@
-// A finalize's steps over SQLite. Their course, the same in every database, is in core/finalize.cpp.
-#include "core/finalize.hpp"
-#include "core/checks.hpp"
-#include "core/pieces.hpp"
+// A finalize's steps over SQLite. Their course, the same in every database, is in core/backend/finalize.cpp.
+#include "core/backend/finalize.hpp"
+#include "core/backend/pieces.hpp"
+#include "core/rules/checks.hpp"
 #include "sqlite/manifest.hpp"
-#include "sqlite/spec.hpp"
+#include "sqlite/spec_rows.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 #include "sqlite/vectors.hpp"
 
@@ -11,18 +11,23 @@ namespace embedjobs::sqlite {
 namespace {
 
 constexpr const char* kReadOperations =
-    "SELECT operation_id, text_hash FROM operations WHERE manifest_id = ? AND operation_id > ? ORDER BY operation_id LIMIT ?";
+    "SELECT operation_id, text_hash FROM operations WHERE manifest_id = ? AND operation_id > ? ORDER BY operation_id "
+    "LIMIT ?";
 constexpr const char* kFirstOperations =
     "SELECT operation_id, text_hash FROM operations WHERE manifest_id = ? ORDER BY operation_id LIMIT ?";
 constexpr const char* kDeleteOperation = "DELETE FROM operations WHERE manifest_id = ? AND operation_id = ?";
 constexpr const char* kDropUnfinished = "UPDATE manifests SET state = 2 WHERE key_id = ? AND state = 1";
 constexpr const char* kInsertBuilding =
     "INSERT INTO manifests (key_id, space_id, state, flip, fence_counter, fence_nonce) "
-    "SELECT k.id, ?2, 1, c.flips, ?3, ?4 FROM keys AS k JOIN catalogs AS c ON c.id = k.catalog_id WHERE k.id = ?1 RETURNING id";
-constexpr const char* kReplaceLive = "UPDATE manifests SET state = 2 WHERE key_id = ? AND space_id = ? AND state = 0 AND id <> ?";
+    "SELECT k.id, ?2, 1, c.flips, ?3, ?4 FROM keys AS k JOIN catalogs AS c ON c.id = k.catalog_id WHERE k.id = ?1 "
+    "RETURNING id";
+constexpr const char* kReplaceLive =
+    "UPDATE manifests SET state = 2 WHERE key_id = ? AND space_id = ? AND state = 0 AND id <> ?";
 constexpr const char* kFinish =
-    "UPDATE manifests SET state = 0, complete = 1, row_count = ?2, content_version = ?3, splitter_version = ?4 WHERE id = ?1";
-constexpr const char* kSaveCount = "UPDATE keys SET operation_count = ?2, updated_at = ?3 WHERE id = ?1 AND operation_count <> ?2";
+    "UPDATE manifests SET state = 0, complete = 1, row_count = ?2, content_version = ?3, splitter_version = ?4 WHERE "
+    "id = ?1";
+constexpr const char* kSaveCount =
+    "UPDATE keys SET operation_count = ?2, updated_at = ?3 WHERE id = ?1 AND operation_count <> ?2";
 
 class SqliteFinalize final : public core::Finalize {
  public:
@@ -32,13 +37,15 @@ class SqliteFinalize final : public core::Finalize {
  private:
   Result<std::vector<bool>> stored(const std::vector<TextHash>& texts) override;
   Result<std::int64_t> find_live() override;
-  Result<std::vector<core::StoredOperation>> operations_after(std::int64_t manifest_id, const std::string* after) override;
+  Result<std::vector<core::StoredOperation>> operations_after(std::int64_t manifest_id,
+                                                              const std::string* after) override;
   Status apply(std::int64_t live) override;
   Result<std::int64_t> begin_building() override;
   Status build(std::int64_t building, std::span<const std::uint32_t> operations) override;
   Status flip(std::int64_t building) override;
 
-  Status put(Connection& connection, std::int64_t space_id, std::int64_t manifest_id, std::span<const std::uint32_t> operations) const;
+  Status put(Connection& connection, std::int64_t space_id, std::int64_t manifest_id,
+             std::span<const std::uint32_t> operations) const;
   void finish(Connection& connection, KeyRow& key, std::int64_t space_id, std::int64_t manifest_id) const;
 
   Database& database_;
@@ -66,7 +73,8 @@ Result<std::int64_t> SqliteFinalize::find_live() {
   });
 }
 
-Result<std::vector<core::StoredOperation>> SqliteFinalize::operations_after(std::int64_t manifest_id, const std::string* after) {
+Result<std::vector<core::StoredOperation>> SqliteFinalize::operations_after(std::int64_t manifest_id,
+                                                                            const std::string* after) {
   return database_.read([&](Connection& connection) -> Result<std::vector<core::StoredOperation>> {
     std::vector<core::StoredOperation> operations;
     Query row = after == nullptr ? connection.query(kFirstOperations, manifest_id, core::kReadPieceRows)
@@ -78,10 +86,12 @@ Result<std::vector<core::StoredOperation>> SqliteFinalize::operations_after(std:
   });
 }
 
-/// Points operations to their texts. Under the write lock a vector can't be swept between the look and the row that points to it.
+/// Points operations to their texts. Under the write lock a vector can't be swept between the look and the row that
+/// points to it.
 Status SqliteFinalize::put(Connection& connection, std::int64_t space_id, std::int64_t manifest_id,
                            std::span<const std::uint32_t> operations) const {
-  if (Status status = check_stored(operations, reusable(connection, space_id, context(), texts_of(operations))); !status.ok()) {
+  if (Status status = check_stored(operations, reusable(connection, space_id, context(), texts_of(operations)));
+      !status.ok()) {
     return status;
   }
   for (const std::uint32_t operation : operations) {
@@ -158,7 +168,8 @@ Status SqliteFinalize::flip(std::int64_t building) {
 }
 
 /// The manifest is complete, and what readers see. Writes only what is not so already.
-void SqliteFinalize::finish(Connection& connection, KeyRow& key, std::int64_t space_id, std::int64_t manifest_id) const {
+void SqliteFinalize::finish(Connection& connection, KeyRow& key, std::int64_t space_id,
+                            std::int64_t manifest_id) const {
   const std::optional<ManifestRow> before = find_manifest(connection, manifest_id);
   const auto count = static_cast<std::int64_t>(manifest().size());
   const bool same = before && is_unchanged(*before);

@@ -3,27 +3,31 @@
 
 #include <algorithm>
 
-#include "core/pieces.hpp"
+#include "core/backend/pieces.hpp"
 #include "sqlite/records.hpp"
 #include "sqlite/sqlite_store.hpp"
 
 namespace embedjobs::sqlite {
 namespace {
 
-// Newest first. CROSS JOIN in the column list keeps jobs outermost, so that the order comes from an index and LIMIT ends the scan.
+// Newest first. CROSS JOIN in the column list keeps jobs outermost, so that the order comes from an index and LIMIT
+// ends the scan.
 constexpr const char* kListAll = EMBEDJOBS_SELECT_JOB
-    "WHERE (?1 < 0 OR j.kind = ?1) AND (?2 = '' OR c.name = ?2) AND (?3 = '' OR k.spec_name = ?3) ORDER BY j.id DESC LIMIT ?4";
+    "WHERE (?1 < 0 OR j.kind = ?1) AND (?2 = '' OR c.name = ?2) AND (?3 = '' OR k.spec_name = ?3) ORDER BY j.id DESC "
+    "LIMIT ?4";
 constexpr const char* kListByStatus = EMBEDJOBS_SELECT_JOB
     "WHERE j.status = ?5 AND (?1 < 0 OR j.kind = ?1) AND (?2 = '' OR c.name = ?2) AND (?3 = '' OR k.spec_name = ?3)"
     " ORDER BY j.id DESC LIMIT ?4";
-constexpr const char* kListByKey =
-    EMBEDJOBS_SELECT_JOB "WHERE j.key_id = ?1 AND (?2 < 0 OR j.kind = ?2) AND (?3 < 0 OR j.status = ?3) ORDER BY j.id DESC LIMIT ?4";
+constexpr const char* kListByKey = EMBEDJOBS_SELECT_JOB
+    "WHERE j.key_id = ?1 AND (?2 < 0 OR j.kind = ?2) AND (?3 < 0 OR j.status = ?3) ORDER BY j.id DESC LIMIT ?4";
 
 constexpr const char* kCounts = "SELECT status, count FROM job_counts";
 
 constexpr const char* kOpenFailures =
-    "SELECT f.occurrences, f.first_failed_at, f.last_failed_at, f.last_error, f.last_success_at, f.resolved, c.name, k.spec_name "
-    "FROM failures AS f INDEXED BY failures_open CROSS JOIN keys AS k ON k.id = f.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
+    "SELECT f.occurrences, f.first_failed_at, f.last_failed_at, f.last_error, f.last_success_at, f.resolved, c.name, "
+    "k.spec_name "
+    "FROM failures AS f INDEXED BY failures_open CROSS JOIN keys AS k ON k.id = f.key_id CROSS JOIN catalogs AS c ON "
+    "c.id = k.catalog_id "
     "WHERE f.resolved = 0 AND f.occurrences > 0 AND (?1 = '' OR c.name = ?1) ORDER BY f.last_failed_at DESC LIMIT ?2";
 constexpr const char* kResolveFailure = "UPDATE failures SET resolved = 1 WHERE key_id = ? AND occurrences > 0";
 

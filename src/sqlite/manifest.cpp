@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "core/checks.hpp"
-#include "core/pieces.hpp"
-#include "sqlite/providers.hpp"
+#include "core/backend/pieces.hpp"
+#include "core/rules/checks.hpp"
+#include "sqlite/provider_tokens.hpp"
 #include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 #include "sqlite/vectors.hpp"
@@ -29,7 +29,8 @@ constexpr const char* kInsertLive =
 constexpr const char* kExtend = "UPDATE manifests SET row_count = row_count + ?2 WHERE id = ?1 AND ?2 > 0";
 
 constexpr const char* kInsertOperation =
-    "INSERT INTO operations (manifest_id, operation_id, text_hash) VALUES (?, ?, ?) ON CONFLICT (manifest_id, operation_id) DO NOTHING";
+    "INSERT INTO operations (manifest_id, operation_id, text_hash) VALUES (?, ?, ?) ON CONFLICT (manifest_id, "
+    "operation_id) DO NOTHING";
 constexpr const char* kUpdateOperation =
     "UPDATE operations SET text_hash = ?3 WHERE manifest_id = ?1 AND operation_id = ?2 AND text_hash <> ?3";
 
@@ -73,7 +74,8 @@ Result<KeyRow> fenced_key(Connection& connection, const PassContext& context) {
   }
   Query catalog = connection.query(kTarget, key->catalog_id);
   if (catalog.next() && catalog.text(0) != context.space.id()) {
-    return {Code::kRefused, fmt::format("{} has target space {}, not {}", context.key.catalog_id, catalog.text(0), context.space.id())};
+    return {Code::kRefused,
+            fmt::format("{} has target space {}, not {}", context.key.catalog_id, catalog.text(0), context.space.id())};
   }
   return *key;
 }
@@ -99,7 +101,8 @@ ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std:
   return made;
 }
 
-bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id, const TextHash& hash) {
+bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id,
+                   const TextHash& hash) {
   if (connection.run(kInsertOperation, manifest_id, operation_id, hash) == 1) {
     return true;
   }
@@ -113,7 +116,8 @@ Status SqliteCatalog::upsert_batch(const PassContext& context, std::span<const V
   }
   do {
     const auto piece = rows.first(std::min(rows.size(), core::kMaxRowsPerTransaction));
-    Status status = database_->write([&](Connection& connection) { return write_piece(connection, context, piece, now()); });
+    Status status =
+        database_->write([&](Connection& connection) { return write_piece(connection, context, piece, now()); });
     if (!status.ok()) {
       return status;
     }

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-#include "core/manifest_row.hpp"
+#include "core/backend/manifest_row.hpp"
 #include "embedjobs/persister.hpp"
 #include "sqlite/records.hpp"
 
@@ -13,8 +13,8 @@ namespace embedjobs::sqlite {
 
 using core::ManifestRow;
 
-/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody does. kRefused: its
-/// space is not the catalog's target.
+/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody
+/// does. kRefused: its space is not the catalog's target.
 Result<KeyRow> fenced_key(Connection& connection, const PassContext& context);
 
 std::optional<ManifestRow> find_manifest(Connection& connection, std::int64_t id);
@@ -23,6 +23,7 @@ std::optional<ManifestRow> find_live_manifest(Connection& connection, std::int64
 ManifestRow make_live_manifest(Connection& connection, std::int64_t key_id, std::int64_t space_id);
 
 /// Adds the operation, or points it to another text. True: it is new.
-bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id, const TextHash& hash);
+bool put_operation(Connection& connection, std::int64_t manifest_id, std::string_view operation_id,
+                   const TextHash& hash);
 
 }  // namespace embedjobs::sqlite

@@ -28,7 +28,8 @@ Result<SqliteSchema> inspect_sqlite(const std::string& path) {
       return {Code::kNotFound, fmt::format("{}: no such database", path)};
     }
     const SqliteOptions defaults;
-    auto connection = sqlite::Connection::open(path, sqlite::Connection::Access::kReadOnlyFile, false, defaults.busy_timeout);
+    auto connection =
+        sqlite::Connection::open(path, sqlite::Connection::Access::kReadOnlyFile, false, defaults.busy_timeout);
     if (!connection.ok()) {
       return connection.status();
     }

@@ -26,12 +26,13 @@ struct OpenFiles {
   std::map<FileId, Opened> files;
 };
 
-/// Lives for ever: engines may be destroyed when static objects are gone already. No other thread holds the lock at the moment of a fork,
-/// so that the child can have it.
+/// Lives for ever: engines may be destroyed when static objects are gone already. No other thread holds the lock at the
+/// moment of a fork, so that the child can have it.
 OpenFiles& open_files() {
   static OpenFiles* const all = [] {
     auto* made = new OpenFiles;
-    (void)::pthread_atfork([] { open_files().mutex.lock(); }, [] { open_files().mutex.unlock(); }, [] { open_files().mutex.unlock(); });
+    (void)::pthread_atfork([] { open_files().mutex.lock(); }, [] { open_files().mutex.unlock(); },
+                           [] { open_files().mutex.unlock(); });
     return made;
   }();
   return *all;
@@ -86,9 +87,10 @@ Status check_not_inherited(const std::string& path) {
     return {};
   }
   return {Code::kRefused,
-          fmt::format("{}: was open when this process was forked, and SQLite would lose what is written here: fork before it "
-                      "is opened, or run a program (exec)",
-                      path)};
+          fmt::format(
+              "{}: was open when this process was forked, and SQLite would lose what is written here: fork before it "
+              "is opened, or run a program (exec)",
+              path)};
 }
 
 }  // namespace embedjobs::sqlite

@@ -20,7 +20,8 @@ struct ProcessStat {
   std::string start_time;
 };
 
-// Fields 3 (state) and 22 (start time) of /proc/PID/stat. Field 2 is a name in parentheses that may hold spaces and parentheses itself.
+// Fields 3 (state) and 22 (start time) of /proc/PID/stat. Field 2 is a name in parentheses that may hold spaces and
+// parentheses itself.
 std::optional<ProcessStat> read_stat(const std::string& pid) {
   std::ifstream file("/proc/" + pid + "/stat");
   std::string line;

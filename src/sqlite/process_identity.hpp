@@ -5,12 +5,13 @@
 
 namespace embedjobs::sqlite {
 
-/// "boot id/pid namespace/pid/start time" of this process. The start time tells a reused pid apart. Empty where /proc does not say.
+/// "boot id/pid namespace/pid/start time" of this process. The start time tells a reused pid apart. Empty where /proc
+/// does not say.
 std::string this_process(const std::string& boot_id);
 
-/// False only when it is certain that the process is gone: same boot, same pid namespace, and no such pid, a zombie, or one that started at
-/// another time. Whatever can't be told (another container, another format, a hidden /proc) counts as alive, and its lease runs out by
-/// time.
+/// False only when it is certain that the process is gone: same boot, same pid namespace, and no such pid, a zombie, or
+/// one that started at another time. Whatever can't be told (another container, another format, a hidden /proc) counts
+/// as alive, and its lease runs out by time.
 bool process_alive(const std::string& identity, const std::string& boot_id);
 
 }  // namespace embedjobs::sqlite

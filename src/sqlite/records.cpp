@@ -24,43 +24,60 @@ constexpr const char* kFindKey = EMBEDJOBS_SELECT_KEY
 constexpr const char* kLoadKey = EMBEDJOBS_SELECT_KEY "FROM keys AS k WHERE k.id = ?";
 constexpr const char* kInsertKey = "INSERT INTO keys (catalog_id, spec_name) VALUES (?, ?) RETURNING id";
 constexpr const char* kSaveKey =
-    "UPDATE keys SET generation = ?2, fence_counter = ?3, holder_nonce = ?4, reuse_floor = ?5, removed = ?6 WHERE id = ?1";
+    "UPDATE keys SET generation = ?2, fence_counter = ?3, holder_nonce = ?4, reuse_floor = ?5, removed = ?6 WHERE id = "
+    "?1";
 constexpr const char* kSaveSpec =
-    "UPDATE keys SET has_spec = ?2, visible_manifest_id = ?3, visible_space_id = NULLIF(?4, 0), updated_at = ?5 WHERE id = ?1";
+    "UPDATE keys SET has_spec = ?2, visible_manifest_id = ?3, visible_space_id = NULLIF(?4, 0), updated_at = ?5 WHERE "
+    "id = ?1";
 
 constexpr const char* kLoadJob = EMBEDJOBS_SELECT_JOB "WHERE j.id = ?";
 // The literal status <= 1 is what lets the partial index jobs_open be used.
 constexpr const char* kFindOpenJob = EMBEDJOBS_SELECT_JOB "WHERE j.catalog_id = ? AND j.key_id = ? AND j.status <= 1";
 constexpr const char* kInsertJob =
-    "INSERT INTO jobs (key_id, catalog_id, kind, status, priority, attempts, last_error, next_run_at, worker_id, lease_expires_at,"
-    " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, generation,"
-    " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, progressed,"
-    " paused_since, records_in_flight, provider, prompt_tokens, pass_prompt_tokens, lease_boot_id, lease_boot_time, lease_holder) "
-    "VALUES (?, ?, ?, ?, ?, 0, '', ?, '', 0, ?, ?, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, '', 0, 0, '', 0, '') "
+    "INSERT INTO jobs (key_id, catalog_id, kind, status, priority, attempts, last_error, next_run_at, worker_id, "
+    "lease_expires_at,"
+    " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, embedded_count, "
+    "operation_count, generation,"
+    " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, "
+    "fewest_missing, progressed,"
+    " paused_since, records_in_flight, provider, prompt_tokens, pass_prompt_tokens, lease_boot_id, lease_boot_time, "
+    "lease_holder) "
+    "VALUES (?, ?, ?, ?, ?, 0, '', ?, '', 0, ?, ?, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, 0, 0, 0, '', 0, 0, "
+    "'', 0, '') "
     "RETURNING id";
 constexpr const char* kSaveJob =
-    "UPDATE jobs SET kind = ?2, status = ?3, priority = ?4, attempts = ?5, last_error = ?6, next_run_at = ?7, worker_id = ?8,"
-    " lease_expires_at = ?9, updated_at = ?10, started_at = ?11, completed_at = ?12, embedded_so_far = ?13, reused_count = ?14,"
-    " embedded_count = ?15, operation_count = ?16, generation = ?17, fence_counter = ?18, fence_nonce = ?19, settled = ?20, epoch = ?21,"
-    " errors_in_row = ?22, crashes_in_row = ?23, hand_backs_in_row = ?24, crashes = ?25, fewest_missing = ?26, progressed = ?27,"
+    "UPDATE jobs SET kind = ?2, status = ?3, priority = ?4, attempts = ?5, last_error = ?6, next_run_at = ?7, "
+    "worker_id = ?8,"
+    " lease_expires_at = ?9, updated_at = ?10, started_at = ?11, completed_at = ?12, embedded_so_far = ?13, "
+    "reused_count = ?14,"
+    " embedded_count = ?15, operation_count = ?16, generation = ?17, fence_counter = ?18, fence_nonce = ?19, settled = "
+    "?20, epoch = ?21,"
+    " errors_in_row = ?22, crashes_in_row = ?23, hand_backs_in_row = ?24, crashes = ?25, fewest_missing = ?26, "
+    "progressed = ?27,"
     " paused_since = ?28, records_in_flight = ?29, provider = ?30, prompt_tokens = ?31, pass_prompt_tokens = ?32 "
     "WHERE id = ?1";
 constexpr const char* kSaveProgress =
-    "UPDATE jobs SET updated_at = ?2, embedded_so_far = ?3, reused_count = ?4, embedded_count = ?5, operation_count = ?6,"
-    " errors_in_row = ?7, crashes_in_row = ?8, hand_backs_in_row = ?9, fewest_missing = ?10, progressed = ?11, paused_since = ?12,"
+    "UPDATE jobs SET updated_at = ?2, embedded_so_far = ?3, reused_count = ?4, embedded_count = ?5, operation_count = "
+    "?6,"
+    " errors_in_row = ?7, crashes_in_row = ?8, hand_backs_in_row = ?9, fewest_missing = ?10, progressed = ?11, "
+    "paused_since = ?12,"
     " records_in_flight = ?13, prompt_tokens = ?14, pass_prompt_tokens = ?15 "
     "WHERE id = ?1";
-constexpr const char* kSaveLease = "UPDATE jobs SET lease_boot_id = ?2, lease_boot_time = ?3, lease_holder = ?4 WHERE id = ?1";
+constexpr const char* kSaveLease =
+    "UPDATE jobs SET lease_boot_id = ?2, lease_boot_time = ?3, lease_holder = ?4 WHERE id = ?1";
 
-constexpr const char* kLoadInFlight = "SELECT " EMBEDJOBS_IN_FLIGHT_COLUMNS " FROM in_flight WHERE job_id = ? ORDER BY text_hash";
+constexpr const char* kLoadInFlight =
+    "SELECT " EMBEDJOBS_IN_FLIGHT_COLUMNS " FROM in_flight WHERE job_id = ? ORDER BY text_hash";
 constexpr const char* kInsertInFlight =
     "INSERT INTO in_flight (job_id, text_hash, sent, suspect, alone, strikes, set_aside) VALUES (?, ?, ?, ?, ?, ?, ?)";
 constexpr const char* kClearInFlight = "DELETE FROM in_flight WHERE job_id = ?";
 
 constexpr const char* kLoadFailure =
-    "SELECT occurrences, first_failed_at, last_failed_at, last_error, last_success_at, resolved FROM failures WHERE key_id = ?";
+    "SELECT occurrences, first_failed_at, last_failed_at, last_error, last_success_at, resolved FROM failures WHERE "
+    "key_id = ?";
 constexpr const char* kSaveFailure =
-    "INSERT INTO failures (key_id, occurrences, first_failed_at, last_failed_at, last_error, last_success_at, resolved) "
+    "INSERT INTO failures (key_id, occurrences, first_failed_at, last_failed_at, last_error, last_success_at, "
+    "resolved) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
     "ON CONFLICT (key_id) DO UPDATE SET occurrences = ?2, first_failed_at = ?3, last_failed_at = ?4, last_error = ?5,"
     " last_success_at = ?6, resolved = ?7";
@@ -117,7 +134,8 @@ std::optional<CatalogRow> find_catalog(Connection& connection, std::string_view 
   if (!row.next()) {
     return std::nullopt;
   }
-  return CatalogRow{.id = row.integer(0), .target_space = std::string(row.text(1)), .search_space = std::string(row.text(2))};
+  return CatalogRow{
+      .id = row.integer(0), .target_space = std::string(row.text(1)), .search_space = std::string(row.text(2))};
 }
 
 CatalogRow make_catalog_row(Connection& connection, std::string_view name) {
@@ -163,7 +181,8 @@ KeyRow make_key(Connection& connection, std::int64_t catalog_id, const SpecKey& 
 
 void save_key(Connection& connection, const KeyRow& key) {
   const KeyState& state = key.state;
-  connection.run(kSaveKey, key.id, state.generation, state.fence_counter, state.holder_nonce, state.reuse_floor, state.removed);
+  connection.run(kSaveKey, key.id, state.generation, state.fence_counter, state.holder_nonce, state.reuse_floor,
+                 state.removed);
 }
 
 void save_spec(Connection& connection, const KeyRow& key, WallTime now) {
@@ -186,22 +205,24 @@ std::optional<JobRow> find_open_job(Connection& connection, const KeyRow& key) {
 
 void insert_job(Connection& connection, JobRow& row) {
   Job& job = row.job;
-  job.id = inserted_id(connection.query(kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority, job.next_run_at,
-                                        job.created_at, job.updated_at, job.generation, job.fewest_missing));
+  job.id = inserted_id(connection.query(kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority,
+                                        job.next_run_at, job.created_at, job.updated_at, job.generation,
+                                        job.fewest_missing));
 }
 
 void save_job(Connection& connection, const Job& job) {
-  connection.run(kSaveJob, job.id, job.kind, job.status, job.priority, job.attempts, job.last_error, job.next_run_at, job.worker_id,
-                 job.lease_expires_at, job.updated_at, job.started_at, job.completed_at, job.embedded_so_far, job.reused_count,
-                 job.embedded_count, job.operation_count, job.generation, job.fence.counter, job.fence.nonce, job.settled, job.epoch,
-                 job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.crashes, job.fewest_missing, job.progressed,
-                 job.paused_since, job.records_in_flight, job.provider, job.prompt_tokens, job.pass_prompt_tokens);
+  connection.run(kSaveJob, job.id, job.kind, job.status, job.priority, job.attempts, job.last_error, job.next_run_at,
+                 job.worker_id, job.lease_expires_at, job.updated_at, job.started_at, job.completed_at,
+                 job.embedded_so_far, job.reused_count, job.embedded_count, job.operation_count, job.generation,
+                 job.fence.counter, job.fence.nonce, job.settled, job.epoch, job.errors_in_row, job.crashes_in_row,
+                 job.hand_backs_in_row, job.crashes, job.fewest_missing, job.progressed, job.paused_since,
+                 job.records_in_flight, job.provider, job.prompt_tokens, job.pass_prompt_tokens);
 }
 
 void save_progress(Connection& connection, const Job& job) {
-  connection.run(kSaveProgress, job.id, job.updated_at, job.embedded_so_far, job.reused_count, job.embedded_count, job.operation_count,
-                 job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.fewest_missing, job.progressed, job.paused_since,
-                 job.records_in_flight, job.prompt_tokens, job.pass_prompt_tokens);
+  connection.run(kSaveProgress, job.id, job.updated_at, job.embedded_so_far, job.reused_count, job.embedded_count,
+                 job.operation_count, job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.fewest_missing,
+                 job.progressed, job.paused_since, job.records_in_flight, job.prompt_tokens, job.pass_prompt_tokens);
 }
 
 void save_lease(Connection& connection, JobId id, const LeaseStamp& stamp) {
@@ -244,16 +265,16 @@ Failure load_failure(Connection& connection, std::int64_t key_id, const SpecKey&
 }
 
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure) {
-  connection.run(kSaveFailure, key_id, failure.occurrences, failure.first_failed_at, failure.last_failed_at, failure.last_error,
-                 failure.last_success_at, failure.resolved);
+  connection.run(kSaveFailure, key_id, failure.occurrences, failure.first_failed_at, failure.last_failed_at,
+                 failure.last_error, failure.last_success_at, failure.resolved);
 }
 
 void drop_failure(Connection& connection, std::int64_t key_id) {
   connection.run(kDropFailure, key_id);
 }
 
-void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
-                  WallTime now) {
+void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled,
+                  const std::vector<core::InFlight>& in_flight, WallTime now) {
   if (settled.succeeded || settled.failed) {
     Failure failure = load_failure(connection, row.key_id, row.job.key);
     if (settled.failed) {

@@ -1,4 +1,5 @@
-// Rows as values: what a transaction loads before a transition and stores after it. Errors are the connection's (sticky).
+// Rows as values: what a transaction loads before a transition and stores after it. Errors are the connection's
+// (sticky).
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/job_row.hpp"
-#include "core/transitions.hpp"
+#include "core/backend/job_row.hpp"
+#include "core/rules/transitions.hpp"
 #include "sqlite/connection.hpp"
 
 namespace embedjobs::sqlite {
@@ -57,7 +58,7 @@ struct LeaseStamp {
 
 using core::JobRow;
 /// Of jobs with their names. Follow it by WHERE and ORDER BY.
-#define EMBEDJOBS_SELECT_JOB       \
+#define EMBEDJOBS_SELECT_JOB \
   "SELECT " EMBEDJOBS_JOB_COLUMNS( \
       "j.lease_expires_at") " FROM jobs AS j CROSS JOIN keys AS k ON k.id = j.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
 JobRow read_job(const Query& row);
@@ -80,8 +81,9 @@ Failure load_failure(Connection& connection, std::int64_t key_id, const SpecKey&
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure);
 void drop_failure(Connection& connection, std::int64_t key_id);
 
-/// Stores what a transition said beside job and key: the unit's record of failing, and the in-flight rows, which a fresh budget forgets.
-void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled, const std::vector<core::InFlight>& in_flight,
-                  WallTime now);
+/// Stores what a transition said beside job and key: the unit's record of failing, and the in-flight rows, which a
+/// fresh budget forgets.
+void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled,
+                  const std::vector<core::InFlight>& in_flight, WallTime now);
 
 }  // namespace embedjobs::sqlite

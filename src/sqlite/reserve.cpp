@@ -1,8 +1,8 @@
 // Reservations: which pass embeds a text.
 #include <map>
 
-#include "core/checks.hpp"
-#include "core/pieces.hpp"
+#include "core/backend/pieces.hpp"
+#include "core/rules/checks.hpp"
 #include "sqlite/expiry.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/reserve.hpp"
@@ -15,16 +15,19 @@ namespace {
 constexpr const char* kInsert =
     "INSERT INTO reservations (space_id, text_hash, key_id, fence_counter, fence_nonce) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (space_id, text_hash) DO NOTHING";
-constexpr const char* kLoad = "SELECT key_id, fence_counter, fence_nonce FROM reservations WHERE space_id = ? AND text_hash = ?";
+constexpr const char* kLoad =
+    "SELECT key_id, fence_counter, fence_nonce FROM reservations WHERE space_id = ? AND text_hash = ?";
 constexpr const char* kTake =
     "UPDATE reservations SET key_id = ?3, fence_counter = ?4, fence_nonce = ?5 WHERE space_id = ?1 AND text_hash = ?2";
 constexpr const char* kEnd = "DELETE FROM reservations WHERE space_id = ? AND text_hash = ? AND key_id = ?";
 // The lease of a key, where the fence is the current one.
 constexpr const char* kLeaseOf =
     "SELECT j.lease_boot_id, j.lease_boot_time, j.lease_holder "
-    "FROM keys AS k CROSS JOIN jobs AS j INDEXED BY jobs_open ON j.catalog_id = k.catalog_id AND j.key_id = k.id AND j.status <= 1 "
+    "FROM keys AS k CROSS JOIN jobs AS j INDEXED BY jobs_open ON j.catalog_id = k.catalog_id AND j.key_id = k.id AND "
+    "j.status <= 1 "
     "WHERE k.id = ? AND k.fence_counter = ? AND k.holder_nonce = ? AND j.status = 1";
-// The table is small: reservations end one by one as vectors are stored, so this finds what dead and failed passes left.
+// The table is small: reservations end one by one as vectors are stored, so this finds what dead and failed passes
+// left.
 constexpr const char* kDropStale =
     "DELETE FROM reservations WHERE (space_id, text_hash) IN"
     " (SELECT r.space_id, r.text_hash FROM reservations AS r CROSS JOIN keys AS k ON k.id = r.key_id"
@@ -72,7 +75,8 @@ class Reserver {
     const auto [entry, is_new] = lives_.try_emplace({holder.key_id, holder.fence.nonce}, false);
     if (is_new) {
       Query row = connection_.query(kLeaseOf, holder.key_id, holder.fence.counter, holder.fence.nonce);
-      entry->second = row.next() && !expiry_.ended({std::string(row.text(0)), Duration(row.integer(1)), std::string(row.text(2))});
+      entry->second =
+          row.next() && !expiry_.ended({std::string(row.text(0)), Duration(row.integer(1)), std::string(row.text(2))});
     }
     return entry->second;
   }

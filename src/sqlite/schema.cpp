@@ -20,12 +20,13 @@ constexpr const char* kSyncRollback = "PRAGMA synchronous = EXTRA";
 constexpr const char* kSyncWal = "PRAGMA synchronous = FULL";
 
 bool wants_wal(SqliteJournal journal) {
-  return journal == SqliteJournal::kWal || (journal == SqliteJournal::kAuto && wal_is_safe(sqlite3_libversion_number()));
+  return journal == SqliteJournal::kWal ||
+         (journal == SqliteJournal::kAuto && wal_is_safe(sqlite3_libversion_number()));
 }
 
 Status newer_file(const Connection& connection, int version) {
-  return {Code::kUnusable,
-          fmt::format("{}: has schema {}, this library knows up to {}: use a newer embedjobs", connection.path(), version, kSchemaVersion)};
+  return {Code::kUnusable, fmt::format("{}: has schema {}, this library knows up to {}: use a newer embedjobs",
+                                       connection.path(), version, kSchemaVersion)};
 }
 
 std::string current_journal(Connection& connection) {
@@ -37,7 +38,8 @@ void migrate_from(Connection& connection, int version) {
   for (int from = version; from < kSchemaVersion; ++from) {
     connection.execute(kMigrations[from]);
   }
-  connection.execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion).c_str());
+  connection.execute(
+      fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion).c_str());
 }
 
 /// Looks again under the write lock: another process may have migrated in between.
@@ -112,7 +114,8 @@ Status prepare_schema(Connection& connection, SqliteJournal journal) {
     if (*version == kSchemaVersion) {
       return {};
     }
-    return {Code::kUnusable, fmt::format("{}: is read-only and has no current schema: make it writable", connection.path())};
+    return {Code::kUnusable,
+            fmt::format("{}: is read-only and has no current schema: make it writable", connection.path())};
   }
   connection.execute(kPageSize);
   if (Status status = apply_journal(connection, journal); !status.ok()) {

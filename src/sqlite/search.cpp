@@ -1,8 +1,9 @@
-// How rows are read from SQLite: a spec's, and those that searches compare. The course of both is in core/row_reader.cpp.
+// How rows are read from SQLite: a spec's, and those that searches compare. The course of both is in
+// core/backend/row_reader.cpp.
 #include <fmt/format.h>
 
-#include "core/row_reader.hpp"
-#include "core/vectors.hpp"
+#include "core/backend/row_reader.hpp"
+#include "core/rules/vectors.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 #include "sqlite/vectors.hpp"
@@ -13,25 +14,30 @@ namespace {
 constexpr const char* kRows =
     "SELECT o.operation_id, o.text_hash, v.embedded_bytes FROM operations AS o"
     " CROSS JOIN vectors AS v ON v.space_id = ?4 AND v.text_hash = o.text_hash "
-    "WHERE o.manifest_id = ?1 AND o.operation_id >= ?2 AND (?3 OR o.operation_id > ?2) ORDER BY o.operation_id LIMIT ?5";
+    "WHERE o.manifest_id = ?1 AND o.operation_id >= ?2 AND (?3 OR o.operation_id > ?2) ORDER BY o.operation_id LIMIT "
+    "?5";
 constexpr const char* kRowsWithVectors =
     "SELECT o.operation_id, o.text_hash, v.embedded_bytes, d.vector FROM operations AS o"
     " CROSS JOIN vectors AS v ON v.space_id = ?4 AND v.text_hash = o.text_hash"
     " LEFT JOIN vector_data AS d ON d.id = v.vector_id "  // one that is not there is damage, to be told
-    "WHERE o.manifest_id = ?1 AND o.operation_id >= ?2 AND (?3 OR o.operation_id > ?2) ORDER BY o.operation_id LIMIT ?5";
+    "WHERE o.manifest_id = ?1 AND o.operation_id >= ?2 AND (?3 OR o.operation_id > ?2) ORDER BY o.operation_id LIMIT "
+    "?5";
 constexpr const char* kSpaceName = "SELECT name FROM spaces WHERE id = ?";
-// What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows, what its pass has
-// persisted so far. 0: nothing.
-#define EMBEDJOBS_SEARCHED_MANIFEST                                                                                                        \
-  "CASE WHEN k.visible_space_id = ?2 THEN k.visible_manifest_id"                                                                           \
-  " WHEN k.searched_flip = c.flips AND k.searched_manifest_id <> 0 THEN k.searched_manifest_id"                                            \
-  " ELSE IFNULL((SELECT m.id FROM manifests AS m WHERE m.key_id = k.id AND m.space_id = ?2 AND m.state = 0 AND m.flip >= c.flips - 1), 0)" \
+// What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows,
+// what its pass has persisted so far. 0: nothing.
+#define EMBEDJOBS_SEARCHED_MANIFEST                                                                              \
+  "CASE WHEN k.visible_space_id = ?2 THEN k.visible_manifest_id"                                                 \
+  " WHEN k.searched_flip = c.flips AND k.searched_manifest_id <> 0 THEN k.searched_manifest_id"                  \
+  " ELSE IFNULL((SELECT m.id FROM manifests AS m WHERE m.key_id = k.id AND m.space_id = ?2 AND m.state = 0 AND " \
+  "m.flip >= c.flips - 1), 0)"                                                                                   \
   " END"
 constexpr const char* kSearchedSpecs =
     "SELECT k.id, k.spec_name FROM keys AS k CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
-    "WHERE k.catalog_id = ?1 AND k.has_spec AND " EMBEDJOBS_SEARCHED_MANIFEST " <> 0 AND k.spec_name > ?3 ORDER BY k.spec_name LIMIT ?4";
+    "WHERE k.catalog_id = ?1 AND k.has_spec AND " EMBEDJOBS_SEARCHED_MANIFEST
+    " <> 0 AND k.spec_name > ?3 ORDER BY k.spec_name LIMIT ?4";
 constexpr const char* kSearchedManifest =
-    "SELECT " EMBEDJOBS_SEARCHED_MANIFEST " FROM keys AS k CROSS JOIN catalogs AS c ON c.id = k.catalog_id WHERE k.id = ?1 AND k.has_spec";
+    "SELECT " EMBEDJOBS_SEARCHED_MANIFEST
+    " FROM keys AS k CROSS JOIN catalogs AS c ON c.id = k.catalog_id WHERE k.id = ?1 AND k.has_spec";
 
 Result<Space> load_space(Connection& connection, std::int64_t space_id) {
   Query row = connection.query(kSpaceName, space_id);
@@ -53,19 +59,22 @@ class SqliteRowReader final : public core::RowReader {
       if (!space.ok()) {
         return space.status();
       }
-      auto rows = read(connection, key->visible_manifest_id, key->visible_space_id, cursor, with_vectors, space->dimension);
+      auto rows =
+          read(connection, key->visible_manifest_id, key->visible_space_id, cursor, with_vectors, space->dimension);
       return VisiblePiece{.space_id = key->visible_space_id, .space = *std::move(space), .rows = std::move(rows)};
     });
   }
 
-  Result<SearchedPiece> searched_specs(std::string_view catalog_id, const Space& space, const std::string& after) override {
+  Result<SearchedPiece> searched_specs(std::string_view catalog_id, const Space& space,
+                                       const std::string& after) override {
     return database_.read([&](Connection& connection) -> Result<SearchedPiece> {
       const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
       if (!catalog) {
         return Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id));
       }
       if (catalog->search_space != space.id() && !catalog->search_space.empty()) {
-        return Status(Code::kRefused, fmt::format("{}: searches read the space {}, not {}", catalog_id, catalog->search_space, space.id()));
+        return Status(Code::kRefused, fmt::format("{}: searches read the space {}, not {}", catalog_id,
+                                                  catalog->search_space, space.id()));
       }
       SearchedPiece piece{.space_id = find_space(connection, catalog->id, space.id()), .specs = {}};
       Query row = connection.query(kSearchedSpecs, catalog->id, piece.space_id, after, kSpecsPerPiece);
@@ -84,11 +93,11 @@ class SqliteRowReader final : public core::RowReader {
     });
   }
 
-  static std::vector<StoredRow> read(Connection& connection, std::int64_t manifest_id, std::int64_t space_id, const Cursor& cursor,
-                                     bool with_vectors, std::size_t dimension) {
+  static std::vector<StoredRow> read(Connection& connection, std::int64_t manifest_id, std::int64_t space_id,
+                                     const Cursor& cursor, bool with_vectors, std::size_t dimension) {
     std::vector<StoredRow> rows;
-    Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, cursor.after, cursor.first, space_id,
-                                 piece_size(with_vectors, dimension));
+    Query row = connection.query(with_vectors ? kRowsWithVectors : kRows, manifest_id, cursor.after, cursor.first,
+                                 space_id, piece_size(with_vectors, dimension));
     while (row.next()) {
       StoredRow& stored = rows.emplace_back();
       stored.operation_id = row.text(0);
@@ -106,12 +115,13 @@ class SqliteRowReader final : public core::RowReader {
 
 }  // namespace
 
-Result<Space> SqliteCatalog::rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit) {
+Result<Space> SqliteCatalog::rows(const SpecKey& key, bool with_vectors,
+                                  const std::function<bool(const StoredRow&)>& visit) {
   return SqliteRowReader(*database_).rows(key, with_vectors, visit);
 }
 
-Result<std::vector<SearchHit>> SqliteCatalog::search(std::string_view catalog_id, const Space& space, std::span<const float> query,
-                                                     std::size_t k) {
+Result<std::vector<SearchHit>> SqliteCatalog::search(std::string_view catalog_id, const Space& space,
+                                                     std::span<const float> query, std::size_t k) {
   if (Status status = validate(space); !status.ok()) {
     return status;
   }

@@ -1,5 +1,5 @@
-// Catalog over a Database. Its parts: catalog.cpp (documents and lists), vectors.cpp, reserve.cpp and manifest.cpp (chunks), finalize.cpp,
-// search.cpp (reading rows), switch_space.cpp, sweep.cpp.
+// Catalog over a Database. Its parts: catalog.cpp (documents and lists), vectors.cpp, reserve.cpp and manifest.cpp
+// (chunks), finalize.cpp, search.cpp (reading rows), switch_space.cpp, sweep.cpp.
 #pragma once
 
 #include <memory>
@@ -29,8 +29,10 @@ class SqliteCatalog final : public Catalog {
   Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target) override;
   Result<std::vector<CatalogInfo>> catalogs() override;
   Result<std::string> search_space_of(std::string_view catalog_id) override;
-  Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after, std::size_t limit) override;
-  Result<Space> rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit) override;
+  Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after,
+                                      std::size_t limit) override;
+  Result<Space> rows(const SpecKey& key, bool with_vectors,
+                     const std::function<bool(const StoredRow&)>& visit) override;
   Result<std::vector<SearchHit>> search(std::string_view catalog_id, const Space& space, std::span<const float> query,
                                         std::size_t k) override;
   Result<std::size_t> sweep(Duration grace, std::size_t limit) override;

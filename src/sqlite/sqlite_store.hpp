@@ -1,5 +1,5 @@
-// Store over a Database. Its parts: store.cpp (a job's life), claim.cpp (leases taken and expired), history.cpp (looking back,
-// purge), providers.cpp (what is remembered of providers).
+// Store over a Database. Its parts: store.cpp (a job's life), claim.cpp (leases taken and expired), history.cpp
+// (looking back, purge), providers.cpp (what is remembered of providers).
 #pragma once
 
 #include <memory>
@@ -16,9 +16,11 @@ class SqliteStore final : public Store {
   Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) override;
   Status remove_key(const SpecKey& key) override;
   Result<ClaimResult> claim(const ClaimRequest& request) override;
-  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) override;
+  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                  Duration time_limit) override;
   Status progress(const LeaseRef& lease, const Progress& progress) override;
-  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) override;
+  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                          std::span<const TextHash> answered) override;
   Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) override;
   Result<std::size_t> reap(std::size_t limit) override;
   Result<Peek> peek(std::string_view space_id) override;

@@ -1,21 +1,23 @@
 // A job's life between its claim and its end.
 #include <fmt/format.h>
 
-#include "core/checks.hpp"
+#include "core/rules/checks.hpp"
 #include "sqlite/backend.hpp"
 #include "sqlite/enqueue.hpp"
-#include "sqlite/providers.hpp"
-#include "sqlite/spec.hpp"
+#include "sqlite/provider_tokens.hpp"
+#include "sqlite/spec_rows.hpp"
 #include "sqlite/sqlite_store.hpp"
 
 namespace embedjobs::sqlite {
 namespace {
 
-// The job's fence is the key's current one as long as the job runs: whatever voids it (removal, expiry, a switch) ends the running too.
+// The job's fence is the key's current one as long as the job runs: whatever voids it (removal, expiry, a switch) ends
+// the running too.
 constexpr const char* kRenew =
     "UPDATE jobs SET lease_boot_id = ?4, lease_boot_time = ?5, lease_expires_at = ?6 "
     "WHERE id = ?1 AND status = 1 AND fence_counter = ?2 AND fence_nonce = ?3"
-    " AND key_id = (SELECT k.id FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id WHERE c.name = ?7 AND k.spec_name = ?8)";
+    " AND key_id = (SELECT k.id FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id WHERE c.name = ?7 AND "
+    "k.spec_name = ?8)";
 
 struct Held {
   KeyRow key;
@@ -23,7 +25,8 @@ struct Held {
 };
 
 Status lease_lost(const LeaseRef& lease) {
-  return {Code::kLeaseLost, fmt::format("job {} ({}/{}): the lease is lost", lease.job_id, lease.key.catalog_id, lease.key.spec_name)};
+  return {Code::kLeaseLost,
+          fmt::format("job {} ({}/{}): the lease is lost", lease.job_id, lease.key.catalog_id, lease.key.spec_name)};
 }
 
 /// Job and key of a lease; none when the lease is not the current one.
@@ -58,7 +61,8 @@ Result<EnqueueResult> SqliteStore::enqueue(const SpecKey& key, JobKind kind) {
       const std::optional<KeyRow> known = find_key(connection, key);
       const std::optional<JobRow> open = known ? find_open_job(connection, *known) : std::nullopt;
       if (open || (known && known->state.removed)) {
-        return EnqueueResult{.job_id = open ? open->job.id : 0, .created = false, .generation = known->state.generation};
+        return EnqueueResult{
+            .job_id = open ? open->job.id : 0, .created = false, .generation = known->state.generation};
       }
     }
     KeyRow row = make_key(connection, make_catalog_row(connection, key.catalog_id).id, key);
@@ -88,8 +92,10 @@ Status SqliteStore::remove_key(const SpecKey& key) {
   });
 }
 
-Result<std::vector<bool>> SqliteStore::renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) {
-  const Duration duration = lease_duration > Duration(0) ? std::min(lease_duration, core::kMaxLease) : rules().lease_duration;
+Result<std::vector<bool>> SqliteStore::renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                             Duration time_limit) {
+  const Duration duration =
+      lease_duration > Duration(0) ? std::min(lease_duration, kMaxLease) : rules().lease_duration;
   return database_->write_renewal(time_limit, [&](Connection& connection) -> Result<std::vector<bool>> {
     const std::string boot_id = database_->clock().boot_id();
     const Duration ends = database_->clock().boot_time() + duration;
@@ -97,8 +103,8 @@ Result<std::vector<bool>> SqliteStore::renew(std::span<const LeaseRef> leases, D
     std::vector<bool> renewed;
     renewed.reserve(leases.size());
     for (const LeaseRef& lease : leases) {
-      renewed.push_back(connection.run(kRenew, lease.job_id, lease.fence.counter, lease.fence.nonce, boot_id, ends, ends_at,
-                                       lease.key.catalog_id, lease.key.spec_name) == 1);
+      renewed.push_back(connection.run(kRenew, lease.job_id, lease.fence.counter, lease.fence.nonce, boot_id, ends,
+                                       ends_at, lease.key.catalog_id, lease.key.spec_name) == 1);
     }
     return renewed;
   });
@@ -118,7 +124,8 @@ Status SqliteStore::progress(const LeaseRef& lease, const Progress& progress) {
   });
 }
 
-Status SqliteStore::record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) {
+Status SqliteStore::record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                                     std::span<const TextHash> answered) {
   return database_->write([&](Connection& connection) -> Status {
     std::optional<Held> held = load_held(connection, lease);
     if (!held) {

@@ -1,9 +1,9 @@
-// Deletes what nothing points to, a piece a call. A round looks at every manifest, deletes the rows of replaced ones, and then looks at
-// every vector; where it stands is kept in the database, so that any process can go on.
+// Deletes what nothing points to, a piece a call. A round looks at every manifest, deletes the rows of replaced ones,
+// and then looks at every vector; where it stands is kept in the database, so that any process can go on.
 #include <algorithm>
 
-#include "core/pieces.hpp"
-#include "core/sweep.hpp"
+#include "core/backend/pieces.hpp"
+#include "core/backend/sweep.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"
@@ -14,10 +14,12 @@ namespace {
 constexpr const char* kLoadCursor = "SELECT value FROM meta WHERE name = 'sweep_cursor'";
 constexpr const char* kSaveCursor = "UPDATE meta SET value = ? WHERE name = 'sweep_cursor'";
 
-// Beside what is replaced already: a manifest that is neither visible nor searched nor being made, and one whose builder is gone.
+// Beside what is replaced already: a manifest that is neither visible nor searched nor being made, and one whose
+// builder is gone.
 constexpr const char* kManifestsAfter =
     "SELECT m.id, m.state = 2"
-    " OR (m.state = 0 AND m.id <> k.visible_manifest_id AND NOT (m.id = k.searched_manifest_id AND k.searched_flip = c.flips)"
+    " OR (m.state = 0 AND m.id <> k.visible_manifest_id AND NOT (m.id = k.searched_manifest_id AND k.searched_flip = "
+    "c.flips)"
     "  AND NOT (s.name IN (c.target_space, c.search_space) AND m.flip >= c.flips - (s.name = c.search_space)))"
     " OR (m.state = 1 AND (m.fence_counter <> k.fence_counter OR m.fence_nonce <> k.holder_nonce)) "
     "FROM manifests AS m CROSS JOIN keys AS k ON k.id = m.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id"
@@ -31,7 +33,8 @@ constexpr const char* kDeleteManifest = "DELETE FROM manifests WHERE id = ?";
 
 constexpr const char* kVectorsAfter =
     "SELECT v.space_id, v.text_hash, v.unreferenced_since, v.vector_id,"
-    " EXISTS (SELECT 1 FROM operations AS o INDEXED BY operations_by_text CROSS JOIN manifests AS m ON m.id = o.manifest_id"
+    " EXISTS (SELECT 1 FROM operations AS o INDEXED BY operations_by_text CROSS JOIN manifests AS m ON m.id = "
+    "o.manifest_id"
     "  WHERE o.text_hash = v.text_hash AND m.space_id = v.space_id AND m.state < 2) "
     "FROM vectors AS v WHERE (v.space_id, v.text_hash) > (?, ?) ORDER BY v.space_id, v.text_hash LIMIT ?";
 constexpr const char* kMarkVector = "UPDATE vectors SET unreferenced_since = ?3 WHERE space_id = ?1 AND text_hash = ?2";
@@ -66,7 +69,8 @@ class SqliteSweep final : public core::Sweep {
     connection_.run(kDeleteManifest, manifest_id);
     return connection_.ok();
   }
-  std::vector<core::SweptVector> vectors_after(std::int64_t space_id, const std::string& hash, std::size_t limit) override {
+  std::vector<core::SweptVector> vectors_after(std::int64_t space_id, const std::string& hash,
+                                               std::size_t limit) override {
     std::vector<core::SweptVector> vectors;
     Query row = connection_.query(kVectorsAfter, space_id, Blob{hash.data(), hash.size()}, limit);
     while (row.next()) {
@@ -98,7 +102,8 @@ class SqliteSweep final : public core::Sweep {
 
 Result<std::size_t> SqliteCatalog::sweep(Duration grace, std::size_t limit) {
   return database_->write([&](Connection& connection) -> Result<std::size_t> {
-    return SqliteSweep(connection, std::max(grace, Duration(0)), std::min(limit, core::kMaxRowsPerTransaction), now()).run();
+    return SqliteSweep(connection, std::max(grace, Duration(0)), std::min(limit, core::kMaxRowsPerTransaction), now())
+        .run();
   });
 }
 

@@ -1,11 +1,12 @@
 // Another target space for a catalog.
 //
-// The target changes first, and with it what claims may take. Then every spec gets a generation and a job, in pieces. Whoever dies between
-// two pieces leaves specs whose manifest is in another space than the target: the reconciler finds them.
+// The target changes first, and with it what claims may take. Then every spec gets a generation and a job, in pieces.
+// Whoever dies between two pieces leaves specs whose manifest is in another space than the target: the reconciler finds
+// them.
 #include <fmt/format.h>
 
 #include "sqlite/enqueue.hpp"
-#include "sqlite/spec.hpp"
+#include "sqlite/spec_rows.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
 namespace embedjobs::sqlite {
@@ -17,7 +18,8 @@ constexpr std::size_t kSpecsPerTransaction = 100;
 constexpr const char* kSetTarget = "UPDATE catalogs SET target_space = ? WHERE id = ?";
 constexpr const char* kKeysAfter =
     "SELECT k.id, k.spec_name FROM keys AS k WHERE k.catalog_id = ?1 AND k.spec_name > ?2 AND k.removed = 0"
-    " AND (k.has_spec OR EXISTS (SELECT 1 FROM jobs AS j INDEXED BY jobs_open WHERE j.catalog_id = ?1 AND j.key_id = k.id AND j.status <= "
+    " AND (k.has_spec OR EXISTS (SELECT 1 FROM jobs AS j INDEXED BY jobs_open WHERE j.catalog_id = ?1 AND j.key_id = "
+    "k.id AND j.status <= "
     "1))"
     " ORDER BY k.spec_name LIMIT ?3";
 
@@ -26,8 +28,8 @@ struct Piece {
   std::size_t count = 0;
 };
 
-Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string_view catalog_name, const std::string& after,
-                    WallTime now) {
+Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string_view catalog_name,
+                    const std::string& after, WallTime now) {
   std::vector<std::pair<std::int64_t, std::string>> keys;
   {
     Query row = connection.query(kKeysAfter, catalog_id, after, kSpecsPerTransaction);
@@ -62,7 +64,8 @@ Result<std::size_t> SqliteCatalog::switch_space(std::string_view catalog_id, con
         return Piece{};
       }
       if (!first && catalog->target_space != target_id) {
-        return Status(Code::kRefused, fmt::format("{}: another switch, to {}, began meanwhile", catalog_id, catalog->target_space));
+        return Status(Code::kRefused,
+                      fmt::format("{}: another switch, to {}, began meanwhile", catalog_id, catalog->target_space));
       }
       if (first) {
         connection.run(kSetTarget, target_id, catalog->id);

@@ -4,16 +4,17 @@
 #include <bit>
 #include <cstring>
 
-#include "core/checks.hpp"
-#include "core/reuse.hpp"
-#include "core/stored_texts.hpp"
+#include "core/backend/stored_texts.hpp"
+#include "core/rules/checks.hpp"
+#include "core/rules/reuse.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
 namespace embedjobs::sqlite {
 namespace {
 
-constexpr const char* kProbe = "SELECT epoch, embedded_bytes, input_cap FROM vectors WHERE space_id = ? AND text_hash = ?";
+constexpr const char* kProbe =
+    "SELECT epoch, embedded_bytes, input_cap FROM vectors WHERE space_id = ? AND text_hash = ?";
 constexpr const char* kLastId = "SELECT MAX(id) FROM vector_data";
 constexpr const char* kInsertAddress =
     "INSERT INTO vectors (space_id, text_hash, epoch, embedded_bytes, input_cap, unreferenced_since, vector_id) "
@@ -21,7 +22,8 @@ constexpr const char* kInsertAddress =
 constexpr const char* kInsertData = "INSERT INTO vector_data (id, vector) VALUES (?, ?)";
 constexpr const char* kLoadAddress = "SELECT epoch, vector_id FROM vectors WHERE space_id = ? AND text_hash = ?";
 constexpr const char* kUpdateAddress =
-    "UPDATE vectors SET epoch = ?3, embedded_bytes = ?4, input_cap = ?5, unreferenced_since = 0 WHERE space_id = ?1 AND text_hash = ?2";
+    "UPDATE vectors SET epoch = ?3, embedded_bytes = ?4, input_cap = ?5, unreferenced_since = 0 WHERE space_id = ?1 "
+    "AND text_hash = ?2";
 constexpr const char* kUpdateData = "UPDATE vector_data SET vector = ?2 WHERE id = ?1";
 constexpr const char* kMarkReferenced =
     "UPDATE vectors SET unreferenced_since = 0 WHERE space_id = ? AND text_hash = ? AND unreferenced_since <> 0";
@@ -69,7 +71,8 @@ bool VectorProbe::reusable(const TextHash& hash) {
   return query_.next() && core::may_reuse(mark_of(query_), context_);
 }
 
-std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context, std::span<const TextHash> texts) {
+std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context,
+                           std::span<const TextHash> texts) {
   VectorProbe probe(connection, space_id, context);
   std::vector<bool> answer;
   answer.reserve(texts.size());
@@ -84,8 +87,8 @@ VectorWriter::VectorWriter(Connection& connection, std::int64_t space_id, const 
 
 void VectorWriter::put(const VectorRow& row) {
   // The usual case first: the text is new, one insert each and nothing read.
-  const int inserted =
-      connection_.run(kInsertAddress, space_id_, row.text_hash, context_.epoch, row.embedded_bytes, row.input_cap, next_id_);
+  const int inserted = connection_.run(kInsertAddress, space_id_, row.text_hash, context_.epoch, row.embedded_bytes,
+                                       row.input_cap, next_id_);
   if (inserted == 0) {
     replace(row);
     return;

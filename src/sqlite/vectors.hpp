@@ -24,7 +24,8 @@ class VectorProbe {
 };
 
 /// Which texts have a vector that the pass may reuse: answer[i] for texts[i].
-std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context, std::span<const TextHash> texts);
+std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context,
+                           std::span<const TextHash> texts);
 
 /// Writes the vectors of chunks.
 class VectorWriter {
@@ -45,7 +46,8 @@ class VectorWriter {
 /// An operation points to the text again: its vector is not swept for now.
 void mark_referenced(Connection& connection, std::int64_t space_id, const TextHash& hash);
 
-/// The bytes of a vector as they are stored, float32 little-endian. `buffer` holds them where they differ from those in memory.
+/// The bytes of a vector as they are stored, float32 little-endian. `buffer` holds them where they differ from those in
+/// memory.
 Blob to_stored(std::span<const float> vector, std::vector<float>& buffer);
 /// False when the blob is not of `dimension` floats.
 bool from_stored(std::span<const std::uint8_t> blob, std::size_t dimension, std::vector<float>& vector);

@@ -1,5 +1,5 @@
 // Who works.
-#include "core/fleet.hpp"
+#include "core/rules/fleet.hpp"
 #include "sqlite/sqlite_store.hpp"
 
 namespace embedjobs::sqlite {
@@ -10,7 +10,8 @@ constexpr const char* kRegister =
     ")"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) "
     "ON CONFLICT (id) DO UPDATE SET host = EXCLUDED.host, process_id = EXCLUDED.process_id, version = EXCLUDED.version,"
-    " slots = EXCLUDED.slots, provider = EXCLUDED.provider, space = EXCLUDED.space, lease_duration = EXCLUDED.lease_duration,"
+    " slots = EXCLUDED.slots, provider = EXCLUDED.provider, space = EXCLUDED.space, lease_duration = "
+    "EXCLUDED.lease_duration,"
     " last_seen_at = EXCLUDED.last_seen_at";
 constexpr const char* kUnregister = "DELETE FROM workers WHERE id = ?1";
 constexpr const char* kList = "SELECT " EMBEDJOBS_WORKER_COLUMNS " FROM workers ORDER BY id LIMIT ?1";
@@ -24,8 +25,8 @@ Status SqliteStore::register_worker(const WorkerInfo& worker) {
     return checked.status();
   }
   return database_->write([&](Connection& connection) -> Status {
-    connection.run(kRegister, checked->worker_id, checked->host, checked->process_id, checked->version, checked->slots, checked->provider,
-                   checked->space_id, checked->lease_duration.count(), now());
+    connection.run(kRegister, checked->worker_id, checked->host, checked->process_id, checked->version, checked->slots,
+                   checked->provider, checked->space_id, checked->lease_duration.count(), now());
     return {};
   });
 }
@@ -49,8 +50,9 @@ Result<std::vector<WorkerInfo>> SqliteStore::workers() {
 }
 
 Result<std::size_t> SqliteStore::forget_workers(Duration age) {
-  return database_->write(
-      [&](Connection& connection) -> Result<std::size_t> { return static_cast<std::size_t>(connection.run(kForget, now() - age)); });
+  return database_->write([&](Connection& connection) -> Result<std::size_t> {
+    return static_cast<std::size_t>(connection.run(kForget, now() - age));
+  });
 }
 
 }  // namespace embedjobs::sqlite

@@ -1,5 +1,5 @@
-// A library in the place of libembedjobs_c whose engine_open measures the embedder that it is given instead of opening an engine, so that
-// every language is measured through its own package, unchanged. See callbacks.sh.
+// A library in the place of libembedjobs_c whose engine_open measures the embedder that it is given instead of opening
+// an engine, so that every language is measured through its own package, unchanged. See callbacks.sh.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -52,7 +52,8 @@ double microseconds_a_call(Embedder& embedder, std::span<const std::string_view>
 double beyond_cpp(Embedder& embedder, std::size_t count) {
   std::vector<std::string> owned;
   for (std::size_t i = 0; i < count; ++i) {
-    owned.push_back(fmt::format("{} returns one widget of the catalog by its identifier /v1/widgets/{{id}} widgets", i));
+    owned.push_back(
+        fmt::format("{} returns one widget of the catalog by its identifier /v1/widgets/{{id}} widgets", i));
   }
   const std::vector<std::string_view> texts(owned.begin(), owned.end());
   ReadyVectors native;
@@ -78,13 +79,13 @@ void measure(Embedder& embedder, std::string_view thread) {
 
 extern "C" {
 
-__attribute__((visibility("default"))) std::int32_t embedjobs_engine_open(const embedjobs_options* options, embedjobs_engine**,
-                                                                          embedjobs_error** error) {
+__attribute__((visibility("default"))) std::int32_t embedjobs_engine_open(const embedjobs_options* options,
+                                                                          embedjobs_engine**, embedjobs_error** error) {
   // Copied without its destroy: the host lets go of a table whose engine did not open.
   embedjobs_embedder table = *options->host_embedder;
   table.destroy = nullptr;
-  const auto host =
-      capi::make_host_embedder(std::make_shared<capi::OwnedTable<embedjobs_embedder>>(table, std::make_shared<capi::HostState>()));
+  const auto host = capi::make_host_embedder(
+      std::make_shared<capi::OwnedTable<embedjobs_embedder>>(table, std::make_shared<capi::HostState>()));
   if (host.ok()) {
     measure(**host, "its own thread");
     std::thread([&] { measure(**host, "a thread of the library"); }).join();

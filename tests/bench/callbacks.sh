@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a chunk costs through each language's embedder callback, beyond a C++ embedder that does the same: callbacks.sh BUILD_FOLDER
+# What a chunk costs through each language's embedder callback, beyond a C++ embedder that does the same: callbacks.sh
+# BUILD_FOLDER
 set -euo pipefail
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${1:?usage: callbacks.sh BUILD_FOLDER}" && pwd)/tests/bench

@@ -1,5 +1,5 @@
-// What a chunk of 32 texts costs through the C embedder callback, beyond a C++ embedder that does the same. Other languages' embedders are
-// measured beside it.
+// What a chunk of 32 texts costs through the C embedder callback, beyond a C++ embedder that does the same. Other
+// languages' embedders are measured beside it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -64,7 +64,8 @@ double microseconds_a_call(Embedder& embedder, std::span<const std::string_view>
 int main() {
   std::vector<std::string> owned;
   for (std::size_t i = 0; i < kTexts; ++i) {
-    owned.push_back(fmt::format("{} returns one widget of the catalog by its identifier /v1/widgets/{{id}} widgets", i));
+    owned.push_back(
+        fmt::format("{} returns one widget of the catalog by its identifier /v1/widgets/{{id}} widgets", i));
   }
   const std::vector<std::string_view> texts(owned.begin(), owned.end());
   embedjobs_embedder table{};
@@ -73,8 +74,8 @@ int main() {
   table.model = "bench";
   table.dimension = kDimension;
   NativeEmbedder native;
-  const auto host =
-      capi::make_host_embedder(std::make_shared<capi::OwnedTable<embedjobs_embedder>>(table, std::make_shared<capi::HostState>()));
+  const auto host = capi::make_host_embedder(
+      std::make_shared<capi::OwnedTable<embedjobs_embedder>>(table, std::make_shared<capi::HostState>()));
   if (!host.ok()) {
     fmt::print(stderr, "{}\n", host.status().to_string());
     return 1;
@@ -88,7 +89,7 @@ int main() {
   }
   const double cpp = *std::min_element(in_cpp.begin(), in_cpp.end());
   const double c = *std::min_element(in_c.begin(), in_c.end());
-  fmt::print("a chunk of {} texts, dimension {}: C++ {:.3f} us, C {:.3f} us, the callback costs {:.3f} us (goal 0.3)\n", kTexts, kDimension,
-             cpp, c, c - cpp);
+  fmt::print("a chunk of {} texts, dimension {}: C++ {:.3f} us, C {:.3f} us, the callback costs {:.3f} us (goal 0.3)\n",
+             kTexts, kDimension, cpp, c, c - cpp);
   return 0;
 }

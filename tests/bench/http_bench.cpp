@@ -1,5 +1,6 @@
 // http_bench: what embedding over HTTP costs beside what can't be avoided. Ratios, each of two measurements of one run.
-//   parsing    2,048 vectors of 1,536: decimal against simdjson reading every double of the same bytes (goal <= 1.5), base64 against
+//   parsing    2,048 vectors of 1,536: decimal against simdjson reading every double of the same bytes (goal <= 1.5),
+//              base64 against
 //              decimal (goal >= 8 times as fast), allocations a vector (goal 0)
 //   keep-alive requests a second against a bare libcurl loop of the same requests (goal >= 95%)
 //   pipeline   10,000 texts with 8 calls in flight, wall time against the provider's own (goal <= 1.03)
@@ -99,7 +100,8 @@ double bare_decimal(const http::Body& body) {
   double sum = 0;
   const double time = fastest(7, [&] {
     simdjson::ondemand::document document;
-    if (parser.iterate(simdjson::padded_string_view(body.view().data(), body.view().size(), body.capacity())).get(document)) {
+    if (parser.iterate(simdjson::padded_string_view(body.view().data(), body.view().size(), body.capacity()))
+            .get(document)) {
       std::abort();
     }
     for (auto record : document["data"]) {
@@ -134,11 +136,12 @@ void bench_parsing() {
   const double bare = bare_decimal(decimal);
   const double numbers = ours(decimal, decimal_allocations);
   const double letters = ours(base64, base64_allocations);
-  fmt::print("parsing: decimal {:.1f} ms ({:.0f} MB), bare simdjson {:.1f} ms, ratio {:.2f} (goal <= 1.5)\n", numbers * 1e3,
-             static_cast<double>(decimal.view().size()) / 1e6, bare * 1e3, numbers / bare);
+  fmt::print("parsing: decimal {:.1f} ms ({:.0f} MB), bare simdjson {:.1f} ms, ratio {:.2f} (goal <= 1.5)\n",
+             numbers * 1e3, static_cast<double>(decimal.view().size()) / 1e6, bare * 1e3, numbers / bare);
   fmt::print("parsing: base64 {:.2f} ms ({:.0f} MB), {:.1f} times as fast as decimal (goal >= 8)\n", letters * 1e3,
              static_cast<double>(base64.view().size()) / 1e6, numbers / letters);
-  fmt::print("parsing: {} and {} allocations for {} vectors (goal: none a vector)\n", decimal_allocations, base64_allocations, kRows);
+  fmt::print("parsing: {} and {} allocations for {} vectors (goal: none a vector)\n", decimal_allocations,
+             base64_allocations, kRows);
 }
 
 // --- keep-alive
@@ -179,9 +182,13 @@ void bench_keep_alive() {
   const test::ProviderServer server({.dimension = 16});  // parsing is measured above
   const std::vector<std::string_view> texts{"one text", "another text"};
   std::string body;
-  http::write_question(
-      {.kind = ProviderKind::kOllama, .model = "test-model", .prefix = "", .dimensions = 0, .base64 = false, .old_route = false}, texts,
-      body);
+  http::write_question({.kind = ProviderKind::kOllama,
+                        .model = "test-model",
+                        .prefix = "",
+                        .dimensions = 0,
+                        .base64 = false,
+                        .old_route = false},
+                       texts, body);
   const auto embedder = make_http_embedder(options_for(server, 16));
   double best = 0, bare_best = 0;
   for (int round = 0; round < 5; ++round) {  // turn by turn, so that both have the same machine
@@ -194,7 +201,8 @@ void bench_keep_alive() {
     }
     best = std::max(best, kCalls / seconds_since(began));
   }
-  fmt::print("keep-alive: {:.0f} calls a second, bare libcurl {:.0f}, {:.1f}% (goal >= 95%)\n", best, bare_best, best / bare_best * 100);
+  fmt::print("keep-alive: {:.0f} calls a second, bare libcurl {:.0f}, {:.1f}% (goal >= 95%)\n", best, bare_best,
+             best / bare_best * 100);
 }
 
 // --- pipeline
@@ -238,8 +246,9 @@ void bench_pipeline(const std::filesystem::path& folder) {
   }
   const double wall = seconds_since(began);
   const double own = std::chrono::duration<double>(server.seen().own_time).count() / kInFlight;
-  fmt::print("pipeline: {} texts in {} calls, wall {:.2f} s, the provider's own {:.2f} s, ratio {:.3f} (goal <= 1.03)\n",
-             server.seen().texts, server.seen().calls, wall, own, wall / own);
+  fmt::print(
+      "pipeline: {} texts in {} calls, wall {:.2f} s, the provider's own {:.2f} s, ratio {:.3f} (goal <= 1.03)\n",
+      server.seen().texts, server.seen().calls, wall, own, wall / own);
 }
 
 void bench_stop() {
@@ -262,7 +271,8 @@ int main() {
   bench_parsing();
   bench_keep_alive();
   bench_stop();
-  const auto folder = std::filesystem::temp_directory_path() / fmt::format("embedjobs-http-{}", Steady::now().time_since_epoch().count());
+  const auto folder = std::filesystem::temp_directory_path() /
+                      fmt::format("embedjobs-http-{}", Steady::now().time_since_epoch().count());
   std::filesystem::create_directories(folder);
   bench_pipeline(folder);
   std::filesystem::remove_all(folder);

@@ -1,6 +1,6 @@
-// memory_bench [OPERATIONS]: the peak memory of indexing a generated JSON document of 200,000 operations into SQLite, above that of a
-// process that only holds the document and simdjson's parse of it. Goal: <= 64 MiB. Then the same document again, unchanged: what it reads
-// and writes.
+// memory_bench [OPERATIONS]: the peak memory of indexing a generated JSON document of 200,000 operations into SQLite,
+// above that of a process that only holds the document and simdjson's parse of it. Goal: <= 64 MiB. Then the same
+// document again, unchanged: what it reads and writes.
 #include <fmt/format.h>
 #include <simdjson.h>
 #include <sys/wait.h>
@@ -86,8 +86,8 @@ bool index(const std::string& dsn, int operations) {
     return false;
   }
   totals = (*engine)->metrics()->worker;
-  fmt::print("  {} operations embedded, {} reused, {} provider calls\n", totals.operations_embedded, totals.operations_reused,
-             totals.provider_calls);
+  fmt::print("  {} operations embedded, {} reused, {} provider calls\n", totals.operations_embedded,
+             totals.operations_reused, totals.provider_calls);
   return totals.jobs_succeeded == 1;
 }
 
@@ -103,7 +103,9 @@ int main(int argc, char** argv) {
   const long first = peak_of([&] { return index(dsn, operations); });
   const long again = peak_of([&] { return index(dsn, operations); });
   std::filesystem::remove_all(folder);
-  fmt::print("document and parse {} MiB; indexing it {} MiB, {} MiB above (goal <= 64); again, unchanged, {} MiB, {} MiB above\n",
-             bare / 1024, first / 1024, (first - bare) / 1024, again / 1024, (again - bare) / 1024);
+  fmt::print(
+      "document and parse {} MiB; indexing it {} MiB, {} MiB above (goal <= 64); again, unchanged, {} MiB, {} MiB "
+      "above\n",
+      bare / 1024, first / 1024, (first - bare) / 1024, again / 1024, (again - bare) / 1024);
   return bare > 0 && first > 0 && again > 0 ? 0 : 1;
 }

@@ -1,5 +1,6 @@
-// pipeline_bench: does the provider ever wait for us? An embedder that needs 20 ms a call, 4 calls in flight, 2,000 calls, SQLite behind.
-// Prints the wall time as a ratio of the embedder's own time (calls x 20 ms / 4, as measured inside the calls). Goal: <= 1.05.
+// pipeline_bench: does the provider ever wait for us? An embedder that needs 20 ms a call, 4 calls in flight, 2,000
+// calls, SQLite behind. Prints the wall time as a ratio of the embedder's own time (calls x 20 ms / 4, as measured
+// inside the calls). Goal: <= 1.05.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -55,9 +56,9 @@ class LineSplitter final : public Splitter {
 
 int run(const std::filesystem::path& folder) {
   const auto embedder = std::make_shared<SlowEmbedder>();
-  auto engine =
-      Engine::open({.dsn = "sqlite:" + (folder / "bench.db").string(), .worker = {.batch_size = kBatch, .provider_concurrency = kInFlight}},
-                   {.splitter = std::make_shared<LineSplitter>(), .embedder = embedder});
+  auto engine = Engine::open({.dsn = "sqlite:" + (folder / "bench.db").string(),
+                              .worker = {.batch_size = kBatch, .provider_concurrency = kInFlight}},
+                             {.splitter = std::make_shared<LineSplitter>(), .embedder = embedder});
   if (!engine.ok()) {
     fmt::print(stderr, "{}\n", engine.status().to_string());
     return 1;
@@ -78,16 +79,16 @@ int run(const std::filesystem::path& folder) {
   (void)(*engine)->wait_idle(std::chrono::minutes(1));
   const double wall = std::chrono::duration<double>(Steady::now() - began).count();
   const double own = static_cast<double>(embedder->own_time_) / 1e9 / kInFlight;
-  fmt::print("pipeline: {} calls, wall {:.2f} s, embedder's own time {:.2f} s, ratio {:.3f} (goal <= 1.05)\n", embedder->calls_.load(),
-             wall, own, wall / own);
+  fmt::print("pipeline: {} calls, wall {:.2f} s, embedder's own time {:.2f} s, ratio {:.3f} (goal <= 1.05)\n",
+             embedder->calls_.load(), wall, own, wall / own);
   return embedder->calls_ == kCalls ? 0 : 1;
 }
 
 }  // namespace
 
 int main() {
-  const auto folder =
-      std::filesystem::temp_directory_path() / fmt::format("embedjobs-pipeline-{}", Steady::now().time_since_epoch().count());
+  const auto folder = std::filesystem::temp_directory_path() /
+                      fmt::format("embedjobs-pipeline-{}", Steady::now().time_since_epoch().count());
   std::filesystem::create_directories(folder);
   const int result = run(folder);
   std::filesystem::remove_all(folder);

@@ -1,7 +1,8 @@
-// How soon work starts: from an enqueue until an idle worker has the job (LISTEN), claims with a long history behind them, and counts of
-// it.
+// How soon work starts: from an enqueue until an idle worker has the job (LISTEN), claims with a long history behind
+// them, and counts of it.
 //
-//   EMBEDJOBS_CLUSTER_FOLDER=/var/tmp tests/support/postgres_cluster.sh run build/bench/tests/bench/postgres_latency_bench [ROWS]
+//   EMBEDJOBS_CLUSTER_FOLDER=/var/tmp tests/support/postgres_cluster.sh run
+//   build/bench/tests/bench/postgres_latency_bench [ROWS]
 //
 // ROWS (10,000,000) of history take about 3 GB: the variable puts the server on a disk.
 #include <fmt/format.h>
@@ -99,8 +100,10 @@ void measure_starts() {
     host.ask("SELECT " + schema.name() + ".put_spec('catalog', 'spec', '" + kDocument + "'::text)");
     times.push_back(std::chrono::duration<double, std::milli>(starts.wait(i) - begun).count());
   }
-  fmt::print("enqueue to start, idle worker, LISTEN, {} times: p50 {:.2f} ms, p99 {:.2f} ms, worst {:.2f} ms (goal: p99 <= 5)\n", kStarts,
-             percentile(times, 0.5), percentile(times, 0.99), percentile(times, 1));
+  fmt::print(
+      "enqueue to start, idle worker, LISTEN, {} times: p50 {:.2f} ms, p99 {:.2f} ms, worst {:.2f} ms (goal: p99 <= "
+      "5)\n",
+      kStarts, percentile(times, 0.5), percentile(times, 0.99), percentile(times, 1));
   engine->stop(std::chrono::seconds(30));
 }
 
@@ -118,7 +121,8 @@ Looks measure_claims(Store& store) {
     }
     static std::uint64_t nonce = 0;
     const auto begun = SteadyClock::now();
-    const ClaimResult claimed = must(store.claim({.worker_id = "w", .max_jobs = kClaimed, .nonce = ++nonce, .space_id = "16/hashing"}));
+    const ClaimResult claimed =
+        must(store.claim({.worker_id = "w", .max_jobs = kClaimed, .nonce = ++nonce, .space_id = "16/hashing"}));
     claims.push_back(milliseconds_since(begun));
     for (const Lease& lease : claimed.leases) {
       must(store.settle({lease.job.id, lease.job.key, lease.job.fence}, {}));
@@ -133,9 +137,10 @@ Looks measure_claims(Store& store) {
 void fill(RawPostgres& server, const std::string& schema, long long rows) {
   const auto begun = SteadyClock::now();
   fill_history(server, schema, rows, 100'000);
-  fmt::print("filled {} rows of history in {:.0f} s; {} on disk\n", rows, milliseconds_since(begun) / 1000,
-             server.ask("SELECT pg_size_pretty(sum(pg_total_relation_size(inhrelid))) FROM pg_inherits WHERE inhparent = '" + schema +
-                        ".history'::regclass"));
+  fmt::print(
+      "filled {} rows of history in {:.0f} s; {} on disk\n", rows, milliseconds_since(begun) / 1000,
+      server.ask("SELECT pg_size_pretty(sum(pg_total_relation_size(inhrelid))) FROM pg_inherits WHERE inhparent = '" +
+                 schema + ".history'::regclass"));
 }
 
 void measure_history(long long rows) {
@@ -147,8 +152,9 @@ void measure_history(long long rows) {
   const Looks few = measure_claims(*backend.store);
   fill(server, schema.name(), rows);
   const Looks many = measure_claims(*backend.store);
-  fmt::print("claim of {} jobs, p50: {:.3f} ms with 1,000 rows of history, {:.3f} ms with {}: x {:.2f} (goal: <= 1.3)\n", kClaimed,
-             few.claim_ms, many.claim_ms, rows, many.claim_ms / few.claim_ms);
+  fmt::print(
+      "claim of {} jobs, p50: {:.3f} ms with 1,000 rows of history, {:.3f} ms with {}: x {:.2f} (goal: <= 1.3)\n",
+      kClaimed, few.claim_ms, many.claim_ms, rows, many.claim_ms / few.claim_ms);
   fmt::print("counts(), p50: {:.3f} ms and {:.3f} ms\n", few.counts_ms, many.counts_ms);
   const auto timed = [](const char* what, const auto& look) {
     const auto begun = SteadyClock::now();
@@ -156,8 +162,10 @@ void measure_history(long long rows) {
     fmt::print("{}: {} found, {:.1f} ms\n", what, found, milliseconds_since(begun));
   };
   timed("the 100 newest jobs", [&] { return backend.store->list({.limit = 100}); });
-  timed("the 100 newest failed jobs", [&] { return backend.store->list({.status = JobStatus::kFailed, .limit = 100}); });
-  timed("the 100 newest jobs of a catalog", [&] { return backend.store->list({.catalog_id = "catalog", .limit = 100}); });
+  timed("the 100 newest failed jobs",
+        [&] { return backend.store->list({.status = JobStatus::kFailed, .limit = 100}); });
+  timed("the 100 newest jobs of a catalog",
+        [&] { return backend.store->list({.catalog_id = "catalog", .limit = 100}); });
   timed("the 100 newest jobs of a spec",
         [&] { return backend.store->list({.catalog_id = "catalog", .spec_name = "filled 5", .limit = 100}); });
   std::vector<SpecKey> keys;

@@ -1,6 +1,6 @@
-// Jobs a second and WAL bytes a job: enqueue + claim + complete, the history kept, through the Store; by a loop over libpq that sends the
-// Store's own statements, as they were recorded, and does nothing else (one process); and by one that has the same effects on the same
-// tables in the fewest statements it can.
+// Jobs a second and WAL bytes a job: enqueue + claim + complete, the history kept, through the Store; by a loop over
+// libpq that sends the Store's own statements, as they were recorded, and does nothing else (one process); and by one
+// that has the same effects on the same tables in the fewest statements it can.
 //
 //   tests/support/postgres_cluster.sh run build/bench/tests/bench/postgres_queue_bench [JOBS [BATCH [PROCESSES]]]
 #include <fmt/format.h>
@@ -40,8 +40,8 @@ void must(const Status& status) {
   }
 }
 
-/// Runs `body(process)` in processes of its own, all at once; the seconds from their common start to the last one's end. `body` answers
-/// what is timed, once it has connected.
+/// Runs `body(process)` in processes of its own, all at once; the seconds from their common start to the last one's
+/// end. `body` answers what is timed, once it has connected.
 double timed(int processes, const std::function<std::function<void()>(int)>& body) {
   int ready[2], go[2];
   if (pipe(ready) != 0 || pipe(go) != 0) {
@@ -99,8 +99,10 @@ void run_store(Store& store, const Load& load, int process) {
   }
   std::uint64_t nonce = (static_cast<std::uint64_t>(getpid()) << 32) + static_cast<std::uint64_t>(random());
   while (true) {
-    auto claimed =
-        store.claim({.worker_id = "worker", .max_jobs = static_cast<std::size_t>(load.batch), .nonce = ++nonce, .space_id = "4/test"});
+    auto claimed = store.claim({.worker_id = "worker",
+                                .max_jobs = static_cast<std::size_t>(load.batch),
+                                .nonce = ++nonce,
+                                .space_id = "4/test"});
     must(claimed.status());
     std::vector<Settlement> ends;
     for (const Lease& lease : claimed->leases) {
@@ -126,28 +128,40 @@ struct Bare {
   }
   [[nodiscard]] std::string claim() const {
     return expand(
-        "WITH due AS MATERIALIZED (SELECT j.id, j.key_id FROM @jobs AS j WHERE j.status = 0 AND j.priority = 0 AND j.next_run_at <= "
+        "WITH due AS MATERIALIZED (SELECT j.id, j.key_id FROM @jobs AS j WHERE j.status = 0 AND j.priority = 0 AND "
+        "j.next_run_at <= "
         "@time_now() ORDER BY j.next_run_at, j.id LIMIT $1 FOR UPDATE SKIP LOCKED),"
-        " keys AS (UPDATE @keys AS k SET fence_counter = k.fence_counter + 1, holder_nonce = $2 FROM due AS d WHERE k.id = d.key_id "
+        " keys AS (UPDATE @keys AS k SET fence_counter = k.fence_counter + 1, holder_nonce = $2 FROM due AS d WHERE "
+        "k.id = d.key_id "
         "RETURNING d.id AS job_id, k.fence_counter, k.generation),"
-        " leases AS (INSERT INTO @leases (job_id, fence_counter, fence_nonce, lease_until, expires_at) SELECT k.job_id, k.fence_counter, "
+        " leases AS (INSERT INTO @leases (job_id, fence_counter, fence_nonce, lease_until, expires_at) SELECT "
+        "k.job_id, k.fence_counter, "
         "$2, @time_now(), @time_now() FROM keys AS k)"
-        " UPDATE @jobs AS j SET status = 1, worker_id = 'worker', attempts = 1, started_at = @time_now(), updated_at = @time_now(), "
-        "fence_counter = k.fence_counter, fence_nonce = $2, epoch = 1, generation = k.generation FROM keys AS k WHERE j.id = k.job_id "
+        " UPDATE @jobs AS j SET status = 1, worker_id = 'worker', attempts = 1, started_at = @time_now(), updated_at = "
+        "@time_now(), "
+        "fence_counter = k.fence_counter, fence_nonce = $2, epoch = 1, generation = k.generation FROM keys AS k WHERE "
+        "j.id = k.job_id "
         "RETURNING j.id");
   }
   [[nodiscard]] std::string complete() const {
     return expand(
         "WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = ANY ($1::bigint[]) RETURNING *),"
         " leases AS (DELETE FROM @leases AS l USING gone AS g WHERE l.fence_nonce = g.fence_nonce AND l.job_id = g.id),"
-        " keys AS (UPDATE @keys AS k SET holder_nonce = 0, last_success_at = @time_now() FROM gone AS g WHERE k.id = g.key_id),"
-        " counted AS (INSERT INTO @job_counts (status, count) VALUES (0, -cardinality($1::bigint[])), (2, cardinality($1::bigint[])))"
-        " INSERT INTO @history (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority, settled, "
-        "started_at, completed_at, attempts, fence_counter, fence_nonce, epoch) SELECT g.id, g.key_id, g.catalog_id, g.next_run_at, "
-        "g.created_at, @time_now(), g.generation, g.kind, 2, g.priority, true, g.started_at, @time_now(), g.attempts, g.fence_counter, "
+        " keys AS (UPDATE @keys AS k SET holder_nonce = 0, last_success_at = @time_now() FROM gone AS g WHERE k.id = "
+        "g.key_id),"
+        " counted AS (INSERT INTO @job_counts (status, count) VALUES (0, -cardinality($1::bigint[])), (2, "
+        "cardinality($1::bigint[])))"
+        " INSERT INTO @history (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, "
+        "priority, settled, "
+        "started_at, completed_at, attempts, fence_counter, fence_nonce, epoch) SELECT g.id, g.key_id, g.catalog_id, "
+        "g.next_run_at, "
+        "g.created_at, @time_now(), g.generation, g.kind, 2, g.priority, true, g.started_at, @time_now(), g.attempts, "
+        "g.fence_counter, "
         "g.fence_nonce, g.epoch FROM gone AS g");
   }
-  [[nodiscard]] std::string enqueue() const { return expand("SELECT job_id FROM @enqueue_at('catalog', $1::text[], 0, @time_now())"); }
+  [[nodiscard]] std::string enqueue() const {
+    return expand("SELECT job_id FROM @enqueue_at('catalog', $1::text[], 0, @time_now())");
+  }
 };
 
 PGresult* exec(PGconn* connection, const char* name, const std::vector<std::string>& values) {
@@ -155,7 +169,8 @@ PGresult* exec(PGconn* connection, const char* name, const std::vector<std::stri
   for (const std::string& value : values) {
     pointers.push_back(value.c_str());
   }
-  PGresult* result = PQexecPrepared(connection, name, static_cast<int>(values.size()), pointers.data(), nullptr, nullptr, 0);
+  PGresult* result =
+      PQexecPrepared(connection, name, static_cast<int>(values.size()), pointers.data(), nullptr, nullptr, 0);
   const ExecStatusType status = PQresultStatus(result);
   if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
     std::fprintf(stderr, "%s\n", PQresultErrorMessage(result));
@@ -201,7 +216,8 @@ Measured measure(const Load& load, const std::string& schema, const std::functio
   const long long wal = wal_bytes(server);
   const double seconds = timed(load.processes, body);
   const long long done = ended() - before;
-  if (done != load.jobs / load.processes * load.processes || server.ask("SELECT count(*) FROM " + schema + ".jobs") != "0") {
+  if (done != load.jobs / load.processes * load.processes ||
+      server.ask("SELECT count(*) FROM " + schema + ".jobs") != "0") {
     std::fprintf(stderr, "only %lld of %d jobs were completed\n", done, load.jobs);
     std::exit(1);
   }
@@ -224,8 +240,8 @@ RecordedRun record(const Load& load, const std::string& dsn) {
   return run;
 }
 
-/// One process: the store, and its own statements without it, each on tables of its own that have seen the same. The second run of each is
-/// measured, when the keys are there.
+/// One process: the store, and its own statements without it, each on tables of its own that have seen the same. The
+/// second run of each is measured, when the keys are there.
 void compare_statements(const Load& load) {
   TempSchema schema;
   const std::string dsn = schema.dsn("&poll_only=on");
@@ -257,8 +273,8 @@ void compare_statements(const Load& load) {
     (void)measure(load, schema.name(), replayed(first));
     best_bare = std::max(best_bare, measure(load, schema.name(), replayed(second)).jobs_a_second);
   }
-  fmt::print("batch {:>4}, 1 process: store {:>6.0f} jobs/s, its own statements run bare {:>6.0f} jobs/s: {:>3.0f} %\n", load.batch,
-             best_store, best_bare, 100 * best_store / best_bare);
+  fmt::print("batch {:>4}, 1 process: store {:>6.0f} jobs/s, its own statements run bare {:>6.0f} jobs/s: {:>3.0f} %\n",
+             load.batch, best_store, best_bare, 100 * best_store / best_bare);
   std::fflush(stdout);
 }
 
@@ -289,10 +305,12 @@ void compare(const Load& load) {
     best_bare = theirs.jobs_a_second > best_bare.jobs_a_second ? theirs : best_bare;
   }
   fmt::print(
-      "batch {:>4}, {} processes: store {:>6.0f} jobs/s, bare {:>6.0f} jobs/s: {:>3.0f} %; WAL a job: {:.0f} bytes, of a new spec {:.0f}, "
+      "batch {:>4}, {} processes: store {:>6.0f} jobs/s, bare {:>6.0f} jobs/s: {:>3.0f} %; WAL a job: {:.0f} bytes, of "
+      "a new spec {:.0f}, "
       "bare {:.0f}\n",
       load.batch, load.processes, best_store.jobs_a_second, best_bare.jobs_a_second,
-      100 * best_store.jobs_a_second / best_bare.jobs_a_second, best_store.wal_a_job, fresh.wal_a_job, best_bare.wal_a_job);
+      100 * best_store.jobs_a_second / best_bare.jobs_a_second, best_store.wal_a_job, fresh.wal_a_job,
+      best_bare.wal_a_job);
   std::fflush(stdout);
 }
 

@@ -1,8 +1,9 @@
-// What it costs to persist chunks of vectors, against a bare binary COPY of the same rows, chunk by chunk in turns: into the table of
-// vectors alone, and together with one into the table of operations, which a chunk writes as well. And the WAL of a pass in which nothing
-// changed.
+// What it costs to persist chunks of vectors, against a bare binary COPY of the same rows, chunk by chunk in turns:
+// into the table of vectors alone, and together with one into the table of operations, which a chunk writes as well.
+// And the WAL of a pass in which nothing changed.
 //
-//   tests/support/pgvector_server.sh build/pgvector run build/bench/tests/bench/postgres_vectors_bench [auto|real|vector|halfvec]
+//   tests/support/pgvector_server.sh build/pgvector run build/bench/tests/bench/postgres_vectors_bench
+//   [auto|real|vector|halfvec]
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
@@ -66,7 +67,8 @@ Chunk chunk_of(std::size_t first, std::size_t size) {
     chunk.vectors.push_back(std::move(vector));
   }
   for (std::size_t i = 0; i < size; ++i) {
-    chunk.rows.push_back({.operation_id = chunk.ids[i], .text_hash = hash_text(chunk.ids[i]), .vector = chunk.vectors[i]});
+    chunk.rows.push_back(
+        {.operation_id = chunk.ids[i], .text_hash = hash_text(chunk.ids[i]), .vector = chunk.vectors[i]});
   }
   return chunk;
 }
@@ -83,7 +85,8 @@ struct Pass {
     begin(key, nonce);
   }
   void begin(const SpecKey& key, std::uint64_t nonce) {
-    const auto claimed = must(store.claim({.worker_id = "bench", .max_jobs = 1, .nonce = nonce, .space_id = kSpace.id()}));
+    const auto claimed =
+        must(store.claim({.worker_id = "bench", .max_jobs = 1, .nonce = nonce, .space_id = kSpace.id()}));
     const Job& job = claimed.leases.at(0).job;
     lease = {job.id, job.key, job.fence};
     context = {.key = key,
@@ -189,7 +192,8 @@ class BareCopy {
     put16(0xffff);
     PGconn* connection = server_.handle();
     PQclear(PQexec(connection, ("COPY " + table + " FROM STDIN (FORMAT binary)").c_str()));
-    check(PQputCopyData(connection, data_.data(), static_cast<int>(data_.size())) == 1 && PQputCopyEnd(connection, nullptr) == 1);
+    check(PQputCopyData(connection, data_.data(), static_cast<int>(data_.size())) == 1 &&
+          PQputCopyEnd(connection, nullptr) == 1);
     PGresult* result = PQgetResult(connection);
     check(PQresultStatus(result) == PGRES_COMMAND_OK);
     PQclear(result);
@@ -210,7 +214,8 @@ class BareCopy {
 
 std::string type_of(const TempSchema& schema) {
   return RawPostgres().ask(
-      "SELECT CASE data_type WHEN 'ARRAY' THEN 'ARRAY' ELSE udt_name END FROM information_schema.columns WHERE table_schema = '" +
+      "SELECT CASE data_type WHEN 'ARRAY' THEN 'ARRAY' ELSE udt_name END FROM information_schema.columns WHERE "
+      "table_schema = '" +
       schema.name() + "' AND table_name = 'vectors' AND column_name = 'vector'");
 }
 
@@ -252,10 +257,11 @@ void measure_persist(const std::string& vectors, std::size_t size, std::size_t c
   const double both = lower_quartile(times[2]);
   const double merged = lower_quartile(times[3]);
   fmt::print(
-      "{:<7} {:>3} rows x {}: persist {:.3f} ms a chunk; bare COPY of the vectors {:.3f} ms: {:.0f} %; of vectors and operations {:.3f} ms:"
+      "{:<7} {:>3} rows x {}: persist {:.3f} ms a chunk; bare COPY of the vectors {:.3f} ms: {:.0f} %; of vectors and "
+      "operations {:.3f} ms:"
       " {:.0f} %; COPY and merge {:.3f} ms: {:.0f} % (lower quartiles of {})\n",
-      type == "ARRAY" ? "real[]" : type, size, kSpace.dimension, persist, vectors_alone, 100 * vectors_alone / persist, both,
-      100 * both / persist, merged, 100 * merged / persist, times[0].size());
+      type == "ARRAY" ? "real[]" : type, size, kSpace.dimension, persist, vectors_alone, 100 * vectors_alone / persist,
+      both, 100 * both / persist, merged, 100 * merged / persist, times[0].size());
 }
 
 void measure_unchanged(const std::string& vectors, std::size_t operations) {
@@ -275,8 +281,9 @@ void measure_unchanged(const std::string& vectors, std::size_t operations) {
   (void)must(backend.store->settle(pass.lease, {}));
   const auto wal = [&] { return std::stoll(server.ask("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")); };
   const auto touched = [&] {
-    return server.ask("SELECT string_agg(x, ',') FROM (SELECT max(xmin::text::bigint)::text AS x FROM " + schema.name() +
-                      ".operations UNION ALL SELECT max(xmin::text::bigint)::text FROM " + schema.name() + ".vectors) AS t");
+    return server.ask("SELECT string_agg(x, ',') FROM (SELECT max(xmin::text::bigint)::text AS x FROM " +
+                      schema.name() + ".operations UNION ALL SELECT max(xmin::text::bigint)::text FROM " +
+                      schema.name() + ".vectors) AS t");
   };
   const std::string before = touched();
   long long least = 1LL << 40;

@@ -61,15 +61,15 @@ int execute(PGconn* connection, const SentStatement& statement) {
     values.push_back(value ? value->data() : nullptr);
     lengths.push_back(value ? static_cast<int>(value->size()) : 0);
   }
-  return __real_PQsendQueryPrepared(connection, statement.name.c_str(), static_cast<int>(values.size()), values.data(), lengths.data(),
-                                    statement.formats.data(), 1);
+  return __real_PQsendQueryPrepared(connection, statement.name.c_str(), static_cast<int>(values.size()), values.data(),
+                                    lengths.data(), statement.formats.data(), 1);
 }
 
 int send(PGconn* connection, const SentStatement& statement) {
   switch (statement.kind) {
     case Kind::kPrepare:
-      return __real_PQsendPrepare(connection, statement.name.c_str(), statement.text.c_str(), static_cast<int>(statement.types.size()),
-                                  statement.types.data());
+      return __real_PQsendPrepare(connection, statement.name.c_str(), statement.text.c_str(),
+                                  static_cast<int>(statement.types.size()), statement.types.data());
     case Kind::kExecute: return execute(connection, statement);
     case Kind::kQuery: return __real_PQsendQuery(connection, statement.text.c_str());
     case Kind::kEnterPipeline: return __real_PQenterPipelineMode(connection);
@@ -115,17 +115,27 @@ using embedjobs::bench::Kind;
 extern "C" {
 
 int __wrap_PQsendPrepare(PGconn* connection, const char* name, const char* text, int count, const Oid* types) {
-  keep({.kind = Kind::kPrepare, .name = name, .text = text, .types = {types, types + count}, .values = {}, .formats = {}});
+  keep({.kind = Kind::kPrepare,
+        .name = name,
+        .text = text,
+        .types = {types, types + count},
+        .values = {},
+        .formats = {}});
   return __real_PQsendPrepare(connection, name, text, count, types);
 }
 
-int __wrap_PQsendQueryPrepared(PGconn* connection, const char* name, int count, const char* const* values, const int* lengths,
-                               const int* formats, int result_format) {
-  embedjobs::bench::SentStatement statement{
-      .kind = Kind::kExecute, .name = name, .text = {}, .types = {}, .values = {}, .formats = {formats, formats + count}};
+int __wrap_PQsendQueryPrepared(PGconn* connection, const char* name, int count, const char* const* values,
+                               const int* lengths, const int* formats, int result_format) {
+  embedjobs::bench::SentStatement statement{.kind = Kind::kExecute,
+                                            .name = name,
+                                            .text = {},
+                                            .types = {},
+                                            .values = {},
+                                            .formats = {formats, formats + count}};
   for (int i = 0; i < count; ++i) {
-    statement.values.push_back(values[i] == nullptr ? std::nullopt
-                                                    : std::optional(std::string(values[i], static_cast<std::size_t>(lengths[i]))));
+    statement.values.push_back(values[i] == nullptr
+                                   ? std::nullopt
+                                   : std::optional(std::string(values[i], static_cast<std::size_t>(lengths[i]))));
   }
   keep(std::move(statement));
   return __real_PQsendQueryPrepared(connection, name, count, values, lengths, formats, result_format);

@@ -1,5 +1,5 @@
-// What the library sends to a PostgreSQL server, kept, to be sent again by a bare loop: the same statements with the same values, the same
-// preparations and the same round trips. On tables in the same state they do the same.
+// What the library sends to a PostgreSQL server, kept, to be sent again by a bare loop: the same statements with the
+// same values, the same preparations and the same round trips. On tables in the same state they do the same.
 //
 // A program that links recorded_statements.cpp names the wrapped functions of libpq to its linker: see CMakeLists.txt.
 #pragma once

@@ -1,5 +1,5 @@
-// What splitting costs beside simdjson's bare DOM parse of the same bytes: time as a ratio of medians, interleaved in one run, and peak
-// memory for a generated document.
+// What splitting costs beside simdjson's bare DOM parse of the same bytes: time as a ratio of medians, interleaved in
+// one run, and peak memory for a generated document.
 //
 //   splitting_bench [FILE]      FILE: JSON; default $EMBEDJOBS_SPEC_DIR/github.json
 #include <fmt/core.h>
@@ -71,12 +71,13 @@ bool bench_time(const std::string& path) {
     return false;
   }
   const double split = median(split_times);
-  fmt::print("splitting {} bytes, {} operations, medians of {} interleaved rounds\n", content.size(), operations, kRounds);
+  fmt::print("splitting {} bytes, {} operations, medians of {} interleaved rounds\n", content.size(), operations,
+             kRounds);
   fmt::print("  bare DOM parse, parser reused  {:8.2f} ms\n", median(warm_times));
   fmt::print("  bare DOM parse, fresh parser   {:8.2f} ms\n", median(fresh_times));
   fmt::print("  split and hash                 {:8.2f} ms\n", split);
-  fmt::print("  RATIO split+hash : bare parse  {:8.2f} (reused parser), {:.2f} (fresh parser); goal <= 4\n", split / median(warm_times),
-             split / median(fresh_times));
+  fmt::print("  RATIO split+hash : bare parse  {:8.2f} (reused parser), {:.2f} (fresh parser); goal <= 4\n",
+             split / median(warm_times), split / median(fresh_times));
   return true;
 }
 

@@ -123,7 +123,8 @@ double persist_bare(const std::string& path, const Data& data, std::size_t chunk
   sqlite3* db = nullptr;
   must_sqlite(db, sqlite3_open(path.c_str(), &db));
   const auto run = [&](const char* sql) { must_sqlite(db, sqlite3_exec(db, sql, nullptr, nullptr, nullptr)); };
-  run("PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = EXTRA; PRAGMA cache_size = -8000; PRAGMA cell_size_check = ON;"
+  run("PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = EXTRA; PRAGMA cache_size = -8000; PRAGMA cell_size_check = "
+      "ON;"
       "PRAGMA foreign_keys = ON");
   const auto prepare = [&](const char* sql) {
     sqlite3_stmt* statement = nullptr;
@@ -146,7 +147,8 @@ double persist_bare(const std::string& path, const Data& data, std::size_t chunk
       sqlite3_bind_int64(address, 2, id);
       step(address);
       sqlite3_bind_int64(vector, 1, id);
-      sqlite3_bind_blob(vector, 2, data.vector(row).data(), static_cast<int>(data.vector(row).size_bytes()), SQLITE_STATIC);
+      sqlite3_bind_blob(vector, 2, data.vector(row).data(), static_cast<int>(data.vector(row).size_bytes()),
+                        SQLITE_STATIC);
       step(vector);
       sqlite3_bind_text(operation, 1, data.ids[row].data(), static_cast<int>(data.ids[row].size()), SQLITE_STATIC);
       sqlite3_bind_blob(operation, 2, data.hashes[row].data(), 32, SQLITE_STATIC);
@@ -167,7 +169,8 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// Alternates, so that a busy machine slows both. What others have left to write is written first: it would be waited for here.
+/// Alternates, so that a busy machine slows both. What others have left to write is written first: it would be waited
+/// for here.
 void bench_persist(const test::TempFolder& folder) {
   const Data data(kRows, true);
   for (const std::size_t chunk : {std::size_t{32}, std::size_t{512}}) {
@@ -181,8 +184,10 @@ void bench_persist(const test::TempFolder& folder) {
         std::filesystem::remove(path);
       }
     }
-    fmt::print("persist {} rows of 512 floats by {}: {:.2f} s, bare inserts {:.2f} s: {:.0f} % of the bare speed (goal >= 70)\n", kRows,
-               chunk, median(ours), median(bare), 100 * median(bare) / median(ours));
+    fmt::print(
+        "persist {} rows of 512 floats by {}: {:.2f} s, bare inserts {:.2f} s: {:.0f} % of the bare speed (goal >= "
+        "70)\n",
+        kRows, chunk, median(ours), median(bare), 100 * median(bare) / median(ours));
   }
 }
 
@@ -192,20 +197,23 @@ std::string with_finished_jobs(const test::TempFolder& folder, int finished) {
   for (int i = 0; i < 300; ++i) {
     (void)must(backend.catalog->put({"bench", fmt::format("spec {}", i)}, "content", kSpace.id()));
   }
-  execute(
-      path,
-      fmt::format(
-          "PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;"
-          "INSERT INTO jobs (id, key_id, catalog_id, kind, status, priority, attempts, last_error, next_run_at, worker_id, "
-          "lease_expires_at,"
-          " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, generation,"
-          " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing,"
-          " progressed, paused_since, records_in_flight, lease_boot_id, lease_boot_time, lease_holder, provider, prompt_tokens,"
-          " pass_prompt_tokens) "
-          "SELECT NULL, 1 + n.value % 300, 1, 0, 2, 0, 1, '', n.value, '', 0, n.value, n.value, n.value,"
-          " n.value, 10, 0, 10, 10, 1, 1, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, '', '', 0, 0 "
-          "FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < {}) SELECT value FROM c) AS n",
-          finished));
+  execute(path,
+          fmt::format("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;"
+                      "INSERT INTO jobs (id, key_id, catalog_id, kind, status, priority, attempts, last_error, "
+                      "next_run_at, worker_id, "
+                      "lease_expires_at,"
+                      " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, "
+                      "embedded_count, operation_count, generation,"
+                      " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, "
+                      "crashes, fewest_missing,"
+                      " progressed, paused_since, records_in_flight, lease_boot_id, lease_boot_time, lease_holder, "
+                      "provider, prompt_tokens,"
+                      " pass_prompt_tokens) "
+                      "SELECT NULL, 1 + n.value % 300, 1, 0, 2, 0, 1, '', n.value, '', 0, n.value, n.value, n.value,"
+                      " n.value, 10, 0, 10, 10, 1, 1, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, '', 0, '', '', 0, 0 "
+                      "FROM (WITH RECURSIVE c(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM c WHERE value < {}) "
+                      "SELECT value FROM c) AS n",
+                      finished));
   return path;
 }
 
@@ -232,8 +240,8 @@ void bench_claim(const test::TempFolder& folder) {
     few_ms.push_back(claim_p50_ms(few, nonce, 25));
     many_ms.push_back(claim_p50_ms(many, nonce, 25));
   }
-  fmt::print("claim p50: {:.2f} ms with 1,000 finished jobs, {:.2f} ms with 1,000,000: {:.2f} x (goal <= 1.5)\n", median(few_ms),
-             median(many_ms), median(many_ms) / median(few_ms));
+  fmt::print("claim p50: {:.2f} ms with 1,000 finished jobs, {:.2f} ms with 1,000,000: {:.2f} x (goal <= 1.5)\n",
+             median(few_ms), median(many_ms), median(many_ms) / median(few_ms));
   const auto begin = Clock::now();
   (void)must(many.store->counts());
   fmt::print("counts of 1,000,000 jobs: {:.2f} ms\n", 1000 * seconds_since(begin));

@@ -1,4 +1,5 @@
-// Ten thousand engines, a million callbacks: no growth of memory, handles or threads. EMBEDJOBS_ENDURANCE=full; else a hundredth of it.
+// Ten thousand engines, a million callbacks: no growth of memory, handles or threads. EMBEDJOBS_ENDURANCE=full; else a
+// hundredth of it.
 #include <dirent.h>
 
 #include <algorithm>

@@ -32,7 +32,8 @@ TEST_CASE("a host's embedder fills the built-in catalog, and searches it") {
   ReadScene scene;
   auto enqueued = sized<embedjobs_enqueued>();
   const std::string spec = spec_with(70, "users");
-  scene.ok(embedjobs_engine_put(scene.engine, "catalog", "spec", spec.data(), spec.size(), &enqueued, scene.error.out()));
+  scene.ok(
+      embedjobs_engine_put(scene.engine, "catalog", "spec", spec.data(), spec.size(), &enqueued, scene.error.out()));
   CHECK(enqueued.created == 1);
   CHECK(enqueued.generation == 1);
   scene.start();
@@ -147,7 +148,8 @@ TEST_CASE("metrics count in members and in Prometheus' words") {
 TEST_CASE("items that a host has cut itself need no document") {
   ReadScene scene;
   const std::string items = "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\"b\",\"text\":\"two\"}\n";
-  scene.ok(embedjobs_engine_put_items(scene.engine, "catalog", "spec", items.data(), items.size(), nullptr, scene.error.out()));
+  scene.ok(embedjobs_engine_put_items(scene.engine, "catalog", "spec", items.data(), items.size(), nullptr,
+                                      scene.error.out()));
   scene.start();
   scene.wait();
   CHECK(scene.embedder.texts == 2);
@@ -161,7 +163,8 @@ TEST_CASE("a retry embeds afresh, a removal clears, an unreadable document repla
   scene.ok(embedjobs_engine_retry(scene.engine, "catalog", "spec", nullptr, scene.error.out()));
   scene.wait();
   CHECK(scene.embedder.texts == 6);
-  CHECK(embedjobs_engine_put(scene.engine, "catalog", "spec", "[", 1, nullptr, scene.error.out()) == EMBEDJOBS_INVALID_DOCUMENT);
+  CHECK(embedjobs_engine_put(scene.engine, "catalog", "spec", "[", 1, nullptr, scene.error.out()) ==
+        EMBEDJOBS_INVALID_DOCUMENT);
   std::size_t count = 99;
   scene.ok(embedjobs_engine_reconcile(scene.engine, &count, scene.error.out()));
   CHECK(count == 0);
@@ -169,7 +172,8 @@ TEST_CASE("a retry embeds afresh, a removal clears, an unreadable document repla
   CHECK(count == 0);
   scene.ok(embedjobs_engine_switch_space(scene.engine, "catalog", "4/other", &count, scene.error.out()));
   CHECK(count == 1);
-  CHECK(embedjobs_engine_switch_space(scene.engine, "catalog", "nonsense", &count, scene.error.out()) == EMBEDJOBS_INVALID_ARGUMENT);
+  CHECK(embedjobs_engine_switch_space(scene.engine, "catalog", "nonsense", &count, scene.error.out()) ==
+        EMBEDJOBS_INVALID_ARGUMENT);
   scene.ok(embedjobs_engine_remove(scene.engine, "catalog", "spec", scene.error.out()));
   CHECK(embedjobs_engine_remove(scene.engine, "catalog", "spec", scene.error.out()) == EMBEDJOBS_NOT_FOUND);
   CHECK(embedjobs_engine_retry(scene.engine, "catalog", "spec", nullptr, scene.error.out()) == EMBEDJOBS_NOT_FOUND);
@@ -185,17 +189,19 @@ TEST_CASE("the worker runs on the host's own thread") {
   };
   scene.put(spec_with(100, "users"));
   auto report = sized<embedjobs_idle_report>();
-  scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, &report, scene.error.out()));
+  scene.ok(
+      embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, &report, scene.error.out()));
   CHECK(report.idle == 1);
   CHECK(report.next_due_ms == -1);
   CHECK(scene.embedder.texts == 100);
   CHECK(std::all_of(threads.begin(), threads.end(), [](auto id) { return id == std::this_thread::get_id(); }));
   CHECK(embedjobs_engine_start(scene.engine, scene.error.out()) == EMBEDJOBS_REFUSED);
   // Nothing to do, and a limit: it says so. A stop request ends it.
-  CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_STOPPED, 0, 1, nullptr, nullptr, scene.error.out()) ==
-        EMBEDJOBS_TIMEOUT);
+  CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_STOPPED, 0, 1, nullptr, nullptr,
+                                    scene.error.out()) == EMBEDJOBS_TIMEOUT);
   scene.ok(embedjobs_engine_request_stop(scene.engine, scene.error.out()));
-  scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_STOPPED, 0, -1, nullptr, nullptr, scene.error.out()));
+  scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_STOPPED, 0, -1, nullptr, nullptr,
+                                       scene.error.out()));
   scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
 }
 
@@ -207,7 +213,8 @@ TEST_CASE("a running worker is stopped from a callback, and its job handed back"
     return -1;
   };
   scene.put(spec_with(1000, "users"));
-  scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_STOPPED, 0, -1, nullptr, nullptr, scene.error.out()));
+  scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_STOPPED, 0, -1, nullptr, nullptr,
+                                       scene.error.out()));
   scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
   CHECK(scene.job().status == EMBEDJOBS_JOB_PENDING);
   CHECK(scene.embedder.texts < 1000);

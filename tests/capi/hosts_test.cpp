@@ -40,8 +40,8 @@ struct HostComputer {
   std::size_t chunk = 2;
   std::function<void(std::size_t persisted)> on_chunk;
 
-  static std::int32_t compute(void* self, embedjobs_call* call, embedjobs_compute* compute, const embedjobs_compute_request* request,
-                              std::size_t* done) {
+  static std::int32_t compute(void* self, embedjobs_call* call, embedjobs_compute* compute,
+                              const embedjobs_compute_request* request, std::size_t* done) {
     auto& host = *static_cast<HostComputer*>(self);
     std::string ids;
     std::vector<std::uint64_t> offsets{0};
@@ -61,7 +61,8 @@ struct HostComputer {
     all.id_offsets = offsets.data();
     all.hashes = hashes.data();
     std::vector<std::uint8_t> existing(all.count);
-    if (const std::int32_t code = embedjobs_compute_list_existing(compute, &all, existing.data(), nullptr); code != EMBEDJOBS_OK) {
+    if (const std::int32_t code = embedjobs_compute_list_existing(compute, &all, existing.data(), nullptr);
+        code != EMBEDJOBS_OK) {
       return code;
     }
     std::size_t have = static_cast<std::size_t>(std::count(existing.begin(), existing.end(), 1));
@@ -160,7 +161,8 @@ TEST_CASE("documents and vectors are the host's, on its thread too") {
   scene.resolver.documents["spec"] = spec_with(25, "users");
   scene.enqueue();
   if (on_own_thread) {
-    scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, scene.error.out()));
+    scene.ok(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr,
+                                         scene.error.out()));
     CHECK_FALSE(elsewhere);
   } else {
     scene.start();
@@ -174,14 +176,15 @@ TEST_CASE("documents and vectors are the host's, on its thread too") {
   scene.resolver.documents["spec"] = spec_with(26, "users");
   scene.ok(embedjobs_engine_reconcile(scene.engine, &gaps, scene.error.out()));
   CHECK(gaps == 1);
-  CHECK(embedjobs_engine_put(scene.engine, "catalog", "spec", "{}", 2, nullptr, scene.error.out()) == EMBEDJOBS_REFUSED);
+  CHECK(embedjobs_engine_put(scene.engine, "catalog", "spec", "{}", 2, nullptr, scene.error.out()) ==
+        EMBEDJOBS_REFUSED);
 }
 
 TEST_CASE("a list that does not move on is an error and no endless walk") {
   HostScene scene;
   scene.with_resolver();
-  scene.resolver_table.list = [](void*, embedjobs_call*, const char*, const char*, std::size_t limit, embedjobs_document_list* list,
-                                 std::size_t* done) -> std::int32_t {
+  scene.resolver_table.list = [](void*, embedjobs_call*, const char*, const char*, std::size_t limit,
+                                 embedjobs_document_list* list, std::size_t* done) -> std::int32_t {
     for (std::size_t i = 0; i < limit; ++i) {
       CHECK(embedjobs_document_list_add(list, "catalog", std::to_string(100'000 + i).c_str(), "v") == EMBEDJOBS_OK);
     }
@@ -259,7 +262,9 @@ TEST_CASE("a persister that throws is tried again, and nothing is lost") {
 TEST_CASE("one failed write is repeated in the same pass") {
   HostScene scene;
   std::atomic<int> failures = 1;
-  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t { return failures-- > 0 ? EMBEDJOBS_RETRY : -1; };
+  scene.persister.first_persist = [&](embedjobs_call*) -> std::int32_t {
+    return failures-- > 0 ? EMBEDJOBS_RETRY : -1;
+  };
   scene.open();
   scene.put(spec_with(3, "users"));
   scene.start();
@@ -493,7 +498,8 @@ TEST_CASE("embedder, computer, persister and resolver go together") {
 
 TEST_CASE("a provider that asks for a pause costs no attempt") {
   HostScene scene;
-  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
+  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*,
+                            std::size_t*) -> std::int32_t {
     embedjobs_call_set_retry_after_ms(call, 3'600'000);
     embedjobs_call_set_error(call, "rate limit", 10);
     return EMBEDJOBS_PAUSED;

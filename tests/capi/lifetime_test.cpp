@@ -48,10 +48,12 @@ TEST_CASE("calls from inside a callback: what would wait for it is refused, the 
     refused(embedjobs_engine_remove_catalog(engine, "catalog", error.out()));
     refused(embedjobs_engine_switch_space(engine, "catalog", "4/x", nullptr, error.out()));
     const std::string other = spec_with(2, "other");
-    CHECK(embedjobs_engine_put(engine, "catalog", "other", other.data(), other.size(), nullptr, error.out()) == EMBEDJOBS_OK);
+    CHECK(embedjobs_engine_put(engine, "catalog", "other", other.data(), other.size(), nullptr, error.out()) ==
+          EMBEDJOBS_OK);
     CHECK(embedjobs_engine_enqueue(engine, "catalog", "other", 0, nullptr, error.out()) == EMBEDJOBS_OK);
     CHECK(embedjobs_engine_retry(engine, "catalog", "other", nullptr, error.out()) == EMBEDJOBS_OK);
-    CHECK(embedjobs_engine_put(engine, "catalog", "third", other.data(), other.size(), nullptr, error.out()) == EMBEDJOBS_OK);
+    CHECK(embedjobs_engine_put(engine, "catalog", "third", other.data(), other.size(), nullptr, error.out()) ==
+          EMBEDJOBS_OK);
     CHECK(embedjobs_engine_remove(engine, "catalog", "third", error.out()) == EMBEDJOBS_OK);
     embedjobs_metrics* metrics = nullptr;
     CHECK(embedjobs_engine_metrics(engine, &metrics, error.out()) == EMBEDJOBS_OK);
@@ -76,7 +78,8 @@ TEST_CASE("an engine may be destroyed from inside its own callback") {
   auto table = embedder.table();
   table.user_data = &destroying;
   table.destroy = [](void* self) { static_cast<Destroying*>(self)->destroyed.open(); };
-  table.embed = [](void* self, embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out, std::size_t* done) {
+  table.embed = [](void* self, embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out,
+                   std::size_t* done) {
     return HostEmbedder::embed(&static_cast<Destroying*>(self)->embedder, call, texts, out, done);
   };
   std::atomic<embedjobs_engine*> engine = nullptr;
@@ -190,7 +193,8 @@ TEST_CASE("an embedder that hangs past the deadline: not stopped, and destroy wa
   Gate entered;
   std::atomic<bool> told = false;
   std::atomic<bool> leave = false;
-  scene.embedder.first = [&](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
+  scene.embedder.first = [&](embedjobs_call* call, const embedjobs_texts*, embedjobs_vectors*,
+                             std::size_t*) -> std::int32_t {
     entered.open();
     while (!leave) {
       told = told || embedjobs_call_is_cancelled(call) != 0;
@@ -255,7 +259,8 @@ TEST_CASE("a forked child is refused, and its destroy does nothing") {
         embedjobs_engine_providers(engine, &providers, nullptr),
         embedjobs_engine_workers(engine, &workers, nullptr),
     };
-    const bool good = std::all_of(std::begin(codes), std::end(codes), [](std::int32_t code) { return code == EMBEDJOBS_REFUSED; });
+    const bool good =
+        std::all_of(std::begin(codes), std::end(codes), [](std::int32_t code) { return code == EMBEDJOBS_REFUSED; });
     embedjobs_engine_destroy(scene.engine);
     _exit(good && scene.embedder.destroyed == 0 ? 0 : 1);
   }
@@ -271,7 +276,8 @@ TEST_CASE("a thread that is ended inside a callback is no success, and another o
   const bool on_own_thread = GENERATE(false, true);
   EmbedderScene scene;
   std::atomic<int> calls = 0;
-  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) -> std::int32_t {
+  scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*,
+                             std::size_t*) -> std::int32_t {
     if (calls++ == 0) {
       pthread_exit(nullptr);
     }
@@ -280,7 +286,8 @@ TEST_CASE("a thread that is ended inside a callback is no success, and another o
   scene.open();
   scene.put(spec_with(3, "users"));
   const auto run = [&](std::int32_t until) {
-    return std::thread([&, until] { (void)embedjobs_engine_worker_run(scene.engine, until, 0, -1, nullptr, nullptr, nullptr); });
+    return std::thread(
+        [&, until] { (void)embedjobs_engine_worker_run(scene.engine, until, 0, -1, nullptr, nullptr, nullptr); });
   };
   if (on_own_thread) {
     run(EMBEDJOBS_RUN_UNTIL_STOPPED).join();  // ended by the callback
@@ -313,11 +320,12 @@ TEST_CASE("only one thread may run the worker") {
   scene.open();
   scene.put(spec_with(2, "users"));
   std::thread runner([&] {
-    CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, nullptr) == EMBEDJOBS_OK);
+    CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, nullptr) ==
+          EMBEDJOBS_OK);
   });
   entered.wait();
-  CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr, scene.error.out()) ==
-        EMBEDJOBS_REFUSED);
+  CHECK(embedjobs_engine_worker_run(scene.engine, EMBEDJOBS_RUN_UNTIL_IDLE, 0, -1, nullptr, nullptr,
+                                    scene.error.out()) == EMBEDJOBS_REFUSED);
   leave.open();
   runner.join();
   CHECK(scene.embedder.texts == 2);

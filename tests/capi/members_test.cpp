@@ -19,9 +19,12 @@ TEST_CASE("an embedder's limits are kept, and cut texts are marked on their way 
   storing.list_existing = [](void* self, auto... rest) {
     return HostPersister::list_existing(&static_cast<Seen*>(self)->persister, rest...);
   };
-  storing.finalize = [](void* self, auto... rest) { return HostPersister::finalize(&static_cast<Seen*>(self)->persister, rest...); };
+  storing.finalize = [](void* self, auto... rest) {
+    return HostPersister::finalize(&static_cast<Seen*>(self)->persister, rest...);
+  };
   storing.describe = nullptr;
-  storing.persist_batch = [](void* self, embedjobs_call* call, const embedjobs_pass* pass, const embedjobs_rows* rows, std::size_t* done) {
+  storing.persist_batch = [](void* self, embedjobs_call* call, const embedjobs_pass* pass, const embedjobs_rows* rows,
+                             std::size_t* done) {
     const Seen& host = *static_cast<Seen*>(self);
     CHECK(pass->job_id > 0);
     CHECK(pass->generation == 1);
@@ -62,7 +65,8 @@ TEST_CASE("a job's members tell its life") {
   scene.open();
   auto enqueued = sized<embedjobs_enqueued>();
   const std::string spec = spec_with(3, "users");
-  scene.ok(embedjobs_engine_put(scene.engine, "catalog", "spec", spec.data(), spec.size(), &enqueued, scene.error.out()));
+  scene.ok(
+      embedjobs_engine_put(scene.engine, "catalog", "spec", spec.data(), spec.size(), &enqueued, scene.error.out()));
   scene.start();
   scene.wait();
   scene.observer.wait_for(EMBEDJOBS_EVENT_JOB_SUCCEEDED);
@@ -353,7 +357,8 @@ TEST_CASE("a host that only logs learns of what went wrong in the background") {
     std::unique_lock lock(host.mutex);
     std::size_t at = 0;
     host.changed.wait(lock, [&] {
-      const auto found = std::find_if(host.lines.begin(), host.lines.end(), [&](const auto& line) { return line.find(words) == 0; });
+      const auto found =
+          std::find_if(host.lines.begin(), host.lines.end(), [&](const auto& line) { return line.find(words) == 0; });
       at = static_cast<std::size_t>(found - host.lines.begin());
       return found != host.lines.end();
     });

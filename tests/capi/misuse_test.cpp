@@ -15,8 +15,10 @@ struct OpenScene : EmbedderScene {
   /// Indexes a document whose first call the test answers; the job's error.
   std::string error_of_first_call(HostEmbedder::Call answer) {
     std::atomic<int> calls = 0;
-    embedder.first = [&, answer = std::move(answer)](embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out,
-                                                     std::size_t* done) { return calls++ == 0 ? answer(call, texts, out, done) : -1; };
+    embedder.first = [&, answer = std::move(answer)](embedjobs_call* call, const embedjobs_texts* texts,
+                                                     embedjobs_vectors* out, std::size_t* done) {
+      return calls++ == 0 ? answer(call, texts, out, done) : -1;
+    };
     open();
     put(spec_with(3, "users"));
     start();
@@ -31,7 +33,8 @@ struct OpenScene : EmbedderScene {
 
 template <typename Table>
 void check_refused_sizes(const Table& table, const std::function<std::int32_t(const Table*)>& open) {
-  for (const std::size_t size : {std::size_t{0}, sizeof(Table) - 1, std::size_t{4097}, std::numeric_limits<std::size_t>::max()}) {
+  for (const std::size_t size :
+       {std::size_t{0}, sizeof(Table) - 1, std::size_t{4097}, std::numeric_limits<std::size_t>::max()}) {
     Table wrong = table;
     wrong.struct_size = size;
     CHECK(open(&wrong) == EMBEDJOBS_INVALID_ARGUMENT);
@@ -155,7 +158,8 @@ TEST_CASE("a wrong struct_size is refused, and nothing in that struct is touched
   auto options = sized<embedjobs_options>();
   options.dsn = "memory:";
   embedjobs_engine* engine = nullptr;
-  check_refused_sizes<embedjobs_options>(options, [&](const auto* wrong) { return embedjobs_engine_open(wrong, &engine, nullptr); });
+  check_refused_sizes<embedjobs_options>(
+      options, [&](const auto* wrong) { return embedjobs_engine_open(wrong, &engine, nullptr); });
   check_refused_sizes<embedjobs_embedder>(embedder.table(), [&](const auto* wrong) {
     options.host_embedder = wrong;
     return embedjobs_engine_open(&options, &engine, nullptr);
@@ -326,16 +330,18 @@ TEST_CASE("an error's words are UTF-8, whatever they repeat") {
 
 TEST_CASE("numbers of any size mean what can be meant") {
   OpenScene scene;
-  for (std::size_t* number : {&scene.table.concurrent_calls, &scene.table.batch_texts, &scene.table.batch_bytes, &scene.table.batch_tokens,
-                              &scene.table.input_bytes}) {
+  for (std::size_t* number : {&scene.table.concurrent_calls, &scene.table.batch_texts, &scene.table.batch_bytes,
+                              &scene.table.batch_tokens, &scene.table.input_bytes}) {
     *number = SIZE_MAX;
   }
-  for (std::int64_t* number : {&scene.options.workers, &scene.options.batch_size, &scene.options.batch_bytes,
-                               &scene.options.lease_duration_ms, &scene.options.requests_per_minute, &scene.options.tokens_per_minute,
-                               &scene.options.daily_token_budget, &scene.options.safety_bound_ms, &scene.options.provider_concurrency}) {
+  for (std::int64_t* number :
+       {&scene.options.workers, &scene.options.batch_size, &scene.options.batch_bytes, &scene.options.lease_duration_ms,
+        &scene.options.requests_per_minute, &scene.options.tokens_per_minute, &scene.options.daily_token_budget,
+        &scene.options.safety_bound_ms, &scene.options.provider_concurrency}) {
     *number = INT64_MAX;
   }
-  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out, std::size_t* done) -> std::int32_t {
+  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out,
+                            std::size_t* done) -> std::int32_t {
     CHECK(embedjobs_call_remaining_ms(call) >= -1);
     std::fill(out->values, out->values + texts->count * out->dimension, 1.0F);
     out->prompt_tokens = INT64_MAX;
@@ -367,24 +373,26 @@ TEST_CASE("an embedder that throws is tried again") {
 
 TEST_CASE("an embedder that answers ok without a count is tried again") {
   OpenScene scene;
-  CHECK(scene.error_of_first_call([](auto...) -> std::int32_t { return EMBEDJOBS_OK; }).find("did not set *done") != std::string::npos);
+  CHECK(scene.error_of_first_call([](auto...) -> std::int32_t { return EMBEDJOBS_OK; }).find("did not set *done") !=
+        std::string::npos);
 }
 
 TEST_CASE("too few and too many vectors are no success") {
   const std::size_t count = GENERATE(std::size_t{2}, std::size_t{4}, std::size_t{0}, SIZE_MAX - 1);
   OpenScene scene;
-  const std::string said = scene.error_of_first_call([&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t* done) {
-    *done = count;
-    return EMBEDJOBS_OK;
-  });
+  const std::string said =
+      scene.error_of_first_call([&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t* done) {
+        *done = count;
+        return EMBEDJOBS_OK;
+      });
   CHECK(said.find("*done is " + std::to_string(count) + " and not 3") != std::string::npos);
 }
 
 TEST_CASE("an unknown code is a failed callback") {
   const std::int32_t code = GENERATE(-2, 18, 0x7fffffff);
   OpenScene scene;
-  const std::string said =
-      scene.error_of_first_call([&](embedjobs_call*, const embedjobs_texts* texts, embedjobs_vectors*, std::size_t* done) {
+  const std::string said = scene.error_of_first_call(
+      [&](embedjobs_call*, const embedjobs_texts* texts, embedjobs_vectors*, std::size_t* done) {
         *done = texts->count;
         return code;
       });

@@ -89,7 +89,8 @@ struct HostEmbedder {
   Call first;  ///< Set before start. Its code is answered unless it is -1.
   std::atomic<std::size_t> calls = 0, texts = 0, queries = 0, destroyed = 0;
 
-  static std::int32_t embed(void* self, embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out, std::size_t* done) {
+  static std::int32_t embed(void* self, embedjobs_call* call, const embedjobs_texts* texts, embedjobs_vectors* out,
+                            std::size_t* done) {
     auto& host = *static_cast<HostEmbedder*>(self);
     ++host.calls;
     if (host.first) {
@@ -98,8 +99,8 @@ struct HostEmbedder {
       }
     }
     for (std::size_t i = 0; i < texts->count; ++i) {
-      fill_vector(texts->bytes + texts->offsets[i], texts->offsets[i + 1] - texts->offsets[i], out->values + i * out->dimension,
-                  out->dimension);
+      fill_vector(texts->bytes + texts->offsets[i], texts->offsets[i + 1] - texts->offsets[i],
+                  out->values + i * out->dimension, out->dimension);
     }
     host.texts += texts->count;
     host.queries += texts->purpose == EMBEDJOBS_PURPOSE_QUERY ? 1 : 0;
@@ -139,7 +140,8 @@ struct HostPersister {
     return specs[spec].rows.size();
   }
   bool accepts(Spec& spec, const embedjobs_fence& fence) {
-    if (fence.counter < spec.fence.counter || (fence.counter == spec.fence.counter && fence.nonce != spec.fence.nonce)) {
+    if (fence.counter < spec.fence.counter ||
+        (fence.counter == spec.fence.counter && fence.nonce != spec.fence.nonce)) {
       ++stale;
       return false;
     }
@@ -155,8 +157,8 @@ struct HostPersister {
     return std::string(reinterpret_cast<const char*>(batch->hashes) + i * EMBEDJOBS_HASH_SIZE, EMBEDJOBS_HASH_SIZE);
   }
 
-  static std::int32_t list_existing(void* self, embedjobs_call* call, const embedjobs_pass* pass, const embedjobs_operations* wanted,
-                                    std::uint8_t* existing, std::size_t* done) {
+  static std::int32_t list_existing(void* self, embedjobs_call* call, const embedjobs_pass* pass,
+                                    const embedjobs_operations* wanted, std::uint8_t* existing, std::size_t* done) {
     auto& host = *static_cast<HostPersister*>(self);
     if (host.first_list) {
       if (const std::int32_t code = host.first_list(call); code != -1) {
@@ -175,8 +177,8 @@ struct HostPersister {
     *done = wanted->count;
     return EMBEDJOBS_OK;
   }
-  static std::int32_t persist_batch(void* self, embedjobs_call* call, const embedjobs_pass* pass, const embedjobs_rows* rows,
-                                    std::size_t* done) {
+  static std::int32_t persist_batch(void* self, embedjobs_call* call, const embedjobs_pass* pass,
+                                    const embedjobs_rows* rows, std::size_t* done) {
     auto& host = *static_cast<HostPersister*>(self);
     ++host.batches;
     if (host.first_persist) {
@@ -195,8 +197,8 @@ struct HostPersister {
     *done = rows->count;
     return EMBEDJOBS_OK;
   }
-  static std::int32_t finalize(void* self, embedjobs_call* call, const embedjobs_pass* pass, const embedjobs_operations* manifest,
-                               std::size_t* done) {
+  static std::int32_t finalize(void* self, embedjobs_call* call, const embedjobs_pass* pass,
+                               const embedjobs_operations* manifest, std::size_t* done) {
     auto& host = *static_cast<HostPersister*>(self);
     if (host.first_finalize) {
       if (const std::int32_t code = host.first_finalize(call); code != -1) {
@@ -224,8 +226,8 @@ struct HostPersister {
     *done = manifest->count;
     return EMBEDJOBS_OK;
   }
-  static std::int32_t describe(void* self, embedjobs_call*, std::size_t count, const char* const*, const char* const* spec_names,
-                               embedjobs_spec_states* states, std::size_t* done) {
+  static std::int32_t describe(void* self, embedjobs_call*, std::size_t count, const char* const*,
+                               const char* const* spec_names, embedjobs_spec_states* states, std::size_t* done) {
     auto& host = *static_cast<HostPersister*>(self);
     const std::lock_guard lock(host.mutex);
     for (std::size_t i = 0; i < count; ++i) {
@@ -255,8 +257,8 @@ struct HostResolver {
   std::map<std::string, std::string> documents;
   std::atomic<std::size_t> destroyed = 0;
 
-  static std::int32_t resolve(void* self, embedjobs_call* call, const char*, const char* spec_name, embedjobs_document* document,
-                              std::size_t* done) {
+  static std::int32_t resolve(void* self, embedjobs_call* call, const char*, const char* spec_name,
+                              embedjobs_document* document, std::size_t* done) {
     auto& host = *static_cast<HostResolver*>(self);
     const std::lock_guard lock(host.mutex);
     const auto found = host.documents.find(spec_name);
@@ -330,11 +332,13 @@ struct HostObserver {
     };
     return table;
   }
-  /// The reconciler also looks when a worker starts, and tries again what failed before it looked: who counts failures waits for that.
+  /// The reconciler also looks when a worker starts, and tries again what failed before it looked: who counts failures
+  /// waits for that.
   void wait_for_first_round() {
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] {
-      return std::any_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("reconciler: a round ended"); });
+      return std::any_of(lines.begin(), lines.end(),
+                         [](const std::string& line) { return line.starts_with("reconciler: a round ended"); });
     });
   }
   void wait_for(std::int32_t kind) {
@@ -392,7 +396,8 @@ class Scene {
     ok(embedjobs_engine_jobs(engine, nullptr, &jobs, error.out()));
     REQUIRE(jobs->count > 0);
     const embedjobs_job& job = *jobs->items[0];
-    JobSeen seen{job.status, job.last_error, job.attempts, job.embedded_count, job.reused_count, job.operation_count, job.fence.counter};
+    JobSeen seen{job.status,       job.last_error,      job.attempts,     job.embedded_count,
+                 job.reused_count, job.operation_count, job.fence.counter};
     embedjobs_jobs_destroy(jobs);
     return seen;
   }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A host is stopped in mid-run, another process takes its job over and finishes it, and the first one comes back with its old fence: the host's
-# persister refuses it. takeover.sh STALLED_HOST
+# A host is stopped in mid-run, another process takes its job over and finishes it, and the first one comes back with
+# its old fence: the host's persister refuses it. takeover.sh STALLED_HOST
 set -euo pipefail
 host=$1
 work=$(mktemp -d)
@@ -19,7 +19,8 @@ until [ -e "$work/entered" ]; do
   kill -0 "$stalled"
   sleep 0.02
 done
-# The whole process stops, as a machine does that sleeps; not while it holds the lock of the database of jobs, for the test's sake.
+# The whole process stops, as a machine does that sleeps; not while it holds the lock of the database of jobs, for the
+# test's sake.
 stop() {
   kill -STOP "$stalled"
   until grep -q '^State:.T' "/proc/$stalled/status"; do sleep 0.01; done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Whatever a user names as a document or a database: one clear line, an exit code, and nothing that was stored is harmed.
+# Whatever a user names as a document or a database: one clear line, an exit code, and nothing that was stored is
+# harmed.
 . "$(dirname "$0")/lib.sh"
 
 document 5 good > api.json

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 at random points of a slow run, again and again, then to the end: the rows equal the document, no persisted text was embedded
-# again, at most the chunks in flight were. KILLS: how many (50); SEED: which points.
+# kill -9 at random points of a slow run, again and again, then to the end: the rows equal the document, no persisted
+# text was embedded again, at most the chunks in flight were. KILLS: how many (50); SEED: which points.
 . "$(dirname "$0")/lib.sh"
 kills=${KILLS:-50}
 seed=${SEED:-$$}

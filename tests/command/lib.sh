@@ -1,5 +1,5 @@
-# shellcheck shell=bash
-# Sourced by the end-to-end tests of the command. Each runs in a folder of its own and ends at the first check that fails.
+# shellcheck shell=bash Sourced by the end-to-end tests of the command. Each runs in a folder of its own and ends at the
+# first check that fails.
 set -euo pipefail
 EMBEDJOBS=${EMBEDJOBS:?path of the command}
 SOURCE_DIR=${SOURCE_DIR:?path of the sources}
@@ -51,7 +51,8 @@ equal() {
   [ "$1" = "$2" ] || fail "$3: '$1', expected '$2'"
 }
 
-# field NAME: the values of a member of the JSON lines in out, a line each; strings without quotes, without escapes in these tests.
+# field NAME: the values of a member of the JSON lines in out, a line each; strings without quotes, without escapes in
+# these tests.
 field() {
   sed -nE "s/.*\"$1\":(\"([^\"]*)\"|([^,}]*)).*/\2\3/p" out
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What happens while a job runs: an edit, a removal, a manual retry, signals, a lease that is much shorter than the pass.
+# What happens while a job runs: an edit, a removal, a manual retry, signals, a lease that is much shorter than the
+# pass.
 . "$(dirname "$0")/lib.sh"
 export EMBEDJOBS_EMBEDDER=hashing:16
 slow="hashing:16?delay=100ms&log=$work/log"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Another embedder is refused; switch-space moves a catalog, and searches are answered from the old space until the new one is complete.
+# Another embedder is refused; switch-space moves a catalog, and searches are answered from the old space until the new
+# one is complete.
 . "$(dirname "$0")/lib.sh"
 document 60 item > item.json
 run 0 index item.json --embedder hashing:32

@@ -59,7 +59,8 @@ TEST_CASE("floats read back as the same float") {
 
 TEST_CASE("what is not there is null") {
   CHECK(JsonObject().time("t", WallTime{}).text_or_null("w", "").str() == "{\"t\":null,\"w\":null}");
-  CHECK(JsonObject().time("t", WallTime(std::chrono::milliseconds(1500))).str() == "{\"t\":\"1970-01-01T00:00:01.500Z\"}");
+  CHECK(JsonObject().time("t", WallTime(std::chrono::milliseconds(1500))).str() ==
+        "{\"t\":\"1970-01-01T00:00:01.500Z\"}");
 }
 
 TEST_CASE("a spec is named after its file") {

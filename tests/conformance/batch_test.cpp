@@ -94,8 +94,10 @@ TEST_CASE("many passes end at once, each in its way") {
   REQUIRE(leases.size() == 4);
   scene.settle(leases[3]);  // lost to the others
   ok(scene.store.remove_key(leases[2].job.key));
-  const std::vector<Settlement> ends{
-      {ref(leases[0]), {}}, {ref(leases[1]), {.kind = OutcomeKind::kRetry, .error = "boom"}}, {ref(leases[2]), {}}, {ref(leases[3]), {}}};
+  const std::vector<Settlement> ends{{ref(leases[0]), {}},
+                                     {ref(leases[1]), {.kind = OutcomeKind::kRetry, .error = "boom"}},
+                                     {ref(leases[2]), {}},
+                                     {ref(leases[3]), {}}};
   const auto answers = scene.store.settle_all(ends);
   CHECK(get(answers[0]) == JobStatus::kSucceeded);
   CHECK(get(answers[1]) == JobStatus::kPending);

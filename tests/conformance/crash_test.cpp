@@ -15,7 +15,8 @@ void crash(Scene& scene) {
   REQUIRE(get(scene.store.reap(10)) == 1);
 }
 
-void fly(Scene& scene, const Lease& lease, const std::vector<TextHash>& sent, const std::vector<TextHash>& answered = {}) {
+void fly(Scene& scene, const Lease& lease, const std::vector<TextHash>& sent,
+         const std::vector<TextHash>& answered = {}) {
   ok(scene.store.record_in_flight(ref(lease), sent, answered));
 }
 

@@ -125,7 +125,8 @@ TEST_CASE("removing a catalog removes all of its specs and no other's") {
 
 TEST_CASE("documents are listed by key, in pages") {
   Scene scene;
-  const std::vector<SpecKey> keys{{"a", "1"}, {"a", "2"}, {"a b", "0"}, {"b", "1"}, {"b", "10"}, {"b", "2"}, {"c", "\xc3\xa9"}};
+  const std::vector<SpecKey> keys{{"a", "1"},  {"a", "2"}, {"a b", "0"},     {"b", "1"},
+                                  {"b", "10"}, {"b", "2"}, {"c", "\xc3\xa9"}};
   for (auto key = keys.rbegin(); key != keys.rend(); ++key) {
     get(scene.catalog.put(*key, key->spec_name, ""));
   }

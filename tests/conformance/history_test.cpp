@@ -58,8 +58,10 @@ TEST_CASE("jobs are listed newest first, filtered and limited") {
   CHECK(list(scene, {.catalog_id = "catalog"}) == std::vector{other, pending, done});
   CHECK(list(scene, {.catalog_id = "catalog", .spec_name = "spec"}) == std::vector{pending, done});
   CHECK(list(scene, {.spec_name = "spec"}) == std::vector{elsewhere, pending, done});
-  CHECK(list(scene, {.status = JobStatus::kPending, .kind = JobKind::kManualRetry, .catalog_id = "elsewhere", .spec_name = "spec"}) ==
-        std::vector{elsewhere});
+  CHECK(list(scene, {.status = JobStatus::kPending,
+                     .kind = JobKind::kManualRetry,
+                     .catalog_id = "elsewhere",
+                     .spec_name = "spec"}) == std::vector{elsewhere});
   CHECK(list(scene, {.catalog_id = "nowhere"}).empty());
 }
 

@@ -146,7 +146,8 @@ TEST_CASE("a holder whose lease was taken changes nothing") {
   CHECK_FALSE(renew(scene, stale));
   lost(scene.store.progress(ref(stale), {.operation_count = 7, .embedded = 7}));
   lost(scene.store.record_in_flight(ref(stale), std::vector{hash_text("new")}, {}));
-  for (const OutcomeKind kind : {OutcomeKind::kComplete, OutcomeKind::kRetry, OutcomeKind::kFail, OutcomeKind::kRelease}) {
+  for (const OutcomeKind kind :
+       {OutcomeKind::kComplete, OutcomeKind::kRetry, OutcomeKind::kFail, OutcomeKind::kRelease}) {
     lost(scene.store.settle(ref(stale), {.kind = kind, .error = "late"}).status());
   }
   lost(scene.catalog.list_existing(scene.context(stale), manifest_of({{"a", "new"}})).status());

@@ -23,7 +23,8 @@ Job* Model::held(JobId id, const SpecKey& key, const Fence& fence) {
   }
   Job& job = jobs.at(id);
   const ModelSpec& spec = specs.at(key);
-  const bool same = job.key == key && job.fence == fence && spec.holder == fence.nonce && spec.fence_counter == fence.counter;
+  const bool same =
+      job.key == key && job.fence == fence && spec.holder == fence.nonce && spec.fence_counter == fence.counter;
   return same && fence.nonce != 0 && job.status == JobStatus::kRunning ? &job : nullptr;
 }
 
@@ -140,7 +141,8 @@ ClaimResult Model::claim(const ClaimRequest& request) {
   }
   std::vector<JobId> chosen = old;
   const auto take_least = [&](auto rank) {
-    const auto least = std::min_element(candidates.begin(), candidates.end(), [&](JobId a, JobId b) { return rank(a) < rank(b); });
+    const auto least =
+        std::min_element(candidates.begin(), candidates.end(), [&](JobId a, JobId b) { return rank(a) < rank(b); });
     chosen.push_back(*least);
     candidates.erase(least);
   };
@@ -180,8 +182,9 @@ ClaimResult Model::claim(const ClaimRequest& request) {
         lease.suspects.push_back({hash_text(text), flight.alone, flight.set_aside});
       }
     }
-    std::sort(lease.suspects.begin(), lease.suspects.end(),
-              [](const Suspect& a, const Suspect& b) { return std::tuple(-a.alone, a.text_hash) < std::tuple(-b.alone, b.text_hash); });
+    std::sort(lease.suspects.begin(), lease.suspects.end(), [](const Suspect& a, const Suspect& b) {
+      return std::tuple(-a.alone, a.text_hash) < std::tuple(-b.alone, b.text_hash);
+    });
     result.leases.push_back(lease);
   }
   return result;
@@ -254,10 +257,13 @@ Code Model::progress(const LeaseRef& lease, const Progress& progress) {
 }
 
 void Model::land(ModelSpec& spec) {
-  std::erase_if(spec.flights, [](const auto& flight) { return !flight.second.sent && !flight.second.suspect && !flight.second.set_aside; });
+  std::erase_if(spec.flights, [](const auto& flight) {
+    return !flight.second.sent && !flight.second.suspect && !flight.second.set_aside;
+  });
 }
 
-Code Model::record_in_flight(const LeaseRef& lease, const std::set<std::string>& sent, const std::set<std::string>& answered) {
+Code Model::record_in_flight(const LeaseRef& lease, const std::set<std::string>& sent,
+                             const std::set<std::string>& answered) {
   Job* job = held(lease.job_id, lease.key, lease.fence);
   if (job == nullptr) {
     return Code::kLeaseLost;
@@ -300,8 +306,10 @@ void Model::hand_back(Job& job, ModelSpec& spec, WallTime next) {
 std::pair<Code, JobStatus> Model::settle(const LeaseRef& lease, const Outcome& outcome) {
   Job* found = held(lease.job_id, lease.key, lease.fence);
   if (found == nullptr) {
-    const bool own_effect = jobs.contains(lease.job_id) && jobs.at(lease.job_id).fence == lease.fence && jobs.at(lease.job_id).settled;
-    return own_effect ? std::pair(Code::kOk, jobs.at(lease.job_id).status) : std::pair(Code::kLeaseLost, JobStatus::kPending);
+    const bool own_effect =
+        jobs.contains(lease.job_id) && jobs.at(lease.job_id).fence == lease.fence && jobs.at(lease.job_id).settled;
+    return own_effect ? std::pair(Code::kOk, jobs.at(lease.job_id).status)
+                      : std::pair(Code::kLeaseLost, JobStatus::kPending);
   }
   Job& job = *found;
   ModelSpec& spec = specs.at(job.key);
@@ -358,7 +366,8 @@ void Model::crash(Job& job, ModelSpec& spec) {
   }
   ++job.crashes;
   job.last_error = "*";  // any text
-  const auto flying = std::count_if(spec.flights.begin(), spec.flights.end(), [](const auto& flight) { return flight.second.sent; });
+  const auto flying =
+      std::count_if(spec.flights.begin(), spec.flights.end(), [](const auto& flight) { return flight.second.sent; });
   if (job.records_in_flight && flying == 0) {  // some other job's fault
     hand_back(job, spec, now());
     return;
@@ -402,7 +411,9 @@ std::size_t Model::reap(std::size_t limit) {
 Peek Model::peek(const std::string& space) const {
   Peek peek;
   peek.enqueue_counter = enqueues;
-  const auto least = [](std::optional<Duration>& value, Duration other) { value = value ? std::min(*value, other) : other; };
+  const auto least = [](std::optional<Duration>& value, Duration other) {
+    value = value ? std::min(*value, other) : other;
+  };
   for (const auto& [id, job] : jobs) {
     const bool open = job.status == JobStatus::kPending || job.status == JobStatus::kRunning;
     if (open && !fits(job.key, space)) {
@@ -434,9 +445,10 @@ std::size_t Model::purge(Duration age, std::size_t limit) {
   std::erase_if(jobs, [&](const auto& entry) {
     const Job& job = entry.second;
     const ModelSpec& spec = specs.at(job.key);
-    const bool settled_failure = job.status == JobStatus::kFailed && (spec.failure.resolved || spec.failure.occurrences == 0);
-    const bool may_go =
-        job.status == JobStatus::kSucceeded || job.status == JobStatus::kCancelled || (settled_failure && spec.last != job.id);
+    const bool settled_failure =
+        job.status == JobStatus::kFailed && (spec.failure.resolved || spec.failure.occurrences == 0);
+    const bool may_go = job.status == JobStatus::kSucceeded || job.status == JobStatus::kCancelled ||
+                        (settled_failure && spec.last != job.id);
     const bool goes = may_go && job.completed_at < before && purged < limit;
     purged += goes ? 1 : 0;
     return goes;

@@ -1,5 +1,6 @@
-// What a backend should do, written down as plainly as can be: no database, no locks, no regard for speed, and nothing of the library's own
-// state machine. The random sequences of model_test.cpp compare a backend with it, answer by answer.
+// What a backend should do, written down as plainly as can be: no database, no locks, no regard for speed, and nothing
+// of the library's own state machine. The random sequences of model_test.cpp compare a backend with it, answer by
+// answer.
 #pragma once
 
 #include <map>
@@ -62,7 +63,8 @@ using ModelOps = std::vector<std::pair<std::string, std::string>>;
 class Model {
  public:
   /// `epoch`: where the backend's counter begins.
-  Model(StoreOptions rules, std::shared_ptr<Clock> clock, std::uint64_t epoch) : rules_(rules), clock_(std::move(clock)), epoch_(epoch) {}
+  Model(StoreOptions rules, std::shared_ptr<Clock> clock, std::uint64_t epoch)
+      : rules_(rules), clock_(std::move(clock)), epoch_(epoch) {}
 
   std::map<SpecKey, ModelSpec> specs;
   std::map<std::string, ModelCatalog> catalogs;
@@ -77,7 +79,8 @@ class Model {
   ClaimResult claim(const ClaimRequest& request);
   bool renew(const LeaseRef& lease, Duration duration);
   Code progress(const LeaseRef& lease, const Progress& progress);
-  Code record_in_flight(const LeaseRef& lease, const std::set<std::string>& sent, const std::set<std::string>& answered);
+  Code record_in_flight(const LeaseRef& lease, const std::set<std::string>& sent,
+                        const std::set<std::string>& answered);
   /// The status that the job has then, or kLeaseLost.
   std::pair<Code, JobStatus> settle(const LeaseRef& lease, const Outcome& outcome);
   std::size_t reap(std::size_t limit);

@@ -138,8 +138,9 @@ Code Model::finalize(const PassContext& context, const ModelOps& ops) {
   spec.finalized = {context.key, true, space, context.content_version, context.splitter_version};
   spec.rows[space] = {ops.begin(), ops.end()};
   flip(context.key.catalog_id);
-  std::erase_if(spec.rows,
-                [&](const auto& rows) { return rows.first != space && rows.first != catalogs.at(context.key.catalog_id).search; });
+  std::erase_if(spec.rows, [&](const auto& rows) {
+    return rows.first != space && rows.first != catalogs.at(context.key.catalog_id).search;
+  });
   return code;
 }
 
@@ -164,7 +165,8 @@ void Model::flip(const std::string& catalog) {
 }
 
 bool Model::complete(const ModelSpec& spec) const {
-  return spec.finalized.complete && (!spec.content || spec.finalized.content_version == to_hex(hash_text(*spec.content)));
+  return spec.finalized.complete &&
+         (!spec.content || spec.finalized.content_version == to_hex(hash_text(*spec.content)));
 }
 
 std::vector<std::string> Model::searchable(const std::string& catalog) const {

@@ -1,4 +1,5 @@
-// Random sequences of calls against a backend and the model: every answer and, after each step, everything that can be seen must agree.
+// Random sequences of calls against a backend and the model: every answer and, after each step, everything that can be
+// seen must agree.
 //
 //   EMBEDJOBS_MODEL_SEQUENCES=N   how many sequences (default: what the backend asks for)
 //   EMBEDJOBS_MODEL_SEED=S        only this one, and print its calls
@@ -166,7 +167,8 @@ class Sequence {
     const std::size_t how = below(8);
     note("remove {}/{} way {}", key.catalog_id, key.spec_name, how);
     if (how == 0) {
-      ::same("remove_catalog", scene_.catalog.remove_catalog(key.catalog_id).code(), model_.remove_catalog(key.catalog_id));
+      ::same("remove_catalog", scene_.catalog.remove_catalog(key.catalog_id).code(),
+             model_.remove_catalog(key.catalog_id));
     } else if (how < 4) {
       ::same("remove_key", scene_.store.remove_key(key).code(), model_.remove_key(key));
     } else {
@@ -176,8 +178,10 @@ class Sequence {
 
   void claim() {
     if (!claim_.nonce || !chance(15)) {
-      claim_ = {
-          .worker_id = "w" + std::to_string(below(3)), .max_jobs = 1 + below(3), .nonce = random_() | 1, .space_id = any_space().id()};
+      claim_ = {.worker_id = "w" + std::to_string(below(3)),
+                .max_jobs = 1 + below(3),
+                .nonce = random_() | 1,
+                .space_id = any_space().id()};
       claim_.by_age = below(claim_.max_jobs + 1);
       claim_.provider = any(kProviders);
     }
@@ -216,7 +220,8 @@ class Sequence {
   /// Of the last claims: the newest more often, stale ones too.
   const Lease& any_lease() {
     const Lease& lease = leases_[std::max(below(leases_.size()), below(leases_.size()))];
-    note("lease of job {} fence {} ({}/{})", lease.job.id, lease.job.fence.counter, lease.job.key.catalog_id, lease.job.key.spec_name);
+    note("lease of job {} fence {} ({}/{})", lease.job.id, lease.job.fence.counter, lease.job.key.catalog_id,
+         lease.job.key.spec_name);
     return lease;
   }
 
@@ -247,7 +252,8 @@ class Sequence {
       news.batch = ProviderNote::Batch{below(40), below(4000)};
     }
     if (chance(50)) {
-      news.pause = ProviderNote::Pause{any(std::vector<Duration>{-1s, 0s, 5s, 1h}), "reason " + std::to_string(below(3))};
+      news.pause =
+          ProviderNote::Pause{any(std::vector<Duration>{-1s, 0s, 5s, 1h}), "reason " + std::to_string(below(3))};
     }
     note("note of {}", provider);
     ::same("note_provider", scene_.store.note_provider(provider, news).code(), Code::kOk);
@@ -301,7 +307,8 @@ class Sequence {
   void progress() {
     const LeaseRef lease = ref(any_lease());
     const Progress progress = any_progress();
-    note("  progress {} = {} + {} + {}", progress.operation_count, progress.reused, progress.embedded, progress.missing);
+    note("  progress {} = {} + {} + {}", progress.operation_count, progress.reused, progress.embedded,
+         progress.missing);
     ::same("progress", scene_.store.progress(lease, progress).code(), model_.progress(lease, progress));
   }
 
@@ -353,7 +360,8 @@ class Sequence {
       context.content_version = "old";
     }
     context.prompt_tokens = below(50);
-    note("  in {}, epoch {}, floor {}, cap {}", context.space.id(), context.epoch, context.reuse_floor, context.input_cap);
+    note("  in {}, epoch {}, floor {}, cap {}", context.space.id(), context.epoch, context.reuse_floor,
+         context.input_cap);
     return context;
   }
 
@@ -379,7 +387,8 @@ class Sequence {
       row.embedded_bytes = mark.embedded_bytes;
       row.input_cap = mark.input_cap;
     }
-    ::same("upsert_batch", scene_.catalog.upsert_batch(context, rows.all()).code(), model_.upsert_batch(context, ops, mark));
+    ::same("upsert_batch", scene_.catalog.upsert_batch(context, rows.all()).code(),
+           model_.upsert_batch(context, ops, mark));
   }
 
   void finalize() {
@@ -397,7 +406,8 @@ class Sequence {
       }
     }
     note("  finalize {}", ops);
-    ::same("finalize", scene_.catalog.finalize(context, manifest_of(ops_of(ops))).code(), model_.finalize(context, ops));
+    ::same("finalize", scene_.catalog.finalize(context, manifest_of(ops_of(ops))).code(),
+           model_.finalize(context, ops));
   }
 
   void switch_space() {
@@ -419,12 +429,14 @@ class Sequence {
       ::same(fmt::format("job {}: {}", model.id, name), a, b);
     };
     field("id", backend.id, model.id);
-    field("spec", backend.key.catalog_id + "/" + backend.key.spec_name, model.key.catalog_id + "/" + model.key.spec_name);
+    field("spec", backend.key.catalog_id + "/" + backend.key.spec_name,
+          model.key.catalog_id + "/" + model.key.spec_name);
     field("kind", backend.kind, model.kind);
     field("status", backend.status, model.status);
     field("priority", backend.priority, model.priority);
     field("attempts", backend.attempts, model.attempts);
-    field("last_error", model.last_error == "*" && !backend.last_error.empty() ? "*" : backend.last_error, model.last_error);
+    field("last_error", model.last_error == "*" && !backend.last_error.empty() ? "*" : backend.last_error,
+          model.last_error);
     field("next_run_at", backend.next_run_at, model.next_run_at);
     field("worker_id", backend.worker_id, model.worker_id);
     field("lease_expires_at", backend.lease_expires_at, model.lease_expires_at);
@@ -472,14 +484,17 @@ class Sequence {
   void compare_peek(const std::string& space) {
     const Peek backend = get(scene_.store.peek(space));
     const Peek model = model_.peek(space);
-    const auto field = [&](std::string_view name, const auto& a, const auto& b) { ::same(fmt::format("peek {}: {}", space, name), a, b); };
+    const auto field = [&](std::string_view name, const auto& a, const auto& b) {
+      ::same(fmt::format("peek {}: {}", space, name), a, b);
+    };
     field("next_due", backend.next_due, model.next_due);
     field("next_pending_due", backend.next_pending_due, model.next_pending_due);
     field("running", backend.running, model.running);
     field("urgent_waiting", backend.urgent_waiting, model.urgent_waiting);
     field("other_space", backend.other_space, model.other_space);
     if (enqueues_ && *enqueues_ != std::pair(backend.enqueue_counter, model.enqueue_counter)) {
-      field("enqueue_counter moved", enqueues_->first != backend.enqueue_counter, enqueues_->second != model.enqueue_counter);
+      field("enqueue_counter moved", enqueues_->first != backend.enqueue_counter,
+            enqueues_->second != model.enqueue_counter);
     }
     enqueues_ = {backend.enqueue_counter, model.enqueue_counter};
   }
@@ -523,13 +538,15 @@ class Sequence {
       ::same(name + " content_version", info.content_version, to_hex(hash_text(*spec.content)));
     }
     const auto rows = spec.rows.find(spec.visible);
-    ::same(name + " embedding_count", info.embedding_count, rows == spec.rows.end() ? 0 : static_cast<std::int64_t>(rows->second.size()));
+    ::same(name + " embedding_count", info.embedding_count,
+           rows == spec.rows.end() ? 0 : static_cast<std::int64_t>(rows->second.size()));
   }
 
   void compare_rows(const std::string& name, const SpecKey& key, const ModelSpec& spec) {
     std::vector<std::string> backend;
     get(scene_.catalog.rows(key, true, [&](const StoredRow& row) {
-      backend.push_back(fmt::format("{} {} cut {} {}", row.operation_id, to_hex(row.text_hash), row.embedded_bytes, row.vector));
+      backend.push_back(
+          fmt::format("{} {} cut {} {}", row.operation_id, to_hex(row.text_hash), row.embedded_bytes, row.vector));
       return true;
     }));
     std::vector<std::string> model;

@@ -6,7 +6,8 @@ using namespace embedjobs::test;
 
 namespace {
 
-const std::vector<OutcomeKind> kOutcomes{OutcomeKind::kComplete, OutcomeKind::kRetry, OutcomeKind::kFail, OutcomeKind::kRelease};
+const std::vector<OutcomeKind> kOutcomes{OutcomeKind::kComplete, OutcomeKind::kRetry, OutcomeKind::kFail,
+                                         OutcomeKind::kRelease};
 
 }  // namespace
 
@@ -16,7 +17,8 @@ TEST_CASE("complete ends the job and leaves no lease and no error") {
   scene.settle(first, {.kind = OutcomeKind::kRelease, .error = "stopping"});
   const Lease lease = scene.claim_one();
   scene.clock->advance(1s);
-  CHECK(scene.settle(lease, {.progress = Progress{.operation_count = 3, .reused = 1, .embedded = 2}}) == JobStatus::kSucceeded);
+  CHECK(scene.settle(lease, {.progress = Progress{.operation_count = 3, .reused = 1, .embedded = 2}}) ==
+        JobStatus::kSucceeded);
   const Job job = scene.job(lease.job.id);
   CHECK(job.status == JobStatus::kSucceeded);
   CHECK(job.completed_at == scene.clock->wall_now());
@@ -110,7 +112,8 @@ TEST_CASE("a pause of the provider never costs an attempt, and is at most an hou
   const WallTime began = scene.clock->wall_now();
   for (int i = 0; i < 30; ++i) {
     const Lease lease = scene.claim_one();
-    CHECK(scene.settle(lease, {.kind = OutcomeKind::kRelease, .reason = ReleaseReason::kPause, .delay = 90min}) == JobStatus::kPending);
+    CHECK(scene.settle(lease, {.kind = OutcomeKind::kRelease, .reason = ReleaseReason::kPause, .delay = 90min}) ==
+          JobStatus::kPending);
     CHECK(scene.last_job().next_run_at == scene.clock->wall_now() + 1h);
     CHECK(scene.last_job().paused_since == began);
     scene.clock->advance(1h);

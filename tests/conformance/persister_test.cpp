@@ -48,9 +48,10 @@ TEST_CASE("the same batch sent again succeeds and changes nothing") {
 TEST_CASE("vectors come back as they were stored") {
   Scene scene;
   const Lease lease = start(scene);
-  const std::vector<float> odd{-0.0F, std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max(), -1.5F};
-  const std::vector rows{
-      VectorRow{.operation_id = "a", .text_hash = hash_text("text"), .vector = odd, .embedded_bytes = 300, .input_cap = 512}};
+  const std::vector<float> odd{-0.0F, std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max(),
+                               -1.5F};
+  const std::vector rows{VectorRow{
+      .operation_id = "a", .text_hash = hash_text("text"), .vector = odd, .embedded_bytes = 300, .input_cap = 512}};
   ok(scene.catalog.upsert_batch(scene.context(lease), rows));
   std::size_t visited = 0;
   const Space space = get(scene.catalog.rows(kKey, true, [&](const StoredRow& row) {
@@ -256,7 +257,8 @@ TEST_CASE("a large manifest is finalized as a whole") {
   }
   const Lease lease = start(scene);
   for (std::size_t i = 0; i < ops.size(); i += 500) {
-    ok(scene.persist(lease, Ops(ops.begin() + static_cast<std::ptrdiff_t>(i), ops.begin() + static_cast<std::ptrdiff_t>(i + 500))));
+    ok(scene.persist(
+        lease, Ops(ops.begin() + static_cast<std::ptrdiff_t>(i), ops.begin() + static_cast<std::ptrdiff_t>(i + 500))));
   }
   ok(scene.finalize(lease, ops));
   CHECK((scene.rows() == seen(ops)));

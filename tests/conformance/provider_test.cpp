@@ -77,7 +77,8 @@ TEST_CASE("a pause ends by itself, and one from a clock that was set back is non
 
 TEST_CASE("a pause is a day at most, and its reason one bounded line") {
   Scene scene;
-  ok(scene.store.note_provider(kProvider, {.pause = ProviderNote::Pause{100h, "two\nlines \x1b[31m" + std::string(100'000, 'x')}}));
+  ok(scene.store.note_provider(
+      kProvider, {.pause = ProviderNote::Pause{100h, "two\nlines \x1b[31m" + std::string(100'000, 'x')}}));
   const ProviderState state = state_of(scene);
   CHECK(state.paused_until == scene.clock->wall_now() + 24h);
   CHECK(state.pause_reason.starts_with("two lines  [31m"));
@@ -99,7 +100,8 @@ TEST_CASE("providers are listed by name; one does not touch another") {
 
 TEST_CASE("names that are none are refused") {
   Scene scene;
-  for (const std::string& name : {std::string(), std::string(600, 'x'), std::string("line\nbreak"), std::string("\xff")}) {
+  for (const std::string& name :
+       {std::string(), std::string(600, 'x'), std::string("line\nbreak"), std::string("\xff")}) {
     CHECK(scene.store.note_provider(name, {}).code() == Code::kInvalidArgument);
   }
   CHECK(scene.store.note_provider("p", {.space_id = "no space"}).code() == Code::kInvalidArgument);
@@ -108,7 +110,8 @@ TEST_CASE("names that are none are refused") {
   CHECK(scene.store.claim(request).status().code() == Code::kInvalidArgument);
 }
 
-TEST_CASE("tokens of a pass are counted for its job and its provider, each once, whichever write tells them how often") {
+TEST_CASE(
+    "tokens of a pass are counted for its job and its provider, each once, whichever write tells them how often") {
   Scene scene;
   const Lease lease = run(scene);
   CHECK(lease.job.provider == kProvider);
@@ -122,7 +125,8 @@ TEST_CASE("tokens of a pass are counted for its job and its provider, each once,
   ok(scene.catalog.upsert_batch(context, rows.all()));
   CHECK(scene.job(lease.job.id).prompt_tokens == 130);
   CHECK(state_of(scene).tokens_total == 130);
-  const Outcome outcome{.kind = OutcomeKind::kRelease, .progress = Progress{.operation_count = 9, .missing = 9, .prompt_tokens = 150}};
+  const Outcome outcome{.kind = OutcomeKind::kRelease,
+                        .progress = Progress{.operation_count = 9, .missing = 9, .prompt_tokens = 150}};
   scene.settle(lease, outcome);
   scene.settle(lease, outcome);
   CHECK(scene.job(lease.job.id).prompt_tokens == 150);

@@ -134,7 +134,9 @@ TEST_CASE("a vector of a cut text is not reused when the cap was raised or lifte
   CHECK(usable(10));
 }
 
-TEST_CASE("a text that the model itself refused to take whole is embedded again when a cap that allows more is given, and not before") {
+TEST_CASE(
+    "a text that the model itself refused to take whole is embedded again when a cap that allows more is given, and "
+    "not before") {
   Scene scene;
   scene.put(kKey, "content");
   const Lease lease = scene.claim_one();

@@ -45,7 +45,8 @@ LeaseRef ref(const Lease& lease) {
   return {lease.job.id, lease.job.key, lease.job.fence};
 }
 
-Scene::Scene(StoreOptions options) : backend(database->open(options, clock)), store(*backend.store), catalog(*backend.catalog) {}
+Scene::Scene(StoreOptions options)
+    : backend(database->open(options, clock)), store(*backend.store), catalog(*backend.catalog) {}
 
 ClaimRequest Scene::request(std::size_t max_jobs, const Space& space) {
   return {.worker_id = "worker", .max_jobs = max_jobs, .nonce = ++nonce, .space_id = space.id()};
@@ -98,7 +99,8 @@ std::vector<Reservation> Scene::reserve(const Lease& lease, const std::vector<st
                                         const std::vector<std::string>& given_up) {
   const auto hashes = [](const std::vector<std::string>& of) {
     std::vector<TextHash> all;
-    std::transform(of.begin(), of.end(), std::back_inserter(all), [](const std::string& text) { return hash_text(text); });
+    std::transform(of.begin(), of.end(), std::back_inserter(all),
+                   [](const std::string& text) { return hash_text(text); });
     return all;
   };
   return get(catalog.reserve(context(lease), hashes(texts), hashes(given_up)));

@@ -31,7 +31,8 @@ struct Op {
 using Ops = std::vector<Op>;
 Manifest manifest_of(const Ops& ops);
 
-/// Rows with vectors that stand for the texts: the same text gives the same vector, another text another one. `salt` makes a third.
+/// Rows with vectors that stand for the texts: the same text gives the same vector, another text another one. `salt`
+/// makes a third.
 class Rows {
  public:
   Rows(const Ops& ops, const Space& space, int salt = 0);
@@ -62,8 +63,12 @@ class Scene {
   Catalog& catalog;
 
   // Jobs
-  EnqueueResult enqueue(const SpecKey& key = kKey, JobKind kind = JobKind::kSpecWrite) { return get(store.enqueue(key, kind)); }
-  ClaimResult claim(std::size_t max_jobs = 1, const Space& space = kSpace) { return get(store.claim(request(max_jobs, space))); }
+  EnqueueResult enqueue(const SpecKey& key = kKey, JobKind kind = JobKind::kSpecWrite) {
+    return get(store.enqueue(key, kind));
+  }
+  ClaimResult claim(std::size_t max_jobs = 1, const Space& space = kSpace) {
+    return get(store.claim(request(max_jobs, space)));
+  }
   /// Claims exactly one job.
   Lease claim_one(const Space& space = kSpace);
   /// Enqueues and claims one job.
@@ -74,7 +79,9 @@ class Scene {
   Job last_job(const SpecKey& key = kKey);
 
   // Documents and rows
-  EnqueueResult put(const SpecKey& key, std::string_view content) { return get(catalog.put(key, content, kSpace.id())); }
+  EnqueueResult put(const SpecKey& key, std::string_view content) {
+    return get(catalog.put(key, content, kSpace.id()));
+  }
   PassContext context(const Lease& lease, const Space& space = kSpace);
   Status persist(const Lease& lease, const Ops& ops, const Space& space = kSpace, int salt = 0);
   Status finalize(const Lease& lease, const Ops& ops, const Space& space = kSpace);

@@ -86,13 +86,15 @@ TEST_CASE("a search looks in its catalog only") {
   CHECK(scene.search("1") == std::vector<std::string>{"spec:a"});
 }
 
-TEST_CASE("a search by a vector that is none, or of an unknown catalog, is an error; of an empty catalog finds nothing") {
+TEST_CASE(
+    "a search by a vector that is none, or of an unknown catalog, is an error; of an empty catalog finds nothing") {
   Scene scene;
   CHECK(scene.catalog.search("catalog", kSpace, vector_of("q", kSpace), 5).status().code() == Code::kNotFound);
   scene.put(kKey, "content");
   CHECK(get(scene.catalog.search("catalog", kSpace, vector_of("q", kSpace), 5)).empty());
   CHECK(scene.catalog.search("catalog", kSpace, std::vector<float>{1, 2}, 5).status().code() == Code::kInvalidArgument);
-  CHECK(scene.catalog.search("catalog", kSpace, std::vector<float>{0, 0, 0, 0}, 5).status().code() == Code::kInvalidArgument);
+  CHECK(scene.catalog.search("catalog", kSpace, std::vector<float>{0, 0, 0, 0}, 5).status().code() ==
+        Code::kInvalidArgument);
 }
 
 TEST_CASE("a search in another space than the catalog's is refused") {
@@ -251,7 +253,8 @@ TEST_CASE("a switch that is taken back finds the old vectors, and searches never
   CHECK(sorted(scene.search("1")) == kAll);
 }
 
-TEST_CASE("a second switch before the first is complete leads to the last target, read from the first space until then") {
+TEST_CASE(
+    "a second switch before the first is complete leads to the last target, read from the first space until then") {
   Switching scene;
   scene.finish(kKey, kOps);
   const Space last{"last", 2, ""};

@@ -14,7 +14,8 @@ namespace {
 constexpr int kThreads = 4;
 constexpr int kJobs = 60;
 
-/// Claims and settles until nothing is left; counts who was claimed. Catch's assertions are for one thread, so errors are counted.
+/// Claims and settles until nothing is left; counts who was claimed. Catch's assertions are for one thread, so errors
+/// are counted.
 class Crew {
  public:
   explicit Crew(Scene& scene) : scene_(scene) {}
@@ -22,7 +23,8 @@ class Crew {
   void work(int thread) {
     for (std::uint64_t turn = 1;; ++turn) {
       const auto nonce = (static_cast<std::uint64_t>(thread) + 1) << 32 | turn;
-      const auto result = scene_.store.claim({.worker_id = "worker", .max_jobs = 2, .nonce = nonce, .space_id = kSpace.id()});
+      const auto result =
+          scene_.store.claim({.worker_id = "worker", .max_jobs = 2, .nonce = nonce, .space_id = kSpace.id()});
       if (!result.ok()) {
         if (result.status().code() != Code::kRetry) {
           ++errors;
@@ -67,10 +69,11 @@ class Crew {
                               .epoch = lease.job.epoch,
                               .content_version = "v"};
     const Ops ops{{"own", lease.job.key.spec_name}, {"shared", "shared"}};
-    const bool fine = try_until_answered([&] { return scene_.catalog.upsert_batch(context, Rows(ops, kSpace).all()); }) &&
-                      try_until_answered([&] { return scene_.store.renew(std::vector{ref(lease)}, 0s, 10s).status(); }) &&
-                      try_until_answered([&] { return scene_.catalog.finalize(context, manifest_of(ops)); }) &&
-                      try_until_answered([&] { return scene_.store.settle(ref(lease), {}).status(); });
+    const bool fine =
+        try_until_answered([&] { return scene_.catalog.upsert_batch(context, Rows(ops, kSpace).all()); }) &&
+        try_until_answered([&] { return scene_.store.renew(std::vector{ref(lease)}, 0s, 10s).status(); }) &&
+        try_until_answered([&] { return scene_.catalog.finalize(context, manifest_of(ops)); }) &&
+        try_until_answered([&] { return scene_.store.settle(ref(lease), {}).status(); });
     errors += fine ? 0 : 1;
   }
 

@@ -1,4 +1,5 @@
-# cmake -DDOCUMENT=guide.md -DEXAMPLES=dir -P quotes.cmake: every cpp block of the document stands in one of the guide programs, word for word.
+# cmake -DDOCUMENT=guide.md -DEXAMPLES=dir -P quotes.cmake: every cpp block of the document stands in one of the guide
+# programs, word for word.
 file(READ ${DOCUMENT} text)
 file(GLOB programs ${EXAMPLES}/guide_*.cpp)
 set(sources "")

@@ -1,4 +1,5 @@
-// Disks that refuse: without room, and read-only. Every call says so, what was stored stays, and the calls work again when there is room.
+// Disks that refuse: without room, and read-only. Every call says so, what was stored stays, and the calls work again
+// when there is room.
 #include <sys/mount.h>
 
 #include <cstdio>

@@ -27,11 +27,15 @@ Result<Backend> open(const std::string& path) {
   std::uint64_t nonce = static_cast<std::uint64_t>(::getpid()) << 32;
   for (int number = first;; ++number) {
     get(backend.catalog->put(key_of(number), "content", kSpace.id()));
-    const ClaimResult claimed = get(backend.store->claim({.worker_id = "w", .max_jobs = 10, .nonce = ++nonce, .space_id = kSpace.id()}));
+    const ClaimResult claimed =
+        get(backend.store->claim({.worker_id = "w", .max_jobs = 10, .nonce = ++nonce, .space_id = kSpace.id()}));
     for (const Lease& lease : claimed.leases) {
       const Ops ops{{"a", "text " + lease.job.key.spec_name}, {"b", "shared"}};
-      PassContext context{
-          .key = lease.job.key, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+      PassContext context{.key = lease.job.key,
+                          .job_id = lease.job.id,
+                          .fence = lease.job.fence,
+                          .space = kSpace,
+                          .epoch = lease.job.epoch};
       ok(backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()));
       ok(backend.catalog->finalize(context, manifest_of(ops)));
       get(backend.store->settle(ref(lease), {}));
@@ -57,7 +61,8 @@ int work_and_kill(const std::string& path, int first, int count, useconds_t long
   for (int i = 0; i < count; ++i) {
     REQUIRE(::read(pipe_ends[0], &last, sizeof last) == sizeof last);
   }
-  ::usleep(longer);  // some moment within the next steps: it decides where the kill falls, not whether the test is right
+  ::usleep(
+      longer);  // some moment within the next steps: it decides where the kill falls, not whether the test is right
   ::kill(child, SIGKILL);
   REQUIRE(::waitpid(child, nullptr, 0) == child);
   int more = 0;

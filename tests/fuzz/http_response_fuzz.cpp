@@ -1,11 +1,12 @@
-// Any bytes may come as a provider's answer: vectors that may be stored, or a fault; an error text that fits a message, and a decision.
-// The first byte says how many texts were asked for (low four bits) and of which dimension (high four, 0: not known).
+// Any bytes may come as a provider's answer: vectors that may be stored, or a fault; an error text that fits a message,
+// and a decision. The first byte says how many texts were asked for (low four bits) and of which dimension (high four,
+// 0: not known).
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "http/clean_text.hpp"
 #include "http/decision.hpp"
 #include "http/response.hpp"
@@ -65,7 +66,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_line(clean_text(error.message, "secret", 200), 200);
   require(clean_text(text, "secret", 1000).find("secret") == std::string::npos);
   for (const int status : {400, 404, 429, 500, 503}) {
-    require(decide({.kind = ProviderKind::kOpenAi, .fault = Fault::kNone, .status = status, .error = error}).status_to >= status);
+    require(
+        decide({.kind = ProviderKind::kOpenAi, .fault = Fault::kNone, .status = status, .error = error}).status_to >=
+        status);
   }
   (void)parser.read_member(body, "model_id");
   return 0;

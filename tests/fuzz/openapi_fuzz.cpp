@@ -1,4 +1,5 @@
-// Any bytes may come as a document: the splitter answers with a list or a one-line error, the same each time, and never crashes or hangs.
+// Any bytes may come as a document: the splitter answers with a list or a one-line error, the same each time, and never
+// crashes or hangs.
 #include "embedjobs/openapi.hpp"
 
 #include "split_check.hpp"

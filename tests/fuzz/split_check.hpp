@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "core/utf8.hpp"
+#include "core/values/utf8.hpp"
 #include "embedjobs/splitter.hpp"
 
 namespace embedjobs::fuzz {
@@ -20,7 +20,8 @@ inline void check(const Result<OperationList>& list) {
   if (!list.ok()) {
     const auto& status = list.status();
     require(status.code() == Code::kInvalidDocument);
-    require(!status.message().empty() && status.message().find('\n') == std::string::npos && status.message().size() < 2000);
+    require(!status.message().empty() && status.message().find('\n') == std::string::npos &&
+            status.message().size() < 2000);
     return;
   }
   const auto order = list->manifest().sorted_by_id();

@@ -2,7 +2,8 @@
 # The Go package against the library of this build: vet, tests, the race detector, and both checks of what cgo passes.
 set -euo pipefail
 : "${SOURCE_DIR:?}" "${LIBRARY_DIR:?}" "${WORK_DIR:?}"
-# The first one that is new enough: of the caller, of the usual folder, of the system's packages, of PyPI (.ci/install.sh).
+# The first one that is new enough: of the caller, of the usual folder, of the system's packages, of PyPI
+# (.ci/install.sh).
 version=
 for folder in "$(dirname "$(command -v go || echo none)")" /usr/local/go/bin /usr/lib/go-1.*/bin "$SOURCE_DIR/build/go/bin"; do
   version=$("$folder/go" env GOVERSION 2> /dev/null || true)

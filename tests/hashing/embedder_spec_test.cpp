@@ -32,10 +32,10 @@ TEST_CASE("a delay makes calls slow") {
 }
 
 TEST_CASE("a malformed spec is refused with a line that says what is allowed") {
-  for (const char* spec :
-       {"", ":8", "hashing:", "hashing:0", "hashing:-1", "hashing:65537", "hashing:8x", "hashing:99999999999999999999999", "hashing?x",
-        "hashing?delay", "hashing?delay=", "hashing?delay=5", "hashing?log=", "hashing?delay=1s&delay=2s", "hashing?speed=1", "hash",
-        "Hashing", "open:text-embedding-3-small"}) {
+  for (const char* spec : {"", ":8", "hashing:", "hashing:0", "hashing:-1", "hashing:65537", "hashing:8x",
+                           "hashing:99999999999999999999999", "hashing?x", "hashing?delay",
+                           "hashing?delay=", "hashing?delay=5", "hashing?log=", "hashing?delay=1s&delay=2s",
+                           "hashing?speed=1", "hash", "Hashing", "open:text-embedding-3-small"}) {
     const Status status = make_embedder(spec).status();
     INFO(spec);
     CHECK(status.code() == Code::kInvalidArgument);

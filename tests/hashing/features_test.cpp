@@ -82,7 +82,8 @@ TEST_CASE("the same text has the same bits on every platform") {
   const std::vector<float> vector = embed("List users /v1/users", 8);
   std::vector<std::uint32_t> bits(vector.size());
   std::memcpy(bits.data(), vector.data(), vector.size() * sizeof(float));
-  CHECK(bits == std::vector<std::uint32_t>{0xbf432d5b, 0x3decb703, 0x3e586870, 0x3f13f262, 0x3decb703, 0, 0xbda761f9, 0x3da761f9});
+  CHECK(bits == std::vector<std::uint32_t>{0xbf432d5b, 0x3decb703, 0x3e586870, 0x3f13f262, 0x3decb703, 0, 0xbda761f9,
+                                           0x3da761f9});
 }
 
 TEST_CASE("an identifier meets its words, a plural its singular, and a typing error its word") {

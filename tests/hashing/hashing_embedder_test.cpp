@@ -121,7 +121,8 @@ TEST_CASE("the log gets one line a call: time, number of texts, their hashes") {
   const std::vector<std::string> lines = lines_of(log);
   REQUIRE(lines.size() == 2);
   const std::string time = R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)";
-  CHECK(std::regex_match(lines[0], std::regex(time + " 2 " + to_hex(hash_text(kTexts[0])) + " " + to_hex(hash_text(kTexts[1])))));
+  CHECK(std::regex_match(lines[0],
+                         std::regex(time + " 2 " + to_hex(hash_text(kTexts[0])) + " " + to_hex(hash_text(kTexts[1])))));
   CHECK(std::regex_match(lines[1], std::regex(time + " 1 " + to_hex(hash_text(kTexts[0])))));
 }
 
@@ -160,5 +161,6 @@ TEST_CASE("calls from many threads write whole lines") {
   }
   const std::vector<std::string> lines = lines_of(log);
   CHECK(lines.size() == 160);
-  CHECK(std::all_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.size() == lines[0].size(); }));
+  CHECK(
+      std::all_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.size() == lines[0].size(); }));
 }

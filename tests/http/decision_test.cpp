@@ -54,66 +54,86 @@ struct AnswerCase {
 };
 const std::vector<AnswerCase> kAnswers{
     {"quota", kOpenAi, 429,
-     R"({"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}})", Action::kFail},
-    {"billing limit", kOpenAi, 400, R"({"error":{"message":"Billing hard limit has been reached","code":"billing_hard_limit_reached"}})",
+     R"({"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}})",
+     Action::kFail},
+    {"billing limit", kOpenAi, 400,
+     R"({"error":{"message":"Billing hard limit has been reached","code":"billing_hard_limit_reached"}})",
      Action::kFail},
     {"payment", kOpenAi, 402, R"({"message":"Payment required"})", Action::kFail},
-    {"unauthorised", kOpenAi, 401, R"({"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}})", Action::kFail},
+    {"unauthorised", kOpenAi, 401, R"({"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}})",
+     Action::kFail},
     {"forbidden", kOpenAi, 403, R"({"error":{"message":"Country not supported"}})", Action::kFail},
-    {"tokens a request", kOpenAi, 400, R"({"error":{"message":"Requested 312000 tokens","code":"max_tokens_per_request"}})",
-     Action::kSplitBatch},
+    {"tokens a request", kOpenAi, 400,
+     R"({"error":{"message":"Requested 312000 tokens","code":"max_tokens_per_request"}})", Action::kSplitBatch},
     {"300000 tokens", kOpenAi, 400, R"({"error":{"message":"Requested 312000 tokens, max 300000 tokens per request"}})",
      Action::kSplitBatch},
-    {"tei batch size", kTei, 422, R"({"error":"batch size 64 > maximum allowed batch size 32","error_type":"Validation"})",
-     Action::kSplitBatch},
+    {"tei batch size", kTei, 422,
+     R"({"error":"batch size 64 > maximum allowed batch size 32","error_type":"Validation"})", Action::kSplitBatch},
     {"openai array", kOpenAi, 400, R"({"error":{"message":"Invalid 'input': array too long. Expected at most 2048"}})",
      Action::kSplitBatch},
     {"larger than a minute", kOpenAi, 429,
      R"({"error":{"message":"Request too large for m on tokens per min (TPM): Limit 40000","type":"tokens","code":"rate_limit_exceeded"}})",
      Action::kSplitBatch},
-    {"tokens must be reduced", kOpenAi, 429, R"({"error":{"message":"The input or output tokens must be reduced","code":"429"}})",
-     Action::kSplitBatch},
-    {"exceeds the context length", kOllama, 400, R"({"error":"the input length exceeds the context length"})", Action::kCutInput},
-    {"exceeds the context length", kOllama, 500, R"({"error":"The input length EXCEEDS the context length"})", Action::kCutInput},
-    {"exceeds maximum context length", kOllama, 400, R"({"error":"input length exceeds maximum context length"})", Action::kCutInput},
-    {"cannot be truncated further", kOllama, 400, R"({"error":"input cannot be truncated further"})", Action::kCutInput},
-    {"maximum context length is", kOpenAi, 400, R"({"error":{"message":"This model's maximum context length is 8192 tokens"}})",
+    {"tokens must be reduced", kOpenAi, 429,
+     R"({"error":{"message":"The input or output tokens must be reduced","code":"429"}})", Action::kSplitBatch},
+    {"exceeds the context length", kOllama, 400, R"({"error":"the input length exceeds the context length"})",
      Action::kCutInput},
+    {"exceeds the context length", kOllama, 500, R"({"error":"The input length EXCEEDS the context length"})",
+     Action::kCutInput},
+    {"exceeds maximum context length", kOllama, 400, R"({"error":"input length exceeds maximum context length"})",
+     Action::kCutInput},
+    {"cannot be truncated further", kOllama, 400, R"({"error":"input cannot be truncated further"})",
+     Action::kCutInput},
+    {"maximum context length is", kOpenAi, 400,
+     R"({"error":{"message":"This model's maximum context length is 8192 tokens"}})", Action::kCutInput},
     {"maximum input length is", kOpenAi, 422, R"({"message":"maximum input length is 512"})", Action::kCutInput},
     {"is too large to process", kOpenAi, 500,
      R"({"error":{"code":500,"message":"input is too large to process. increase the batch size"}})", Action::kCutInput},
-    {"physical batch size", kOpenAi, 500, R"({"error":{"message":"input (900 tokens) is larger than the physical batch size"}})",
+    {"physical batch size", kOpenAi, 500,
+     R"({"error":{"message":"input (900 tokens) is larger than the physical batch size"}})", Action::kCutInput},
+    {"larger than the max context size", kOpenAi, 400,
+     R"({"error":{"message":"input is larger than the max context size"}})", Action::kCutInput},
+    {"exceeds the available context size", kOpenAi, 400,
+     R"({"error":{"message":"the request exceeds the available context size"}})", Action::kCutInput},
+    {"exceed_context_size_error", kOpenAi, 400, R"({"error":{"message":"no","type":"exceed_context_size_error"}})",
      Action::kCutInput},
-    {"larger than the max context size", kOpenAi, 400, R"({"error":{"message":"input is larger than the max context size"}})",
-     Action::kCutInput},
-    {"exceeds the available context size", kOpenAi, 400, R"({"error":{"message":"the request exceeds the available context size"}})",
-     Action::kCutInput},
-    {"exceed_context_size_error", kOpenAi, 400, R"({"error":{"message":"no","type":"exceed_context_size_error"}})", Action::kCutInput},
     {"must have less than tokens", kTei, 413,
      R"({"error":"`inputs` must have less than 512 tokens. Given: 900","error_type":"Validation"})", Action::kCutInput},
-    {"context window", kOpenAi, 400, R"({"error":{"message":"the text is larger than the model's context window"}})", Action::kCutInput},
-    {"context_length_exceeded", kOpenAi, 400, R"({"error":{"message":"no","code":"context_length_exceeded"}})", Action::kCutInput},
+    {"context window", kOpenAi, 400, R"({"error":{"message":"the text is larger than the model's context window"}})",
+     Action::kCutInput},
+    {"context_length_exceeded", kOpenAi, 400, R"({"error":{"message":"no","code":"context_length_exceeded"}})",
+     Action::kCutInput},
     {"body too large", kTei, 413, "length limit exceeded", Action::kSplitBatch},
     {"nan", kOllama, 500, R"({"error":"embedding contains NaN or Inf values"})", Action::kRejectInput},
-    {"unsupported nan", kOllama, 500, R"({"error":"failed to encode response: json: unsupported value: NaN"})", Action::kRejectInput},
-    {"no base64", kOpenAi, 422, R"({"message":"encoding_format is not supported","type":"Validation","code":422})", Action::kPlainNumbers},
-    {"no dimensions", kOpenAi, 400, R"({"error":{"message":"This model does not support specifying dimensions."}})", Action::kFail},
-    {"no matryoshka", kOpenAi, 400, R"({"error":{"message":"Model does not support matryoshka representation"}})", Action::kFail},
+    {"unsupported nan", kOllama, 500, R"({"error":"failed to encode response: json: unsupported value: NaN"})",
+     Action::kRejectInput},
+    {"no base64", kOpenAi, 422, R"({"message":"encoding_format is not supported","type":"Validation","code":422})",
+     Action::kPlainNumbers},
+    {"no dimensions", kOpenAi, 400, R"({"error":{"message":"This model does not support specifying dimensions."}})",
+     Action::kFail},
+    {"no matryoshka", kOpenAi, 400, R"({"error":{"message":"Model does not support matryoshka representation"}})",
+     Action::kFail},
     {"ollama without /api/embed", kOllama, 404, "404 page not found", Action::kOldRoute},
     {"ollama without /api/embed", kOllama, 404, R"({"detail":"Not Found"})", Action::kOldRoute},
     {"ollama model missing", kOllama, 404, R"({"error":"model \"x\" not found, try pulling it first"})", Action::kFail},
-    {"model_not_found", kOpenAi, 404, R"({"error":{"message":"The model `x` does not exist","code":"model_not_found"}})", Action::kFail},
-    {"deployment missing", kOpenAi, 404, R"({"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}})",
-     Action::kFail},
-    {"does not exist", kOpenAi, 404, R"({"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","code":404})",
+    {"model_not_found", kOpenAi, 404,
+     R"({"error":{"message":"The model `x` does not exist","code":"model_not_found"}})", Action::kFail},
+    {"deployment missing", kOpenAi, 404,
+     R"({"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}})", Action::kFail},
+    {"does not exist", kOpenAi, 404,
+     R"({"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","code":404})",
      Action::kFail},
     {"nothing there", kOpenAi, 404, "<html>not here</html>", Action::kFail},
-    {"loading", kOpenAi, 503, R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})", Action::kPause},
-    {"no memory", kOllama, 500, R"({"error":"model requires more system memory (8 GiB) than is available"})", Action::kPause},
+    {"loading", kOpenAi, 503, R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})",
+     Action::kPause},
+    {"no memory", kOllama, 500, R"({"error":"model requires more system memory (8 GiB) than is available"})",
+     Action::kPause},
     {"too early", kOpenAi, 425, "", Action::kPause},
-    {"rate limit", kOpenAi, 429, R"({"error":{"message":"Rate limit reached","code":"rate_limit_exceeded"}})", Action::kPause},
+    {"rate limit", kOpenAi, 429, R"({"error":{"message":"Rate limit reached","code":"rate_limit_exceeded"}})",
+     Action::kPause},
     {"rate limit", kTei, 429, R"({"error":"Model is overloaded","error_type":"Overloaded"})", Action::kPause},
-    {"unavailable", kOllama, 503, R"({"error":"server busy, please try again.  maximum pending requests exceeded"})", Action::kPause},
+    {"unavailable", kOllama, 503, R"({"error":"server busy, please try again.  maximum pending requests exceeded"})",
+     Action::kPause},
     {"overloaded", kOpenAi, 529, R"({"error":{"message":"Overloaded"}})", Action::kPause},
     {"slow request", kOpenAi, 408, "", Action::kRetry},
     {"bad request", kOpenAi, 400, R"({"error":{"message":"'$.input' is invalid"}})", Action::kSuspectInput},
@@ -179,34 +199,39 @@ TEST_CASE("a code counts where codes stand, and not in a message") {
   const auto decided = [&](ProviderKind kind, int status, const std::string& json) {
     Body body;
     body.assign(json);
-    return std::string(decide({.kind = kind, .fault = Fault::kNone, .status = status, .error = parser.read_error(body)}).name);
+    return std::string(
+        decide({.kind = kind, .fault = Fault::kNone, .status = status, .error = parser.read_error(body)}).name);
   };
   struct CodeCase {
     std::string line, code;
     int status;
     std::string otherwise;
   };
-  for (const CodeCase& expected :
-       {CodeCase{"quota", "insufficient_quota", 400, "bad request"}, CodeCase{"quota", "insufficient_quota", 429, "rate limit"},
-        CodeCase{"billing limit", "billing_hard_limit_reached", 422, "unprocessable"},
-        CodeCase{"model_not_found", "model_not_found", 400, "bad request"},
-        CodeCase{"deployment missing", "DeploymentNotFound", 404, "nothing there"}}) {
+  for (const CodeCase& expected : {CodeCase{"quota", "insufficient_quota", 400, "bad request"},
+                                   CodeCase{"quota", "insufficient_quota", 429, "rate limit"},
+                                   CodeCase{"billing limit", "billing_hard_limit_reached", 422, "unprocessable"},
+                                   CodeCase{"model_not_found", "model_not_found", 400, "bad request"},
+                                   CodeCase{"deployment missing", "DeploymentNotFound", 404, "nothing there"}}) {
     INFO(expected.code << " " << expected.status);
     const std::string said = R"({"error":{"message":"invalid input: '... set )" + expected.code + R"( ...'"}})";
     CHECK(decided(kOpenAi, expected.status, said) == expected.otherwise);
-    CHECK(decided(kOpenAi, expected.status, R"({"error":{"message":"no","code":")" + expected.code + R"("}})") == expected.line);
-    CHECK(decided(kOpenAi, expected.status, R"({"error":{"message":"no","type":")" + expected.code + R"("}})") == expected.line);
+    CHECK(decided(kOpenAi, expected.status, R"({"error":{"message":"no","code":")" + expected.code + R"("}})") ==
+          expected.line);
+    CHECK(decided(kOpenAi, expected.status, R"({"error":{"message":"no","type":")" + expected.code + R"("}})") ==
+          expected.line);
   }
   CHECK(decided(kOpenAi, 400, R"({"error":{"message":"invalid input: '... set billing_plan ...'"}})") == "bad request");
   CHECK(decided(kOpenAi, 400, R"({"error":{"message":"invalid input: '... matryoshka dolls ...'"}})") == "bad request");
   // A gateway puts the provider's code into its message; a text that is cut for nothing costs little.
-  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"BadRequest: code context_length_exceeded"}})") == "context_length_exceeded");
+  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"BadRequest: code context_length_exceeded"}})") ==
+        "context_length_exceeded");
 }
 
 TEST_CASE("an error that comes with 200 is one of its code") {
   test::ProviderServer server;
   const auto said = [&](const std::string& body) {
-    server.answer_with([body](std::string_view, std::size_t) { return test::Answer{.status = 200, .body = body, .headers = {}}; });
+    server.answer_with(
+        [body](std::string_view, std::size_t) { return test::Answer{.status = 200, .body = body, .headers = {}}; });
     return test::embed(*test::made(test::options_for(test::Play::kOpenAi, server.url())), {"one", "two"}).status();
   };
   CHECK(said(R"({"error":{"message":"slow down","code":429}})").code() == Code::kPaused);
@@ -226,9 +251,10 @@ TEST_CASE("an error that comes with 200 is one of its code") {
 TEST_CASE("a text that stands alone and is too much for a request is too long") {
   test::ProviderServer server;
   server.answer_with([](std::string_view, std::size_t) {
-    return test::Answer{.status = 429,
-                        .body = R"({"error":{"message":"Request too large for m on tokens per min (TPM): Limit 40000"}})",
-                        .headers = {{"Retry-After", "60"}}};
+    return test::Answer{
+        .status = 429,
+        .body = R"({"error":{"message":"Request too large for m on tokens per min (TPM): Limit 40000"}})",
+        .headers = {{"Retry-After", "60"}}};
   });
   const auto embedder = test::made(test::options_for(test::Play::kOpenAi, server.url()));
   CHECK(test::embed(*embedder, {"one", "two"}).status().code() == Code::kBatchTooLarge);
@@ -275,9 +301,12 @@ TEST_CASE("a pause lasts as long as the provider asks, within an hour") {
   test::ProviderServer server;
   const auto pause_after = [&](std::vector<std::pair<std::string, std::string>> headers) {
     server.answer_with([headers = std::move(headers)](std::string_view, std::size_t) {
-      return test::Answer{.status = 429, .body = R"({"error":{"message":"slow down","code":"rate_limit_exceeded"}})", .headers = headers};
+      return test::Answer{.status = 429,
+                          .body = R"({"error":{"message":"slow down","code":"rate_limit_exceeded"}})",
+                          .headers = headers};
     });
-    const Status status = test::embed(*test::made(test::options_for(test::Play::kOpenAi, server.url())), {"text"}).status();
+    const Status status =
+        test::embed(*test::made(test::options_for(test::Play::kOpenAi, server.url())), {"text"}).status();
     CHECK(status.code() == Code::kPaused);
     return status.retry_after();
   };

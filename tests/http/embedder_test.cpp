@@ -156,7 +156,8 @@ TEST_CASE("a model's prefixes are sent, and are part of the space") {
   CHECK(embed(*embedder, {"a document"}).ok());
   CHECK(server.seen().times.count("search_query: find me") == 1);
   CHECK(server.seen().times.count("search_document: a document") == 1);
-  CHECK((*embedder->space({})).id() == "8/nomic-embed-text?document_prefix=search_document:%20&query_prefix=search_query:%20");
+  CHECK((*embedder->space({})).id() ==
+        "8/nomic-embed-text?document_prefix=search_document:%20&query_prefix=search_query:%20");
   options.document_prefix = options.query_prefix = "";
   CHECK((*made(options)->space({})).id() == "8/nomic-embed-text");
 }
@@ -203,7 +204,9 @@ TEST_CASE("a request that no text can make right fails the job instead of every 
   ProviderServer server({.play = Play::kOpenAi});
   const auto embedder = made(options_for(Play::kOpenAi, server.url()));
   server.answer_with([](std::string_view, std::size_t) {
-    return Answer{.status = 400, .body = R"({"error":{"message":"unknown field user","type":"invalid_request_error"}})", .headers = {}};
+    return Answer{.status = 400,
+                  .body = R"({"error":{"message":"unknown field user","type":"invalid_request_error"}})",
+                  .headers = {}};
   });
   const Status status = embed(*embedder, {"fine"}).status();
   CHECK(status.code() == Code::kFailed);
@@ -211,7 +214,9 @@ TEST_CASE("a request that no text can make right fails the job instead of every 
 }
 
 TEST_CASE("health tells the states apart and says what to do") {
-  const auto state = [](const HttpEmbedderOptions& options) { return std::dynamic_pointer_cast<HealthCheck>(made(options))->check({}); };
+  const auto state = [](const HttpEmbedderOptions& options) {
+    return std::dynamic_pointer_cast<HealthCheck>(made(options))->check({});
+  };
   ProviderServer server({.play = Play::kOpenAi, .key = "right"});
   HttpEmbedderOptions options = options_for(Play::kOpenAi, server.url());
   options.key = Secret("wrong");
@@ -248,6 +253,7 @@ TEST_CASE("a provider that is not there is one clear line that says what to star
   const Status status = (*embedder)->space({}).status();
   CHECK(status.code() == Code::kPaused);
   CHECK(status.message() ==
-        "ollama at http://127.0.0.1:1 is not reachable (Connection refused); start it with `ollama serve`, or name another embedder with "
+        "ollama at http://127.0.0.1:1 is not reachable (Connection refused); start it with `ollama serve`, or name "
+        "another embedder with "
         "--embedder");
 }

@@ -64,8 +64,9 @@ class HttpScene {
     INFO(started.to_string());
     REQUIRE(started.ok());
   }
-  /// Waits until nothing is to be done. A job that waits for its backoff is made due (which gives it a fresh budget: count the retries).
-  /// The reconciler's look at the start, which tries again what failed before it, is waited for too.
+  /// Waits until nothing is to be done. A job that waits for its backoff is made due (which gives it a fresh budget:
+  /// count the retries). The reconciler's look at the start, which tries again what failed before it, is waited for
+  /// too.
   void finish() {
     {
       std::unique_lock lock(mutex_);
@@ -123,7 +124,8 @@ class HttpScene {
       ++rows;
       const std::string number = row.operation_id.substr(3);
       const std::vector<float> expected = vector_of(word + " number " + number + " /p" + number, dimension);
-      const bool right = row.vector.size() == dimension && std::equal(expected.begin(), expected.end(), row.vector.begin(), near);
+      const bool right =
+          row.vector.size() == dimension && std::equal(expected.begin(), expected.end(), row.vector.begin(), near);
       wrong += right ? 0U : 1U;
       return true;
     });

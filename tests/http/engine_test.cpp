@@ -36,7 +36,8 @@ TEST_CASE("a provider that needs longer for a batch than the limit, and for a jo
   scene.finish();
   std::vector<std::size_t> sizes = scene.server->seen().texts_of_calls;
   sizes.erase(sizes.begin(), sizes.begin() + static_cast<std::ptrdiff_t>(calls));
-  const auto batch = std::find_if(sizes.begin(), sizes.end(), [](std::size_t texts) { return texts > 1; });  // one asks for the dimension
+  const auto batch = std::find_if(sizes.begin(), sizes.end(),
+                                  [](std::size_t texts) { return texts > 1; });  // one asks for the dimension
   REQUIRE(batch != sizes.end());
   CHECK(*batch == learned);
 }

@@ -1,5 +1,5 @@
-// Against servers of others: EMBEDJOBS_LIVE_OLLAMA_URL, EMBEDJOBS_LIVE_OPENAI_URL, EMBEDJOBS_LIVE_TEI_URL name them, and
-// EMBEDJOBS_LIVE_{OLLAMA,OPENAI,TEI}_MODEL their models. Skipped, visibly, where none is named.
+// Against servers of others: EMBEDJOBS_LIVE_OLLAMA_URL, EMBEDJOBS_LIVE_OPENAI_URL, EMBEDJOBS_LIVE_TEI_URL name them,
+// and EMBEDJOBS_LIVE_{OLLAMA,OPENAI,TEI}_MODEL their models. Skipped, visibly, where none is named.
 #include <catch2/catch.hpp>
 
 #include <cmath>
@@ -56,7 +56,8 @@ TEST_CASE("a live server's vectors are stable, whatever stands beside a text") {
     const ProviderHealth health = std::dynamic_pointer_cast<HealthCheck>(embedder)->check({});
     INFO(health.detail << "; " << health.advice);
     REQUIRE(health.state == HealthState::kOk);
-    const std::vector<std::string> texts{"List all users", "Delete a user", "The weather in Paris", "\"quotes\" and \n lines 🐎"};
+    const std::vector<std::string> texts{"List all users", "Delete a user", "The weather in Paris",
+                                         "\"quotes\" and \n lines 🐎"};
     const auto all = embed(*embedder, texts);
     INFO(all.status().to_string());
     REQUIRE(all.ok());

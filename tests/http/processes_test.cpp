@@ -21,7 +21,9 @@ pid_t start_worker(const std::string& dsn, const std::string& embedder) {
 
 }  // namespace
 
-TEST_CASE("10,000 texts with a tenth of the answers faulty, over three processes: every row is right, few texts are sent twice") {
+TEST_CASE(
+    "10,000 texts with a tenth of the answers faulty, over three processes: every row is right, few texts are sent "
+    "twice") {
   constexpr std::size_t kSpecs = 40, kOperations = 250;
   ProviderServer server({.play = Play::kOpenAi, .faulty = 0.1, .seed = 20240501});
   TempFolder folder;
@@ -33,7 +35,10 @@ TEST_CASE("10,000 texts with a tenth of the answers faulty, over three processes
   auto engine = Engine::open(options);
   REQUIRE(engine.ok());
   for (std::size_t spec = 0; spec < kSpecs; ++spec) {
-    REQUIRE((*engine)->put({"catalog", "spec-" + std::to_string(spec)}, spec_with(kOperations, "spec " + std::to_string(spec))).ok());
+    REQUIRE(
+        (*engine)
+            ->put({"catalog", "spec-" + std::to_string(spec)}, spec_with(kOperations, "spec " + std::to_string(spec)))
+            .ok());
   }
   std::vector<pid_t> workers;
   for (int i = 0; i < 3; ++i) {
@@ -48,7 +53,8 @@ TEST_CASE("10,000 texts with a tenth of the answers faulty, over three processes
   for (std::size_t spec = 0; spec < kSpecs; ++spec) {
     const auto space = (*engine)->rows({"catalog", "spec-" + std::to_string(spec)}, true, [&](const StoredRow& row) {
       const std::string number = row.operation_id.substr(3);
-      const std::vector<float> expected = vector_of("spec " + std::to_string(spec) + " number " + number + " /p" + number, 8);
+      const std::vector<float> expected =
+          vector_of("spec " + std::to_string(spec) + " number " + number + " /p" + number, 8);
       ++rows;
       wrong += row.vector == expected ? 0U : 1U;
       return true;

@@ -27,7 +27,8 @@
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-// The distribution's cpp-httplib is not built with the thread sanitizer, which then sees races in it that it can't judge.
+// The distribution's cpp-httplib is not built with the thread sanitizer, which then sees races in it that it can't
+// judge.
 extern "C" __attribute__((visibility("default"))) const char* __tsan_default_suppressions() {
   return "race:libcpp-httplib\n";
 }
@@ -130,8 +131,9 @@ std::string base64(const std::vector<float>& vector) {
   std::string bytes(vector.size() * sizeof(float), '\0');
   std::memcpy(bytes.data(), vector.data(), bytes.size());
   std::string encoded(bytes.size() / 3 * 4 + 8, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()), reinterpret_cast<const unsigned char*>(bytes.data()),
-                                   static_cast<int>(bytes.size()));
+  const int size =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
+                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
   encoded.resize(static_cast<std::size_t>(size));
   return "\"" + encoded + "\"";
 }
@@ -230,7 +232,8 @@ struct ProviderServer::Impl {
   void handle(const httplib::Request& request, httplib::Response& response);
   void handle_question(const httplib::Request& request, httplib::Response& response);
   void answer(const httplib::Request& request, httplib::Response& response, Trouble trouble, const Asked& asked);
-  bool misbehave(const httplib::Request& request, httplib::Response& response, Trouble trouble, const std::string& body);
+  bool misbehave(const httplib::Request& request, httplib::Response& response, Trouble trouble,
+                 const std::string& body);
   Trouble next_trouble();
   void note(const httplib::Request& request, const Asked& asked);
   void log_call(const Asked& asked) const;
@@ -267,7 +270,9 @@ void ProviderServer::Impl::open() {
   server->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server->set_tcp_nodelay(true);
   server->set_keep_alive_max_count(std::numeric_limits<int>::max());
-  const auto handler = [this](const httplib::Request& request, httplib::Response& response) { handle(request, response); };
+  const auto handler = [this](const httplib::Request& request, httplib::Response& response) {
+    handle(request, response);
+  };
   server->Post(".*", handler);
   server->Get(".*", handler);
   if (options.port != 0) {
@@ -390,7 +395,8 @@ std::string ProviderServer::Impl::error_json(std::string_view message, std::stri
     case Play::kOpenAi:
     case Play::kAzure: break;
   }
-  return fmt::format(R"({{"error":{{"message":"{}","type":"invalid_request_error","param":null,"code":"{}"}}}})", message, code);
+  return fmt::format(R"({{"error":{{"message":"{}","type":"invalid_request_error","param":null,"code":"{}"}}}})",
+                     message, code);
 }
 
 std::optional<Answer> ProviderServer::Impl::refusal(const Asked& asked, const httplib::Request& request) {
@@ -410,7 +416,9 @@ std::optional<Answer> ProviderServer::Impl::refusal(const Asked& asked, const ht
     return refuse(400, "encoding_format base64 is not supported", "invalid_value");
   }
   if (options.max_batch != 0 && asked.texts.size() > options.max_batch) {
-    return refuse(422, fmt::format("batch size {} > maximum allowed batch size {}", asked.texts.size(), options.max_batch), "Validation");
+    return refuse(422,
+                  fmt::format("batch size {} > maximum allowed batch size {}", asked.texts.size(), options.max_batch),
+                  "Validation");
   }
   for (const std::string& text : asked.texts) {
     if (!options.poison.empty() && text.find(options.poison) != std::string::npos) {
@@ -457,19 +465,21 @@ std::string ProviderServer::Impl::vectors_json(const Asked& asked, Trouble troub
     const std::string list = fmt::format("[{}]", fmt::join(vectors, ","));
     return options.play == Play::kTei
                ? list
-               : fmt::format(R"({{"model":"{}","embeddings":{},"total_duration":1,"prompt_eval_count":{}}})", options.model, list, tokens);
+               : fmt::format(R"({{"model":"{}","embeddings":{},"total_duration":1,"prompt_eval_count":{}}})",
+                             options.model, list, tokens);
   }
   // Last first: the order is the index's, not the position's.
   std::string list;
   for (std::size_t i = vectors.size(); i-- > 0;) {
     const std::size_t index = trouble == Trouble::kWrongOrder ? 0 : i;
-    list += fmt::format(R"({}{{"object":"embedding","embedding":{},"index":{}}})", list.empty() ? "" : ",", vectors[i], index);
+    list += fmt::format(R"({}{{"object":"embedding","embedding":{},"index":{}}})", list.empty() ? "" : ",", vectors[i],
+                        index);
   }
   if (trouble == Trouble::kWrongOrder && vectors.size() == 1) {
     list = fmt::format(R"({{"object":"embedding","embedding":{},"index":7}})", vectors[0]);
   }
-  return fmt::format(R"({{"object":"list","data":[{}],"model":"{}","usage":{{"prompt_tokens":{},"total_tokens":{}}}}})", list,
-                     options.model, tokens, tokens);
+  return fmt::format(R"({{"object":"list","data":[{}],"model":"{}","usage":{{"prompt_tokens":{},"total_tokens":{}}}}})",
+                     list, options.model, tokens, tokens);
 }
 
 // What is not simply another status or body. True: done.
@@ -489,9 +499,10 @@ bool ProviderServer::Impl::misbehave(const httplib::Request& request, httplib::R
       return true;
     }
     case Trouble::kTruncated:
-      response.set_content_provider(body.size(), "application/json", [body](std::size_t offset, std::size_t, httplib::DataSink& sink) {
-        return offset == 0 && sink.write(body.data(), body.size() / 2);
-      });
+      response.set_content_provider(body.size(), "application/json",
+                                    [body](std::size_t offset, std::size_t, httplib::DataSink& sink) {
+                                      return offset == 0 && sink.write(body.data(), body.size() / 2);
+                                    });
       return true;
     case Trouble::kTrickle:
       response.set_content_provider(body.size(), "application/json",
@@ -509,7 +520,8 @@ bool ProviderServer::Impl::misbehave(const httplib::Request& request, httplib::R
   }
 }
 
-void ProviderServer::Impl::answer(const httplib::Request& request, httplib::Response& response, Trouble trouble, const Asked& asked) {
+void ProviderServer::Impl::answer(const httplib::Request& request, httplib::Response& response, Trouble trouble,
+                                  const Asked& asked) {
   const auto reply = [&](int status, const std::string& body, const char* type = "application/json") {
     response.status = status;
     response.set_content(body, type);
@@ -518,12 +530,14 @@ void ProviderServer::Impl::answer(const httplib::Request& request, httplib::Resp
     case Trouble::kRateLimit:
       response.set_header("retry-after-ms", "20");
       return reply(429, error_json("Rate limit reached", "rate_limit_exceeded"));
-    case Trouble::kBusy: return reply(503, error_json("server busy, please try again.  maximum pending requests exceeded", "overloaded"));
+    case Trouble::kBusy:
+      return reply(503, error_json("server busy, please try again.  maximum pending requests exceeded", "overloaded"));
     case Trouble::kLoading: return reply(503, error_json("Loading model", "unavailable_error"));
     case Trouble::kInternalError: return reply(500, error_json("something broke", "internal_error"));
     case Trouble::kBadGateway: return reply(502, "<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html");
     case Trouble::kHtml: return reply(200, "<html><body>Please log in</body></html>", "text/html");
-    case Trouble::kQuota: return reply(429, error_json("You exceeded your current quota, please check your plan", "insufficient_quota"));
+    case Trouble::kQuota:
+      return reply(429, error_json("You exceeded your current quota, please check your plan", "insufficient_quota"));
     case Trouble::kUnauthorised: return reply(401, error_json("Incorrect API key provided", "invalid_api_key"));
     case Trouble::kBrokenJson: {
       const std::string body = vectors_json(asked, Trouble::kNone);
@@ -536,7 +550,8 @@ void ProviderServer::Impl::answer(const httplib::Request& request, httplib::Resp
     if (options.play == Play::kTei) {
       response.set_header("x-compute-tokens", std::to_string(asked.texts.size() * 3));
     }
-    reply(200, body, options.gzip ? "application/json" : "application/octet-stream");  // httplib compresses what it knows as text
+    reply(200, body,
+          options.gzip ? "application/json" : "application/octet-stream");  // httplib compresses what it knows as text
   }
 }
 
@@ -585,7 +600,8 @@ void ProviderServer::Impl::handle(const httplib::Request& request, httplib::Resp
     }
     response.set_content(given.body, given.content_type);
   } else if (path == "/info" && options.play == Play::kTei) {
-    response.set_content(fmt::format(R"({{"model_id":"{}","max_client_batch_size":32}})", options.model), "application/json");
+    response.set_content(fmt::format(R"({{"model_id":"{}","max_client_batch_size":32}})", options.model),
+                         "application/json");
   } else if (path == route() && request.method == "POST") {
     handle_question(request, response);
   } else {

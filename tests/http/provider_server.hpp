@@ -76,15 +76,17 @@ struct ServerOptions {
 
 struct Seen {
   std::size_t calls = 0, texts = 0, at_once = 0, connections = 0;
-  std::vector<std::size_t> texts_of_calls;   ///< In order.
-  std::chrono::nanoseconds own_time{0};      ///< Between request and answer, summed over calls.
-  std::map<std::string, std::size_t> times;  ///< How often each text was sent, without what came before the model saw it.
+  std::vector<std::size_t> texts_of_calls;  ///< In order.
+  std::chrono::nanoseconds own_time{0};     ///< Between request and answer, summed over calls.
+  std::map<std::string, std::size_t>
+      times;  ///< How often each text was sent, without what came before the model saw it.
   /// The texts by who sent them, as the header Authorization tells.
   std::map<std::string, std::vector<std::string>> texts_of_callers;
   std::string last_body, last_path, last_authorization, last_api_key;
 };
 
-/// Vectors that a model would make: deterministic, of length 1 (of length 3 from the old Ollama, as it does not normalise).
+/// Vectors that a model would make: deterministic, of length 1 (of length 3 from the old Ollama, as it does not
+/// normalise).
 std::vector<float> vector_of(std::string_view text, std::size_t dimension);
 
 class ProviderServer {

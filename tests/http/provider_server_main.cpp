@@ -1,6 +1,9 @@
-// provider_server: the tests' provider as a program. Prints its URL, then serves until SIGTERM or the end of standard input.
-//   provider_server [--kind ollama|old-ollama|openai|azure|tei] [--port N] [--model NAME] [--dimension N] [--delay-per-text MS]
-//     [--delay-per-call MS] [--script TROUBLE,...] [--always TROUBLE] [--faulty FRACTION] [--seed N] [--poison TEXT] [--key KEY] [--log
+// provider_server: the tests' provider as a program. Prints its URL, then serves until SIGTERM or the end of standard
+// input.
+//   provider_server [--kind ollama|old-ollama|openai|azure|tei] [--port N] [--model NAME] [--dimension N]
+//   [--delay-per-text MS]
+//     [--delay-per-call MS] [--script TROUBLE,...] [--always TROUBLE] [--faulty FRACTION] [--seed N] [--poison TEXT]
+//     [--key KEY] [--log
 //     FILE]
 //     [--max-batch N] [--max-input-bytes N]
 #include <csignal>
@@ -18,8 +21,11 @@ namespace {
 
 using namespace embedjobs::test;
 
-const std::map<std::string, Play> kKinds{
-    {"ollama", Play::kOllama}, {"old-ollama", Play::kOldOllama}, {"openai", Play::kOpenAi}, {"azure", Play::kAzure}, {"tei", Play::kTei}};
+const std::map<std::string, Play> kKinds{{"ollama", Play::kOllama},
+                                         {"old-ollama", Play::kOldOllama},
+                                         {"openai", Play::kOpenAi},
+                                         {"azure", Play::kAzure},
+                                         {"tei", Play::kTei}};
 
 [[noreturn]] void usage(const std::string& why) {
   std::fprintf(stderr, "provider_server: %s\n", why.c_str());
@@ -50,11 +56,15 @@ int main(int argc, char** argv) {
   ServerOptions options;
   std::vector<Trouble> script;
   std::optional<Trouble> always;
-  const auto number = [](const std::string& value) { return static_cast<std::size_t>(std::strtoull(value.c_str(), nullptr, 10)); };
+  const auto number = [](const std::string& value) {
+    return static_cast<std::size_t>(std::strtoull(value.c_str(), nullptr, 10));
+  };
   const auto milliseconds = [&](const std::string& value) { return std::chrono::milliseconds(number(value)); };
   const std::map<std::string, std::function<void(const std::string&)>> flags{
       {"--kind",
-       [&](const std::string& value) { options.play = kKinds.count(value) != 0 ? kKinds.at(value) : (usage("unknown kind"), Play{}); }},
+       [&](const std::string& value) {
+         options.play = kKinds.count(value) != 0 ? kKinds.at(value) : (usage("unknown kind"), Play{});
+       }},
       {"--port", [&](const std::string& value) { options.port = static_cast<int>(number(value)); }},
       {"--model", [&](const std::string& value) { options.model = value; }},
       {"--dimension", [&](const std::string& value) { options.dimension = number(value); }},

@@ -41,22 +41,27 @@ TEST_CASE("all shapes of answers are read") {
   CHECK(ollama.reading.prompt_tokens == 7);
   CHECK(row(read(R"({"embedding":[0.25]})", 1).vectors, 0) == Row{0.25});
   CHECK(row(read(R"([[1,2],[3,4]])", 2).vectors, 1) == Row{3, 4});
-  Read openai = read(R"({"object":"list","data":[{"embedding":[1,2],"index":0,"object":"embedding"}],"usage":{"prompt_tokens":3}})", 1);
+  Read openai = read(
+      R"({"object":"list","data":[{"embedding":[1,2],"index":0,"object":"embedding"}],"usage":{"prompt_tokens":3}})",
+      1);
   CHECK(row(openai.vectors, 0) == Row{1, 2});
   CHECK(openai.reading.prompt_tokens == 3);
   CHECK(row(read(R"({"data":[{"index":0,"embedding":"AACAPwAAAEA="}]})", 1).vectors, 0) == Row{1, 2});
-  CHECK(row(read(R"({"data":[{"embedding":[1]},{"embedding":[2]}]})", 2).vectors, 1) == Row{2});  // no indices: by position
+  CHECK(row(read(R"({"data":[{"embedding":[1]},{"embedding":[2]}]})", 2).vectors, 1) ==
+        Row{2});  // no indices: by position
 }
 
 TEST_CASE("the order is the index's, whatever the order of records and members") {
-  const Read mixed = read(R"({"data":[{"embedding":[3],"index":2},{"index":0,"embedding":[1]},{"index":3,"embedding":[4]},)"
-                          R"({"embedding":[2],"index":1}]})",
-                          4);
+  const Read mixed =
+      read(R"({"data":[{"embedding":[3],"index":2},{"index":0,"embedding":[1]},{"index":3,"embedding":[4]},)"
+           R"({"embedding":[2],"index":1}]})",
+           4);
   REQUIRE(mixed.reading.fault == Fault::kNone);
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(row(mixed.vectors, i) == Row{static_cast<float>(i + 1)});
   }
-  const Read late = read(R"({"data":[{"index":0,"embedding":[1]},{"index":2,"embedding":[3]},{"index":1,"embedding":[2]}]})", 3);
+  const Read late =
+      read(R"({"data":[{"index":0,"embedding":[1]},{"index":2,"embedding":[3]},{"index":1,"embedding":[2]}]})", 3);
   CHECK(row(late.vectors, 0) == Row{1});
   CHECK(row(late.vectors, 1) == Row{2});
   CHECK(row(late.vectors, 2) == Row{3});
@@ -157,7 +162,8 @@ TEST_CASE("anything else is an error, never a vector") {
   }
   CHECK(fault_of("[[[1]]]", 1) != Fault::kNone);
   CHECK(fault_of(std::string(100'000, '['), 1) != Fault::kNone);
-  CHECK(fault_of(R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + R"(,"embeddings":[[1]]})", 1) == Fault::kNone);
+  CHECK(fault_of(R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + R"(,"embeddings":[[1]]})", 1) ==
+        Fault::kNone);
 }
 
 TEST_CASE("an escaped slash in base64 is a slash") {

@@ -27,7 +27,8 @@ TEST_CASE("nobody is waited for longer than an hour, and nonsense is no time at 
   CHECK(parse_retry_after("3601", kNow) == 1h);
   CHECK(parse_retry_after("99999999999999999999999999", kNow) == 1h);
   CHECK(parse_retry_after("Fri, 01 Jan 2100 00:00:00 GMT", kNow) == 1h);
-  for (const char* text : {"", " ", "-1", "+5", "1e9", "nan", "inf", "0x10", "5s", "soon", "1 2", "1..2", ".", "Wed", "\x01", "12:00"}) {
+  for (const char* text :
+       {"", " ", "-1", "+5", "1e9", "nan", "inf", "0x10", "5s", "soon", "1 2", "1..2", ".", "Wed", "\x01", "12:00"}) {
     INFO(text);
     CHECK_FALSE(parse_retry_after(text, kNow));
   }

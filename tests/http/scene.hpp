@@ -41,12 +41,14 @@ inline std::vector<std::string_view> views(const std::vector<std::string>& texts
   return {texts.begin(), texts.end()};
 }
 
-inline Result<Embeddings> embed(Embedder& embedder, const std::vector<std::string>& texts, const CallContext& context = {}) {
+inline Result<Embeddings> embed(Embedder& embedder, const std::vector<std::string>& texts,
+                                const CallContext& context = {}) {
   return embedder.embed(views(texts), context);
 }
 
 /// Each row is what the server's model makes of its text.
-inline void check_rows(const Result<Embeddings>& answer, const std::vector<std::string>& texts, std::size_t dimension = 8) {
+inline void check_rows(const Result<Embeddings>& answer, const std::vector<std::string>& texts,
+                       std::size_t dimension = 8) {
   INFO(answer.status().to_string());
   REQUIRE(answer.ok());
   REQUIRE(answer->vectors.rows() == texts.size());

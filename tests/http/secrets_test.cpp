@@ -50,7 +50,8 @@ TEST_CASE("a server that repeats the key does not get it into an error") {
        {"{\"error\":{\"message\":\"Incorrect API key provided: " + kCanary + ".\"}}", "plain " + kCanary + " text",
         "{\"error\":\"Authorization: Bearer " + kCanary + "\"}", "{\"error\":\"api-key:" + kCanary + "\"}"}) {
     for (const int status : {400, 401, 404, 429, 500, 503}) {
-      server.answer_with([&](std::string_view, std::size_t) { return Answer{.status = status, .body = body, .headers = {}}; });
+      server.answer_with(
+          [&](std::string_view, std::size_t) { return Answer{.status = status, .body = body, .headers = {}}; });
       const auto embedder = made(options);
       const Status error = embed(*embedder, {"text"}).status();
       INFO(error.to_string());
@@ -70,8 +71,10 @@ TEST_CASE("no part of the key is left, wherever a limit cuts the answer of a ser
   for (const std::size_t limit : {std::size_t{200}, std::size_t{4096}, http::kErrorBodyBytes}) {
     for (std::size_t before = 0; before <= key.size() + 1; ++before) {
       const std::string blanks(limit - before, ' ');
-      for (const std::string& body : {blanks + key, blanks + key + " and more", "{\"error\":{\"message\":\"" + blanks + key + "\"}}"}) {
-        server.answer_with([&](std::string_view, std::size_t) { return Answer{.status = 503, .body = body, .headers = {}}; });
+      for (const std::string& body :
+           {blanks + key, blanks + key + " and more", "{\"error\":{\"message\":\"" + blanks + key + "\"}}"}) {
+        server.answer_with(
+            [&](std::string_view, std::size_t) { return Answer{.status = 503, .body = body, .headers = {}}; });
         const std::string message = embed(*embedder, {"text"}).status().message();
         INFO(message << " with " << before << " bytes before " << limit);
         CHECK(message.find(key.substr(0, 2)) == std::string::npos);
@@ -84,8 +87,9 @@ TEST_CASE("no part of the key is left, wherever a limit cuts the answer of a ser
 TEST_CASE("a key is found in another case and escaped, and a cut within an escape leaves nothing of it") {
   using http::clean_text;
   const std::string key = "a\"b/C&d<e'f=1";
-  for (const std::string written : {"A\"B/c&D<E'F=1", "a\\\"b/C&d<e'f=1", "a\\\"b\\/C\\u0026d\\u003ce'f=1", "a&quot;b/C&amp;d&lt;e&#39;f=1",
-                                    "a&#34;b/C&#x26;d&lt;e&#x27;f=1", "a%22b%2FC%26d%3ce%27f%3D1"}) {
+  for (const std::string written :
+       {"A\"B/c&D<E'F=1", "a\\\"b/C&d<e'f=1", "a\\\"b\\/C\\u0026d\\u003ce'f=1", "a&quot;b/C&amp;d&lt;e&#39;f=1",
+        "a&#34;b/C&#x26;d&lt;e&#x27;f=1", "a%22b%2FC%26d%3ce%27f%3D1"}) {
     CHECK(clean_text("is " + written + " it", key, 100) == "is [key] it");
     CHECK(http::contains_key("x" + written, key));
     for (std::size_t part = 0; part < written.size(); ++part) {
@@ -105,8 +109,9 @@ TEST_CASE("a model whose name holds the key is no model") {
   ProviderServer server({.play = Play::kTei});
   HttpEmbedderOptions options = options_for(Play::kTei, server.url());
   options.key = Secret(kCanary);
-  server.answer_with(
-      [](std::string_view, std::size_t) { return Answer{.status = 200, .body = "{\"model_id\":\"m-" + kCanary + "\"}", .headers = {}}; });
+  server.answer_with([](std::string_view, std::size_t) {
+    return Answer{.status = 200, .body = "{\"model_id\":\"m-" + kCanary + "\"}", .headers = {}};
+  });
   const auto embedder = made(options);
   const Result<Space> space = embedder->space({});
   CHECK(space.status().code() == Code::kRetry);

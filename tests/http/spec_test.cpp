@@ -33,8 +33,10 @@ TEST_CASE("a spec names provider, model and URL") {
 
 TEST_CASE("options stand behind a question mark") {
   const HttpEmbedderOptions options = parsed(
-      "openai:m@https://name.openai.azure.com?api=azure&deployment=d%201&api_version=2024-02-01&dimensions=256&concurrency=3&batch=16"
-      "&batch_bytes=1000&input_bytes=2000&response_bytes=3000&document_prefix=doc%3A%20&query_prefix=&encoding=float&ca_file=/ca.pem"
+      "openai:m@https://"
+      "name.openai.azure.com?api=azure&deployment=d%201&api_version=2024-02-01&dimensions=256&concurrency=3&batch=16"
+      "&batch_bytes=1000&input_bytes=2000&response_bytes=3000&document_prefix=doc%3A%20&query_prefix=&encoding=float&"
+      "ca_file=/ca.pem"
       "&connect_timeout=2s&proxy=http://proxy:3128");
   CHECK(options.azure);
   CHECK(options.deployment == "d 1");
@@ -96,7 +98,8 @@ TEST_CASE("what is wrong is said in one line that repeats nothing secret") {
 }
 
 TEST_CASE("a provider is named by kind, model and address, the same in every process") {
-  CHECK((*make_embedder("ollama:nomic-embed-text:latest"))->provider() == "ollama:nomic-embed-text@http://127.0.0.1:11434");
+  CHECK((*make_embedder("ollama:nomic-embed-text:latest"))->provider() ==
+        "ollama:nomic-embed-text@http://127.0.0.1:11434");
   CHECK((*make_embedder("tei@http://h:1/"))->provider() == "tei@http://h:1");
   CHECK((*make_embedder("tei@http://GPU.Example:80/A"))->provider() == "tei@http://gpu.example/A");
   CHECK((*make_embedder("tei@https://h:443"))->provider() == "tei@https://h");

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The live tests against servers that others wrote, from PyPI: third_party.sh HTTP_LIVE EMBEDJOBS. Skipped (77) where they can't be installed.
+# The live tests against servers that others wrote, from PyPI: third_party.sh HTTP_LIVE EMBEDJOBS. Skipped (77) where
+# they can't be installed.
 #   mock-ai-api   OpenAI's API with deterministic vectors
 #   stubllm       OpenAI's API with vectors of zeros, which must be refused
 set -euo pipefail

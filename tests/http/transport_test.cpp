@@ -34,8 +34,9 @@ struct Certificate {
   TempFolder folder;
   std::string cert = folder.file("cert.pem"), key = folder.file("key.pem");
   explicit Certificate(const std::string& name = "IP:127.0.0.1", const std::string& days = "2") {
-    const std::string command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout " + key + " -out " +
-                                cert + " -days " + days + " -subj /CN=test -addext subjectAltName=" + name + " 2>/dev/null";
+    const std::string command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout " +
+                                key + " -out " + cert + " -days " + days +
+                                " -subj /CN=test -addext subjectAltName=" + name + " 2>/dev/null";
     REQUIRE(std::system(command.c_str()) == 0);
   }
 };
@@ -61,7 +62,8 @@ TEST_CASE("a stop requested before the call sends nothing") {
   ProviderServer server;
   std::stop_source stop;
   stop.request_stop();
-  CHECK(status_with(server, options_for(Play::kOllama, server.url()), {.stop = stop.get_token()}).code() == Code::kCancelled);
+  CHECK(status_with(server, options_for(Play::kOllama, server.url()), {.stop = stop.get_token()}).code() ==
+        Code::kCancelled);
   CHECK(server.seen().calls == 0);
 }
 
@@ -84,8 +86,9 @@ TEST_CASE("a slow model is not a stalled answer") {
 }
 
 TEST_CASE("broken connections and broken answers cost a try") {
-  for (const Trouble trouble : {Trouble::kTruncated, Trouble::kReset, Trouble::kGarbage, Trouble::kBadGateway, Trouble::kBrokenJson,
-                                Trouble::kHtml, Trouble::kWrongCount, Trouble::kWrongOrder, Trouble::kWrongDimension, Trouble::kEmpty}) {
+  for (const Trouble trouble :
+       {Trouble::kTruncated, Trouble::kReset, Trouble::kGarbage, Trouble::kBadGateway, Trouble::kBrokenJson,
+        Trouble::kHtml, Trouble::kWrongCount, Trouble::kWrongOrder, Trouble::kWrongDimension, Trouble::kEmpty}) {
     INFO(to_string(trouble));
     const Status status = status_with(trouble);
     INFO(status.to_string());
@@ -108,7 +111,9 @@ TEST_CASE("an endless answer is read no further than its limit") {
 
 TEST_CASE("a small answer that decompresses to a large one is stopped at the same limit") {
   ProviderServer server({.gzip = true});
-  server.answer_with([](std::string_view, std::size_t) { return Answer{.body = std::string(std::size_t{32} << 20, ' '), .headers = {}}; });
+  server.answer_with([](std::string_view, std::size_t) {
+    return Answer{.body = std::string(std::size_t{32} << 20, ' '), .headers = {}};
+  });
   HttpEmbedderOptions options = options_for(Play::kOllama, server.url());
   options.response_bytes = 100'000;
   CHECK_THAT(status_with(server, options).message(), Contains("more than is read"));

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# pip install ./capi/python into a fresh environment: it compiles the library, bundles it, and downloads nothing. pip.sh SOURCE WORK PYTHON
+# pip install ./capi/python into a fresh environment: it compiles the library, bundles it, and downloads nothing. pip.sh
+# SOURCE WORK PYTHON
 set -euo pipefail
 source_dir=$1 work=$2 python=$3
 if ! "$python" -c 'import venv, ensurepip' 2> /dev/null; then

@@ -21,16 +21,17 @@ inline std::string due_plan(RawPostgres& server, const std::string& schema) {
   server.ask("SET plan_cache_mode = force_generic_plan");
   server.ask("PREPARE claim (text, bigint, bigint, bigint, bigint, bigint, bigint[], boolean) AS " +
              with_schema(postgres::claim_sql::kDue, schema));
-  const std::string json = server.ask("EXPLAIN (FORMAT JSON) EXECUTE claim ('s', 0, 0, 1000000, 1000000, 10, '{}', false)");
+  const std::string json =
+      server.ask("EXPLAIN (FORMAT JSON) EXECUTE claim ('s', 0, 0, 1000000, 1000000, 10, '{}', false)");
   server.ask("DEALLOCATE claim");
   return json;
 }
 
-/// How many entries of the index of urgent jobs were looked at since the server began, those of jobs that are gone included. Sessions tell
-/// once a second.
+/// How many entries of the index of urgent jobs were looked at since the server began, those of jobs that are gone
+/// included. Sessions tell once a second.
 inline long long due_entries_read(RawPostgres& server, const std::string& schema) {
-  return std::stoll(server.ask("SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = '" + schema +
-                               "' AND indexrelname = 'jobs_urgent'"));
+  return std::stoll(server.ask("SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = '" +
+                               schema + "' AND indexrelname = 'jobs_urgent'"));
 }
 
 }  // namespace embedjobs::test

@@ -19,11 +19,13 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// The library that the program faketime puts before others. The program itself would be a process of its own, which a kill hits alone.
+/// The library that the program faketime puts before others. The program itself would be a process of its own, which a
+/// kill hits alone.
 std::string faketime_library() {
   const TempFolder folder;
   const std::string file = folder.file("preload");
-  REQUIRE(std::system(("faketime -m -f +0 printenv LD_PRELOAD > " + file).c_str()) == 0);  // Debian: apt-get install faketime
+  REQUIRE(std::system(("faketime -m -f +0 printenv LD_PRELOAD > " + file).c_str()) ==
+          0);  // Debian: apt-get install faketime
   std::string library;
   std::getline(std::ifstream(file) >> std::ws, library);
   return library;
@@ -63,7 +65,8 @@ struct Scene {
   void put(const std::string& spec, const std::string& clock) {
     const std::string file = folder.file(spec + ".json");
     std::ofstream(file) << spec_with(5, spec);
-    CommandProcess process({"put", "catalog", spec, file, "--db", schema.dsn(), "--embedder", embedder}, "key", with_clock(clock));
+    CommandProcess process({"put", "catalog", spec, file, "--db", schema.dsn(), "--embedder", embedder}, "key",
+                           with_clock(clock));
     REQUIRE(process.wait() == 0);
   }
   Job job(const std::string& spec) {
@@ -93,7 +96,8 @@ void check_clocks(const Clocks& clocks) {
   scene.put("due", clocks.holder);  // due at once, by whichever clock it was put
   CommandProcess other = scene.work(clocks.other);
   wait_until([&] { return scene.job("due").status == JobStatus::kSucceeded; });
-  for (const WallTime stamp : {scene.job("due").created_at, scene.job("due").started_at, scene.job("due").completed_at}) {
+  for (const WallTime stamp :
+       {scene.job("due").created_at, scene.job("due").started_at, scene.job("due").completed_at}) {
     CHECK(scene.is_now(stamp));
   }
 

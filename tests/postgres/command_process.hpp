@@ -19,8 +19,8 @@ using Words = std::vector<std::string>;
 
 class CommandProcess {
  public:
-  /// `words`: what the command is told. `launcher`: what runs the command, such as env with its arguments, and becomes it; empty: nothing
-  /// does. `key`: the provider's, so that its log tells who called.
+  /// `words`: what the command is told. `launcher`: what runs the command, such as env with its arguments, and becomes
+  /// it; empty: nothing does. `key`: the provider's, so that its log tells who called.
   explicit CommandProcess(const Words& words, const std::string& key = "key", Words launcher = {}) {
     launcher.emplace_back(EMBEDJOBS_COMMAND);
     launcher.insert(launcher.end(), words.begin(), words.end());
@@ -33,7 +33,8 @@ class CommandProcess {
       arguments.push_back(nullptr);
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // however the test ends
       ::setenv("EMBEDJOBS_API_KEY", key.c_str(), 1);
-      ::dup2(::open("/dev/null", O_WRONLY), STDOUT_FILENO);  // not a stream: what the parent has not written yet is not ours to write
+      ::dup2(::open("/dev/null", O_WRONLY),
+             STDOUT_FILENO);  // not a stream: what the parent has not written yet is not ours to write
       ::execvp(arguments[0], arguments.data());
       ::_exit(127);
     }

@@ -30,8 +30,8 @@ class SlowClock final : public Clock {
   ManualClock clock_;
 };
 
-/// A store whose looks take as long as is told, and that has claimed a job a moment ago. Then a job that was due ten seconds before that
-/// one shows up, as if its transaction had lasted so long.
+/// A store whose looks take as long as is told, and that has claimed a job a moment ago. Then a job that was due ten
+/// seconds before that one shows up, as if its transaction had lasted so long.
 struct LateJob {
   TempSchema schema;
   std::shared_ptr<SlowClock> clock;
@@ -52,7 +52,8 @@ struct LateJob {
     return get(open_postgres(schema.dsn(), options, clock));
   }
   std::size_t claim() {
-    return get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = kSpace.id()})).leases.size();
+    return get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = kSpace.id()}))
+        .leases.size();
   }
 };
 

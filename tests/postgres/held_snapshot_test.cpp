@@ -1,4 +1,5 @@
-// A transaction elsewhere that keeps its snapshot, while jobs come and go: nothing that ends can be forgotten, and claims stay cheap.
+// A transaction elsewhere that keeps its snapshot, while jobs come and go: nothing that ends can be forgotten, and
+// claims stay cheap.
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -57,7 +58,8 @@ class Traffic {
     std::vector<double> claims(claims_ms_.begin() + static_cast<std::ptrdiff_t>(first), claims_ms_.end());
     REQUIRE(!claims.empty());
     std::nth_element(claims.begin(), claims.begin() + static_cast<std::ptrdiff_t>(claims.size() / 2), claims.end());
-    return {claims[claims.size() / 2], (completed_ - completed) / std::chrono::duration<double>(time).count(), claims.size()};
+    return {claims[claims.size() / 2], (completed_ - completed) / std::chrono::duration<double>(time).count(),
+            claims.size()};
   }
 
  private:
@@ -67,15 +69,16 @@ class Traffic {
   }
   void enqueue(int thread) {
     for (int i = thread; !stopped_; i += kEnqueuers) {
-      std::this_thread::sleep_until(begun_ +
-                                    std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(i / kJobsPerSecond)));
+      std::this_thread::sleep_until(begun_ + std::chrono::duration_cast<SteadyClock::duration>(
+                                                 std::chrono::duration<double>(i / kJobsPerSecond)));
       (void)store_.enqueue({"catalog", std::to_string(i % kKeys)}, JobKind::kSpecWrite);
     }
   }
   void work(std::uint64_t thread) {
     for (std::uint64_t nonce = thread << 32; !stopped_;) {
       const auto begun = SteadyClock::now();
-      const auto claimed = store_.claim({.worker_id = "w", .max_jobs = kBatch, .nonce = ++nonce, .space_id = kSpace.id()});
+      const auto claimed =
+          store_.claim({.worker_id = "w", .max_jobs = kBatch, .nonce = ++nonce, .space_id = kSpace.id()});
       const std::chrono::duration<double, std::milli> took = SteadyClock::now() - begun;
       if (!claimed.ok() || claimed->leases.empty()) {
         std::this_thread::sleep_for(1ms);  // nothing to measure
@@ -116,10 +119,13 @@ TEST_CASE("claims stay cheap while a snapshot is held for a minute", "[.full]") 
   for (int quarter = 0; quarter < 4; ++quarter) {
     const long long entries_before = due_entries_read(server, schema.name());
     during = traffic.measure(15s);
-    entries = static_cast<double>(due_entries_read(server, schema.name()) - entries_before) / static_cast<double>(during.claims);
+    entries = static_cast<double>(due_entries_read(server, schema.name()) - entries_before) /
+              static_cast<double>(during.claims);
     std::printf(
-        "snapshot held for %d s: claim of up to %d jobs p50 %.2f ms (before %.2f ms), %.0f jobs/s (before %.0f), %.0f index entries\n",
-        15 * (quarter + 1), kBatch, during.p50_ms, before.p50_ms, during.jobs_per_second, before.jobs_per_second, entries);
+        "snapshot held for %d s: claim of up to %d jobs p50 %.2f ms (before %.2f ms), %.0f jobs/s (before %.0f), %.0f "
+        "index entries\n",
+        15 * (quarter + 1), kBatch, during.p50_ms, before.p50_ms, during.jobs_per_second, before.jobs_per_second,
+        entries);
     std::fflush(stdout);
   }
   std::printf("claim p50 while a snapshot is held: before x %.2f\n", during.p50_ms / before.p50_ms);

@@ -27,11 +27,13 @@ struct Days {
   }
   std::string rest() { return sql.ask("SELECT count(*) FROM " + schema.name() + ".history_rest"); }
   std::string in_days() {
-    return sql.ask("SELECT count(*) FROM " + schema.name() + ".history WHERE tableoid <> '" + schema.name() + ".history_rest'::regclass");
+    return sql.ask("SELECT count(*) FROM " + schema.name() + ".history WHERE tableoid <> '" + schema.name() +
+                   ".history_rest'::regclass");
   }
   JobId end(const SpecKey& key, OutcomeKind kind = OutcomeKind::kComplete) {
     (void)get(store().enqueue(key, JobKind::kSpecWrite));
-    const ClaimResult claimed = get(store().claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = kSpace.id()}));
+    const ClaimResult claimed =
+        get(store().claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = kSpace.id()}));
     REQUIRE(claimed.leases.size() == 1);
     (void)get(store().settle(ref(claimed.leases[0]), {.kind = kind, .error = "broken"}));
     return claimed.leases[0].job.id;

@@ -16,7 +16,9 @@ struct Host {
 
   /// Of a function of the schema's, with its arguments: the first field, or the error.
   std::string call(const std::string& function) { return sql.ask("SELECT * FROM " + schema.name() + "." + function); }
-  std::string error(const std::string& function) { return sql.error_of("SELECT * FROM " + schema.name() + "." + function); }
+  std::string error(const std::string& function) {
+    return sql.error_of("SELECT * FROM " + schema.name() + "." + function);
+  }
   std::size_t jobs() { return get(backend.store->list({})).size(); }
 };
 

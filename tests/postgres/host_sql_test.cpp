@@ -44,10 +44,11 @@ TEST_CASE("a document that SQL put is the document that a worker resolves, text 
 
 TEST_CASE("a space that is none is refused by SQL as it is by the library") {
   Host host;
-  for (const std::string space :
-       {"0064/model", "garbage", "0/m", "65537/m", "4/", "4/a?\\u0001", "4/\\u000a", "999999/m", "/m", "-1/m", "4/?v"}) {
+  for (const std::string space : {"0064/model", "garbage", "0/m", "65537/m", "4/", "4/a?\\u0001", "4/\\u000a",
+                                  "999999/m", "/m", "-1/m", "4/?v"}) {
     INFO(space);
-    CHECK(host.error("put_spec('catalog', 'spec', 'document'::text, E'" + space + "')").find("not a space") != std::string::npos);
+    CHECK(host.error("put_spec('catalog', 'spec', 'document'::text, E'" + space + "')").find("not a space") !=
+          std::string::npos);
   }
   CHECK_FALSE(host.error("put_spec('catalog', 'spec', 'document'::text, '4/' || repeat('x', 257))").empty());
   CHECK_FALSE(host.error("put_spec('catalog', 'spec', 'document'::text, '4/m?' || repeat('x', 257))").empty());
@@ -82,11 +83,15 @@ TEST_CASE("the last spec of the old space, removed in a snapshot that is too old
   Host host;
   const std::string& name = host.schema.name();
   const auto pass = [&](const Space& space) {
-    const ClaimResult claimed = get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = space.id()}));
+    const ClaimResult claimed =
+        get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = space.id()}));
     REQUIRE(claimed.leases.size() == 1);
     const Lease& lease = claimed.leases[0];
-    const PassContext context{
-        .key = lease.job.key, .job_id = lease.job.id, .fence = lease.job.fence, .space = space, .epoch = lease.job.epoch};
+    const PassContext context{.key = lease.job.key,
+                              .job_id = lease.job.id,
+                              .fence = lease.job.fence,
+                              .space = space,
+                              .epoch = lease.job.epoch};
     const Ops ops{{"a", "text"}};
     ok(host.backend.catalog->upsert_batch(context, Rows(ops, space).all()));
     ok(host.backend.catalog->finalize(context, manifest_of(ops)));
@@ -120,14 +125,19 @@ TEST_CASE("SQL knows the kinds of jobs and refuses what is not one, and names th
   CHECK(host.jobs() == 1);
 }
 
-TEST_CASE("a host's transaction that stays open after an enqueue holds up neither heartbeat nor chunks of the pass that runs") {
+TEST_CASE(
+    "a host's transaction that stays open after an enqueue holds up neither heartbeat nor chunks of the pass that "
+    "runs") {
   Host host;
   get(host.backend.catalog->put(kKey, "document", kSpace.id()));
-  const Lease lease = get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
+  const Lease lease =
+      get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()}))
+          .leases.at(0);
   host.sql.ask("BEGIN");
   host.call("enqueue('catalog', 'spec')");
   CHECK(get(host.backend.store->renew(std::vector{ref(lease)}, 0s, 2s)) == std::vector{true});
-  const PassContext context{.key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+  const PassContext context{
+      .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
   const Ops ops{{"a", "text"}};
   PostgresOptions hurried;
   hurried.call_timeout = 5s;
@@ -138,12 +148,15 @@ TEST_CASE("a host's transaction that stays open after an enqueue holds up neithe
   CHECK(get(host.backend.store->settle(ref(lease), {})) == JobStatus::kPending);
 }
 
-TEST_CASE("chunks of a spec that has rows are not held up by a host's transaction that enqueued it, tokens told or not") {
+TEST_CASE(
+    "chunks of a spec that has rows are not held up by a host's transaction that enqueued it, tokens told or not") {
   Host host;
   get(host.backend.catalog->put(kKey, "document", kSpace.id()));
-  const Lease lease =
-      get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id(), .provider = "p"})).leases.at(0);
-  PassContext context{.key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+  const Lease lease = get(host.backend.store->claim(
+                              {.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id(), .provider = "p"}))
+                          .leases.at(0);
+  PassContext context{
+      .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
   ok(host.backend.catalog->upsert_batch(context, Rows({{"first", "text of the first"}}, kSpace).all()));
   host.sql.ask("BEGIN");
   host.call("enqueue('catalog', 'spec')");
@@ -165,7 +178,8 @@ TEST_CASE("nobody may enqueue until it is granted; then that alone is enough") {
   const std::string role = "enqueuer_" + name;
   host.sql.ask("CREATE ROLE " + role);
   host.sql.ask("GRANT USAGE ON SCHEMA " + name + " TO " + role);
-  CHECK(host.sql.error_of("SET ROLE " + role + "; SELECT " + name + ".enqueue('catalog', 'spec')").find("permission") != std::string::npos);
+  CHECK(host.sql.error_of("SET ROLE " + role + "; SELECT " + name + ".enqueue('catalog', 'spec')").find("permission") !=
+        std::string::npos);
   host.sql.ask("RESET ROLE");
   host.sql.ask("GRANT EXECUTE ON FUNCTION " + name + ".enqueue TO " + role);
   host.sql.ask("SET ROLE " + role);

@@ -66,8 +66,8 @@ std::string sockets_of(std::string folder) {
 TEST_CASE("a host that accepts and says nothing costs its share of the time, and the next one is asked") {
   TempSchema schema;
   const Listening mute;
-  const std::string dsn = "postgresql://embedjobs@/postgres?host=127.0.0.1," + sockets_of(cluster_folder()) + "&port=" + mute.port() +
-                          ",5432&connect_timeout=2&schema=" + schema.name();
+  const std::string dsn = "postgresql://embedjobs@/postgres?host=127.0.0.1," + sockets_of(cluster_folder()) +
+                          "&port=" + mute.port() + ",5432&connect_timeout=2&schema=" + schema.name();
   const Backend backend = get(open_postgres(dsn, {.connect_timeout = 24h}, nullptr));
   get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
   CHECK(get(backend.store->counts()).pending == 1);
@@ -95,7 +95,9 @@ TEST_CASE("a server that is too old is refused with its version and the one that
     ::close(client);
   });
   const Status status =
-      open_postgres("postgresql://u:secret@127.0.0.1:" + old.port() + "/db?sslmode=disable&gssencmode=disable", {}, nullptr).status();
+      open_postgres("postgresql://u:secret@127.0.0.1:" + old.port() + "/db?sslmode=disable&gssencmode=disable", {},
+                    nullptr)
+          .status();
   server.join();
   CHECK(status.code() == Code::kUnusable);
   CHECK(status.message() == "PostgreSQL 12.22 is too old: at least 13 is needed");
@@ -106,7 +108,8 @@ TEST_CASE("a standby takes no work and says so; with all hosts named the primary
   ok(open_postgres(schema.dsn(), {}, nullptr).status());
   cluster("standby");
   const std::string primary = sockets_of(cluster_folder());
-  const std::string at_standby = "postgresql://embedjobs@/postgres?host=" + primary + "%2Fstandby&schema=" + schema.name();
+  const std::string at_standby =
+      "postgresql://embedjobs@/postgres?host=" + primary + "%2Fstandby&schema=" + schema.name();
   const Status refused = get(open_postgres(at_standby, {}, nullptr)).store->enqueue(kKey, JobKind::kSpecWrite).status();
   INFO(refused.to_string());
   CHECK(refused.code() == Code::kRetry);

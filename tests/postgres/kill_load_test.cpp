@@ -1,5 +1,6 @@
-// Processes of the command on one queue, with a slow provider over HTTP. Random ones are killed all along; some documents are edited and
-// one is removed meanwhile. Every row is right in the end, and nothing that was stored was embedded again.
+// Processes of the command on one queue, with a slow provider over HTTP. Random ones are killed all along; some
+// documents are edited and one is removed meanwhile. Every row is right in the end, and nothing that was stored was
+// embedded again.
 #include <catch2/catch.hpp>
 
 #include <cstdio>
@@ -119,9 +120,12 @@ class Fleet {
     const std::string pid = std::to_string(victim.process.pid());
     victim.process.kill();
     // What it had sent the server still does: a claim that commits later would keep its lease.
-    wait_until([&] { return server_.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = '" + victim.name + "'") == "0"; });
+    wait_until([&] {
+      return server_.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = '" + victim.name + "'") == "0";
+    });
     ++moment_;
-    for (const std::string& hash : split(server_.ask("SELECT string_agg(encode(text_hash, 'hex'), ',') FROM " + schema_ + ".vectors"))) {
+    for (const std::string& hash :
+         split(server_.ask("SELECT string_agg(encode(text_hash, 'hex'), ',') FROM " + schema_ + ".vectors"))) {
       stored_at_.try_emplace(hash, moment_);
     }
     lives_[victim.name].died = moment_;
@@ -132,14 +136,15 @@ class Fleet {
   }
   void end() { workers_.clear(); }
 
-  /// Nothing is sent that was stored when its sender began; and a text is sent again only after a process that had sent it, and not stored
-  /// it, was killed.
+  /// Nothing is sent that was stored when its sender began; and a text is sent again only after a process that had sent
+  /// it, and not stored it, was killed.
   void check(const Seen& seen) const {
     std::map<std::string, int> sent, lost;
     int stored_before = 0;
     for (const auto& [name, life] : lives_) {
       const auto texts = seen.texts_of_callers.find("Bearer " + name);
-      for (const std::string& text : texts == seen.texts_of_callers.end() ? std::vector<std::string>() : texts->second) {
+      for (const std::string& text :
+           texts == seen.texts_of_callers.end() ? std::vector<std::string>() : texts->second) {
         const std::string hash = to_hex(hash_text(text));
         const auto stored = stored_at_.find(hash);
         const int at = stored == stored_at_.end() ? moment_ + 1 : stored->second;
@@ -153,8 +158,8 @@ class Fleet {
       again += times - 1;
       unexplained += std::max(times - 1 - lost[hash], 0);
     }
-    std::printf("%zu processes, %d kills: %zu texts embedded, %d of them again, which were in flight at a kill\n", lives_.size(), moment_,
-                sent.size(), again);
+    std::printf("%zu processes, %d kills: %zu texts embedded, %d of them again, which were in flight at a kill\n",
+                lives_.size(), moment_, sent.size(), again);
     CHECK(stored_before == 0);
     CHECK(unexplained == 0);
   }
@@ -190,11 +195,12 @@ class FenceLog {
  public:
   explicit FenceLog(const std::string& schema) : schema_(schema) {
     server_.ask("CREATE TABLE " + schema + ".given_fences (key_id bigint, counter bigint)");
-    server_.ask("CREATE FUNCTION " + schema + ".note_fence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO " + schema +
+    server_.ask("CREATE FUNCTION " + schema +
+                ".note_fence() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO " + schema +
                 ".given_fences VALUES (NEW.id, NEW.fence_counter); RETURN NULL; END $$");
     server_.ask("CREATE TRIGGER note_fence AFTER UPDATE ON " + schema +
-                ".keys FOR EACH ROW WHEN (NEW.fence_counter IS DISTINCT FROM OLD.fence_counter) EXECUTE FUNCTION " + schema +
-                ".note_fence()");
+                ".keys FOR EACH ROW WHEN (NEW.fence_counter IS DISTINCT FROM OLD.fence_counter) EXECUTE FUNCTION " +
+                schema + ".note_fence()");
   }
   void check() {
     CHECK(std::stoi(server_.ask("SELECT count(*) FROM " + schema_ + ".given_fences")) >= static_cast<int>(kSpecs));
@@ -227,7 +233,8 @@ void run(const Load& load) {
   for (int round = 1; open_jobs() > 0; ++round) {
     const std::size_t before = provider.seen().texts;
     wait_until([&] { return open_jobs() == 0 || provider.seen().texts >= before + load.embedded_between_kills; });
-    std::this_thread::sleep_for(load.between_kills / 2 + load.between_kills * (random() % 100) / 100);  // any moment of a pass
+    std::this_thread::sleep_for(load.between_kills / 2 +
+                                load.between_kills * (random() % 100) / 100);  // any moment of a pass
     fleet.kill_one(random());
     if (round % 3 == 0 && round <= 15) {
       documents.edit(random() % (kSpecs - 1));
@@ -256,13 +263,25 @@ TEST_CASE("two processes that are killed at random") {
 }
 
 TEST_CASE("eight processes that are killed at random") {
-  run({.processes = 8, .operations = 40, .delay_per_text = 25ms, .between_kills = 200ms, .embedded_between_kills = 100});
+  run({.processes = 8,
+       .operations = 40,
+       .delay_per_text = 25ms,
+       .between_kills = 200ms,
+       .embedded_between_kills = 100});
 }
 
 TEST_CASE("20,000 operations, two processes that are killed at random", "[.full]") {
-  run({.processes = 2, .operations = 400, .delay_per_text = 10ms, .between_kills = 500ms, .embedded_between_kills = 150});
+  run({.processes = 2,
+       .operations = 400,
+       .delay_per_text = 10ms,
+       .between_kills = 500ms,
+       .embedded_between_kills = 150});
 }
 
 TEST_CASE("20,000 operations, eight processes that are killed at random", "[.full]") {
-  run({.processes = 8, .operations = 400, .delay_per_text = 40ms, .between_kills = 300ms, .embedded_between_kills = 150});
+  run({.processes = 8,
+       .operations = 400,
+       .delay_per_text = 40ms,
+       .between_kills = 300ms,
+       .embedded_between_kills = 150});
 }

@@ -20,8 +20,9 @@ inline constexpr int kSpecs = 40;
 /// Only so that a test that is stuck ends.
 inline constexpr auto kDeadline = 5min;
 
-/// Counts what passes write, and lets a fault happen after every so many of them: by whoever wrote the last, while the others go on. Never
-/// by the clock: a slow machine would have no time between two faults, and a fast one be done before the first.
+/// Counts what passes write, and lets a fault happen after every so many of them: by whoever wrote the last, while the
+/// others go on. Never by the clock: a slow machine would have no time between two faults, and a fast one be done
+/// before the first.
 class Steps {
  public:
   explicit Steps(int every = 1, std::function<void()> fault = nullptr) : every_(every), fault_(std::move(fault)) {}

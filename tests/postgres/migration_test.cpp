@@ -22,11 +22,13 @@ struct OldSchema {
   OldSchema() {
     get(get(open_postgres(schema.dsn(), {}, nullptr)).catalog->put(kKey, "document", kSpace.id()));
     const std::string at = " " + schema.name() + ".";
-    sql.ask("DROP TABLE" + at + "workers; DROP FUNCTION" + at + "watch," + at + "unwatch," + at + "watch_apply," + at + "watch_apply_all," +
-            at + "watch_columns," + at + "watch_changed; UPDATE" + at + "schema_version SET version = 1");
+    sql.ask("DROP TABLE" + at + "workers; DROP FUNCTION" + at + "watch," + at + "unwatch," + at + "watch_apply," + at +
+            "watch_apply_all," + at + "watch_columns," + at + "watch_changed; UPDATE" + at +
+            "schema_version SET version = 1");
   }
   std::string functions(const std::string& name) {
-    return sql.ask("SELECT string_agg(proname, ',' ORDER BY proname) FROM pg_proc WHERE pronamespace = '" + name + "'::regnamespace");
+    return sql.ask("SELECT string_agg(proname, ',' ORDER BY proname) FROM pg_proc WHERE pronamespace = '" + name +
+                   "'::regnamespace");
   }
 };
 

@@ -1,5 +1,5 @@
-// The network between workers and server is cut before a COMMIT, after one, or swallows everything: all work completes, nothing is done
-// twice, and nobody waits longer than told.
+// The network between workers and server is cut before a COMMIT, after one, or swallows everything: all work completes,
+// nothing is done twice, and nobody waits longer than told.
 #include <sys/resource.h>
 
 #include "postgres/load.hpp"
@@ -19,14 +19,17 @@ struct Network {
   SocketProxy proxy{cluster_folder() + "/.s.PGSQL.5432"};
 
   [[nodiscard]] std::string dsn(const std::string& more) const {
-    return "postgresql://embedjobs@127.0.0.1:" + std::to_string(proxy.port()) + "/postgres?schema=" + schema.name() + more;
+    return "postgresql://embedjobs@127.0.0.1:" + std::to_string(proxy.port()) + "/postgres?schema=" + schema.name() +
+           more;
   }
 };
 
 double cpu_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -57,7 +60,8 @@ TEST_CASE("a network that swallows everything costs a call its time limit and no
   options.call_timeout = 1500ms;
   const Backend backend = get(open_postgres(network.dsn("&poll_only=on"), options, nullptr));
   get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
-  const Lease lease = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
+  const Lease lease =
+      get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
   CHECK(get(backend.store->renew(std::vector{ref(lease)}, 0s, 5s)) == std::vector{true});
   network.proxy.inject(Fault::kBlackHole);
   const double cpu = cpu_seconds();

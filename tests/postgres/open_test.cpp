@@ -44,8 +44,9 @@ TEST_CASE("the engine's DSN opens PostgreSQL, by either scheme") {
 
 TEST_CASE("a DSN that can't be read is refused, and nothing of it is repeated") {
   for (const std::string rest :
-       {"host:notaport/db", "%zz@host/db", "u:secret@h/db?nosuchoption=1", "u:secret@h/db?novalue", "h/db?migrate=perhaps",
-        "h/db?max_connections=0", "h/db?max_connections=9x", "h/db?connect_timeout=soon", "h/db?connect_timeout=-1", "h/db?poll_only=1"}) {
+       {"host:notaport/db", "%zz@host/db", "u:secret@h/db?nosuchoption=1", "u:secret@h/db?novalue",
+        "h/db?migrate=perhaps", "h/db?max_connections=0", "h/db?max_connections=9x", "h/db?connect_timeout=soon",
+        "h/db?connect_timeout=-1", "h/db?poll_only=1"}) {
     const Status status = open_status("postgresql://" + rest);
     INFO(rest << ": " << status.to_string());
     CHECK(status.code() == Code::kInvalidArgument);
@@ -116,7 +117,8 @@ TEST_CASE("a wrong password is one clear line, and the right one opens") {
     std::string dsn = postgres_server();
     return dsn.replace(dsn.find("embedjobs@"), 10, "guarded:" + password + "@");
   };
-  wait_until([&] { return !inspect_postgres(dsn_with("a-wrong-one")).ok(); });  // the server reads its file when it gets to it
+  wait_until(
+      [&] { return !inspect_postgres(dsn_with("a-wrong-one")).ok(); });  // the server reads its file when it gets to it
   const Status status = open_status(dsn_with("a-wrong-one"));
   CHECK(status.code() == Code::kUnusable);
   CHECK(one_clear_line(status));
@@ -154,7 +156,8 @@ TEST_CASE("a schema that is newer, or not ours, is refused and stays as it is") 
     server.ask("CREATE SCHEMA " + schema.name() + "; CREATE FUNCTION " + schema.name() +
                ".theirs() RETURNS int LANGUAGE sql AS 'SELECT 1'");
     CHECK(open_status(schema.dsn()).code() == Code::kUnusable);
-    CHECK(server.ask("SELECT proacl IS NULL FROM pg_proc WHERE proname = 'theirs'") == "t");  // anybody may still call it
+    CHECK(server.ask("SELECT proacl IS NULL FROM pg_proc WHERE proname = 'theirs'") ==
+          "t");  // anybody may still call it
   }
   SECTION("of another program") {
     server.ask("CREATE SCHEMA " + schema.name());
@@ -162,8 +165,9 @@ TEST_CASE("a schema that is newer, or not ours, is refused and stays as it is") 
     const Status status = open_status(schema.dsn());
     CHECK(status.code() == Code::kUnusable);
     CHECK(one_clear_line(status));
-    CHECK(server.ask("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '" + schema.name() +
-                     "'") == "1");
+    CHECK(
+        server.ask("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '" +
+                   schema.name() + "'") == "1");
   }
 }
 
@@ -200,7 +204,8 @@ TEST_CASE("the printed migration makes the same schema") {
   ok(open_status(printed.dsn("&migrate=off")));
   const auto columns = [&](const std::string& name) {
     return server.ask(
-        "SELECT string_agg(table_name || '.' || column_name || ':' || data_type, ',' ORDER BY table_name, ordinal_position) "
+        "SELECT string_agg(table_name || '.' || column_name || ':' || data_type, ',' ORDER BY table_name, "
+        "ordinal_position) "
         "FROM information_schema.columns WHERE table_schema = '" +
         name + "'");
   };
@@ -212,15 +217,17 @@ TEST_CASE("a schema that others use too: their functions stay everybody's, and o
   TempSchema schema;
   RawPostgres server;
   const std::string theirs = schema.name() + ".theirs()";
-  const std::string open_to_all = "SELECT string_agg(p.proname, ' ') FROM pg_proc AS p WHERE p.pronamespace = '" + schema.name() +
-                                  "'::regnamespace AND EXISTS (SELECT 1 FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))"
-                                  " AS a WHERE a.grantee = 0)";
+  const std::string open_to_all =
+      "SELECT string_agg(p.proname, ' ') FROM pg_proc AS p WHERE p.pronamespace = '" + schema.name() +
+      "'::regnamespace AND EXISTS (SELECT 1 FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))"
+      " AS a WHERE a.grantee = 0)";
   ok(open_status(schema.dsn()));
   CHECK(server.ask(open_to_all).empty());
   // As schema 2 left it, but for what others made since.
   server.ask("CREATE FUNCTION " + theirs + " RETURNS int LANGUAGE sql AS 'SELECT 1'");
-  const std::string watches = server.ask("SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc WHERE proname ~ 'watch' AND" +
-                                         (" pronamespace = '" + schema.name() + "'::regnamespace"));
+  const std::string watches =
+      server.ask("SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc WHERE proname ~ 'watch' AND" +
+                 (" pronamespace = '" + schema.name() + "'::regnamespace"));
   server.ask("DROP FUNCTION " + watches + "; UPDATE " + schema.name() + ".schema_version SET version = 2");
   ok(open_status(schema.dsn()));
   CHECK(server.ask(open_to_all) == "theirs");
@@ -230,7 +237,8 @@ TEST_CASE("who may not make schemas may run the printed migration in one that wa
   TempSchema schema;
   RawPostgres server;
   const std::string role = "owner_" + schema.name();
-  server.ask("CREATE ROLE " + role + "; CREATE SCHEMA " + schema.name() + " AUTHORIZATION " + role + "; SET ROLE " + role);
+  server.ask("CREATE ROLE " + role + "; CREATE SCHEMA " + schema.name() + " AUTHORIZATION " + role + "; SET ROLE " +
+             role);
   server.ask(get(postgres_migration_sql(schema.name())));
   server.ask("RESET ROLE");
   ok(open_status(schema.dsn("&migrate=off")));
@@ -253,12 +261,14 @@ TEST_CASE("a role without rights on the schema is told so; one that may work nee
   CHECK(no_right.code() == Code::kUnusable);
   CHECK(one_clear_line(no_right));
   const std::string role = "worker_" + name;
-  server.ask("GRANT USAGE ON SCHEMA " + name + " TO " + role + "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + name +
-             " TO " + role + "; GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA " + name + " TO " + role +
+  server.ask("GRANT USAGE ON SCHEMA " + name + " TO " + role +
+             "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + name + " TO " + role +
+             "; GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA " + name + " TO " + role +
              "; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA " + name + " TO " + role);
   const Backend backend = get(open_postgres(dsn, {}, nullptr));
   get(backend.catalog->put(kKey, "document", kSpace.id()));
-  const ClaimResult claimed = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()}));
+  const ClaimResult claimed =
+      get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()}));
   REQUIRE(claimed.leases.size() == 1);
   CHECK(get(backend.store->settle(ref(claimed.leases[0]), {})) == JobStatus::kSucceeded);
   server.ask("REVOKE ALL ON " + name + ".history, " + name + ".workers FROM " + role);

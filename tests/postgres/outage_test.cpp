@@ -1,4 +1,5 @@
-// Processes of the command whose database is away for a while: they wait without using the processor, and then all work completes.
+// Processes of the command whose database is away for a while: they wait without using the processor, and then all work
+// completes.
 #include <catch2/catch.hpp>
 
 #include <cstdio>
@@ -39,9 +40,11 @@ double cpu_seconds(pid_t pid) {
   return static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
-/// `begin` and `end` an outage that lasts `time`, in the middle of the work of two processes that reach the server by `server`.
+/// `begin` and `end` an outage that lasts `time`, in the middle of the work of two processes that reach the server by
+/// `server`.
 template <typename Begin, typename End>
-void survive(const TempSchema& schema, const std::string& dsn, std::chrono::seconds time, const Begin& begin, const End& end) {
+void survive(const TempSchema& schema, const std::string& dsn, std::chrono::seconds time, const Begin& begin,
+             const End& end) {
   ProviderServer provider({.play = Play::kOpenAi, .delay_per_text = 5ms});
   const std::string embedder = "openai:test-model@" + provider.url() + "?dimension=8";
   EngineOptions options;
@@ -54,7 +57,8 @@ void survive(const TempSchema& schema, const std::string& dsn, std::chrono::seco
   }
   std::vector<CommandProcess> workers;
   for (int i = 0; i < 2; ++i) {
-    workers.emplace_back(work_words(dsn, embedder, {"--batch-size", std::to_string(kBatch), "--provider-concurrency", "2"}));
+    workers.emplace_back(
+        work_words(dsn, embedder, {"--batch-size", std::to_string(kBatch), "--provider-concurrency", "2"}));
   }
   wait_until([&] { return provider.seen().texts >= kSpecs * kOperations / 4; });
   begin();
@@ -69,7 +73,8 @@ void survive(const TempSchema& schema, const std::string& dsn, std::chrono::seco
     return counts.ok() && counts->pending + counts->running == 0;
   });
   std::printf("database away for %lld s: %.2f s of processor time in two processes; all done %.1f s later\n",
-              static_cast<long long>(time.count()), cpu, std::chrono::duration<double>(std::chrono::steady_clock::now() - ended).count());
+              static_cast<long long>(time.count()), cpu,
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - ended).count());
   CHECK(cpu < 0.25 * static_cast<double>(time.count()));  // a busy loop would take all of it, twice
   CHECK(test::get(engine->store().counts()).succeeded == static_cast<std::int64_t>(kSpecs));
   for (const VerifyReport& report : test::get(engine->verify("catalog", std::nullopt))) {
@@ -91,7 +96,8 @@ TEST_CASE("the server is stopped at once, and back after three seconds") {
 TEST_CASE("a network that swallows everything for half a minute", "[.full]") {
   TempSchema schema;
   SocketProxy proxy(cluster_folder() + "/.s.PGSQL.5432");
-  const std::string dsn = "postgresql://embedjobs@127.0.0.1:" + std::to_string(proxy.port()) + "/postgres?schema=" + schema.name();
+  const std::string dsn =
+      "postgresql://embedjobs@127.0.0.1:" + std::to_string(proxy.port()) + "/postgres?schema=" + schema.name();
   survive(
       schema, dsn, 30s, [&] { proxy.set_dark(true); }, [&] { proxy.set_dark(false); });
 }

@@ -1,5 +1,5 @@
-// Documents in, vectors out, through the engine: by a worker without the right to change the schema, and through whatever pooler stands
-// between (this file runs under pgbouncer too).
+// Documents in, vectors out, through the engine: by a worker without the right to change the schema, and through
+// whatever pooler stands between (this file runs under pgbouncer too).
 #include <catch2/catch.hpp>
 
 #include <fstream>
@@ -72,7 +72,8 @@ TEST_CASE("a pass through the engine: put, embed, search") {
   put_embed_search(schema.dsn());
 }
 
-TEST_CASE("the documented roles: a worker without the right to change the schema, a host that may only enqueue", "[roles]") {
+TEST_CASE("the documented roles: a worker without the right to change the schema, a host that may only enqueue",
+          "[roles]") {
   RawPostgres server;
   const auto [before, after] = documented_roles();
   server.ask("REVOKE TEMPORARY ON DATABASE postgres FROM PUBLIC");  // nothing of ours needs it

@@ -19,7 +19,8 @@ TEST_CASE("due jobs come from their index in its order, however many there are")
   RawPostgres server;
   const std::string jobs = schema.name() + ".jobs";
   const int rows = GENERATE(0, 50, 100'000);
-  server.ask("INSERT INTO " + jobs + " (key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority) " +
+  server.ask("INSERT INTO " + jobs +
+             " (key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority) " +
              "SELECT i, 1, i, 0, 0, 1, 0, 0, i % 2 FROM generate_series(1, " + std::to_string(rows) + ") AS i");
   if (rows != 50) {
     server.ask("ANALYZE " + jobs);  // without it the planner guesses: that must do too
@@ -30,7 +31,8 @@ TEST_CASE("due jobs come from their index in its order, however many there are")
     CHECK(json.find("\"Index Name\": \"" + index + "\"") != std::string::npos);
   }
   CHECK(json.find("\"Sort\"") == std::string::npos);
-  CHECK(json.find("\"Seq Scan\", \"Parent Relationship\": \"Outer\", \"Relation Name\": \"jobs\"") == std::string::npos);
+  CHECK(json.find("\"Seq Scan\", \"Parent Relationship\": \"Outer\", \"Relation Name\": \"jobs\"") ==
+        std::string::npos);
 }
 
 namespace {
@@ -42,14 +44,15 @@ void wait_for_ends(RawPostgres& server) {
   }
 }
 
-/// Entries of the indices of a table, and its rows without an index, that were read since the server began; partitions belong to their
-/// table.
+/// Entries of the indices of a table, and its rows without an index, that were read since the server began; partitions
+/// belong to their table.
 long long entries_read(RawPostgres& server, const std::string& schema, const std::string& table) {
-  return std::stoll(server.ask("SELECT (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = '" + schema +
-                               "' AND relname ~ '^" + table +
-                               "(_[0-9]+|_rest)?$') + (SELECT coalesce(sum(seq_tup_read), 0)"
-                               " FROM pg_stat_user_tables WHERE schemaname = '" +
-                               schema + "' AND relname ~ '^" + table + "(_[0-9]+|_rest)?$')"));
+  return std::stoll(
+      server.ask("SELECT (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname = '" +
+                 schema + "' AND relname ~ '^" + table +
+                 "(_[0-9]+|_rest)?$') + (SELECT coalesce(sum(seq_tup_read), 0)"
+                 " FROM pg_stat_user_tables WHERE schemaname = '" +
+                 schema + "' AND relname ~ '^" + table + "(_[0-9]+|_rest)?$')"));
 }
 
 }  // namespace
@@ -63,7 +66,8 @@ TEST_CASE("a plan made while few jobs were open reads few when there are many") 
     std::uint64_t nonce = 0;
     const auto cycle = [&] {
       (void)get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
-      const ClaimResult claimed = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = kSpace.id()}));
+      const ClaimResult claimed =
+          get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = kSpace.id()}));
       REQUIRE(claimed.leases.size() == 1);
       const LeaseRef lease = ref(claimed.leases[0]);
       CHECK(get(backend.store->renew(std::vector{lease}, 0s, 10s)) == std::vector{true});
@@ -72,16 +76,18 @@ TEST_CASE("a plan made while few jobs were open reads few when there are many") 
     };
     const std::string filled = "INSERT INTO " + schema.name() + ".";
     server.ask(filled + "catalogs (name) VALUES ('catalog')");
-    server.ask(filled + "keys (catalog_id, spec_name) SELECT 1, 'k' || i FROM generate_series(1, " + std::to_string(kMany) + ") AS i");
+    server.ask(filled + "keys (catalog_id, spec_name) SELECT 1, 'k' || i FROM generate_series(1, " +
+               std::to_string(kMany) + ") AS i");
     cycle();
     server.ask("VACUUM ANALYZE " + schema.name() + ".jobs");
     server.ask("VACUUM ANALYZE " + schema.name() + ".leases");
     server.ask("VACUUM ANALYZE " + schema.name() + ".keys");
     cycle();
     // Many wait, due after the one of the next cycle; nobody tells the planner.
-    server.ask(filled + "jobs (key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority) " +
-               "SELECT k.id, 1, " + schema.name() + ".time_now() + 60000000000, 0, 0, 1, 0, 0, 0 FROM " + schema.name() +
-               ".keys AS k WHERE k.spec_name LIKE 'k%'");
+    server.ask(filled +
+               "jobs (key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority) " +
+               "SELECT k.id, 1, " + schema.name() + ".time_now() + 60000000000, 0, 0, 1, 0, 0, 0 FROM " +
+               schema.name() + ".keys AS k WHERE k.spec_name LIKE 'k%'");
     cycle();
   }
   wait_for_ends(server);
@@ -100,9 +106,12 @@ TEST_CASE("a worker's peek reads few of the jobs that wait") {
     const Backend backend = get(open_postgres(schema.dsn("&poll_only=on&max_connections=1"), {}, nullptr));
     get(backend.catalog->put(kKey, "document", kSpace.id()));
     const std::string filled = "INSERT INTO " + schema.name() + ".";
-    server.ask(filled + "keys (catalog_id, spec_name) SELECT 1, 'k' || i FROM generate_series(1, " + std::to_string(kMany) + ") AS i");
-    REQUIRE(get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 1, .space_id = kSpace.id()})).leases.size() == 1);
-    server.ask(filled + "jobs (key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority) " +
+    server.ask(filled + "keys (catalog_id, spec_name) SELECT 1, 'k' || i FROM generate_series(1, " +
+               std::to_string(kMany) + ") AS i");
+    REQUIRE(get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 1, .space_id = kSpace.id()}))
+                .leases.size() == 1);
+    server.ask(filled +
+               "jobs (key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority) " +
                "SELECT k.id, 1, 1, 0, 0, 1, 0, 0, 1 FROM " + schema.name() + ".keys AS k WHERE k.spec_name LIKE 'k%'");
     if (analyzed) {
       server.ask("VACUUM ANALYZE " + schema.name() + ".jobs");
@@ -128,8 +137,8 @@ TEST_CASE("a page of specs reads few keys of a large catalog, or of others") {
     const Backend backend = get(open_postgres(schema.dsn("&poll_only=on&max_connections=1"), {}, nullptr));
     get(backend.catalog->put({"small", "last"}, "document", kSpace.id()));
     server.ask(filled + "catalogs (name) VALUES ('large'), ('none'), ('other')");
-    server.ask(filled + "keys (catalog_id, spec_name, has_spec) SELECT c.id, 'k' || 100000 + i, true FROM " + schema.name() +
-               ".catalogs AS c, generate_series(1, " + std::to_string(kMany) +
+    server.ask(filled + "keys (catalog_id, spec_name, has_spec) SELECT c.id, 'k' || 100000 + i, true FROM " +
+               schema.name() + ".catalogs AS c, generate_series(1, " + std::to_string(kMany) +
                ") AS i WHERE c.name = 'large' OR c.name = 'other' AND i < 3");
     server.ask(filled + "documents SELECT id, 'v', 'x' FROM " + schema.name() + ".keys WHERE spec_name <> 'last'");
     for (const std::string table : {"catalogs", "keys", "documents"}) {
@@ -163,10 +172,11 @@ TEST_CASE("a host that enqueues many new specs in one session reads few keys for
   TempSchema schema;
   ok(open_postgres(schema.dsn(), {}, nullptr).status());
   constexpr int kMany = 1000;
-  RawPostgres().ask("SELECT count(e.job_id) FROM generate_series(1, " + std::to_string(kMany) + ") AS i, " + schema.name() +
-                    ".enqueue('catalog', 'spec ' || i) AS e");
+  RawPostgres().ask("SELECT count(e.job_id) FROM generate_series(1, " + std::to_string(kMany) + ") AS i, " +
+                    schema.name() + ".enqueue('catalog', 'spec ' || i) AS e");
   RawPostgres server;
-  const std::string told = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'keys' AND schemaname = '" + schema.name() + "'";
+  const std::string told =
+      "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'keys' AND schemaname = '" + schema.name() + "'";
   while (server.ask(told) != std::to_string(kMany)) {
     std::this_thread::sleep_for(10ms);
   }
@@ -180,12 +190,13 @@ TEST_CASE("a host whose session has seen small tables finds the rows of a large 
   {
     RawPostgres host;
     const std::string table = schema.name() + ".hosts";
-    host.ask("CREATE TABLE " + table + " (id text PRIMARY KEY, body text); SELECT " + schema.name() + ".watch('" + table +
-             "', 'catalog', ARRAY['id'], 'body')");
+    host.ask("CREATE TABLE " + table + " (id text PRIMARY KEY, body text); SELECT " + schema.name() + ".watch('" +
+             table + "', 'catalog', ARRAY['id'], 'body')");
     for (int i = 0; i < 10; ++i) {
       host.ask("INSERT INTO " + table + " VALUES ('first " + std::to_string(i) + "', '1')");
     }
-    host.ask("INSERT INTO " + table + " SELECT 'row ' || i, '1' FROM generate_series(1, " + std::to_string(kMany) + ") AS i");
+    host.ask("INSERT INTO " + table + " SELECT 'row ' || i, '1' FROM generate_series(1, " + std::to_string(kMany) +
+             ") AS i");
     host.ask("UPDATE " + table + " SET body = '2'");
     host.ask("DELETE FROM " + table);
     host.ask("SELECT pg_stat_force_next_flush()");
@@ -201,15 +212,16 @@ TEST_CASE("retention of what is left of days that are gone reads nothing of the 
   const Backend backend = get(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
   fill_history(server, schema.name(), 50'000, 100);
   server.ask("INSERT INTO " + schema.name() +
-             ".history (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, priority, completed_at)"
+             ".history (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind, status, "
+             "priority, completed_at)"
              " SELECT i, 1, 1, 0, 0, 0, 1, 0, 2, 0, i FROM generate_series(1, 30) AS i");
   server.ask("VACUUM ANALYZE " + schema.name() + ".history");
   server.ask("SELECT pg_stat_force_next_flush()");
   const long long before = entries_read(server, schema.name(), "history");
   CHECK(get(backend.store->purge(24h * 30, 20)) == 20);
   CHECK(get(backend.store->purge(24h * 30, 20)) == 10);
-  while (server.ask("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'history_rest' AND schemaname = '" + schema.name() + "'") !=
-         "30") {
+  while (server.ask("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'history_rest' AND schemaname = '" +
+                    schema.name() + "'") != "30") {
     std::this_thread::sleep_for(10ms);
   }
   CHECK(entries_read(server, schema.name(), "history") - before < 1000);
@@ -226,8 +238,10 @@ TEST_CASE("lists of the newest jobs read few of a long history") {
     const Backend backend = get(open_postgres(schema.dsn("&poll_only=on"), {}, nullptr));
     fill_history(server, schema.name(), kHistory, 10'000);
     // As many wait as there are keys, and wait for longer than the history goes back.
-    server.ask("INSERT INTO " + schema.name() + ".jobs (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind," +
-               " status, priority) OVERRIDING SYSTEM VALUE SELECT -1000000 - k.id, k.id, k.catalog_id, 0, 0, 0, 1, 0, 0, 0 FROM " +
+    server.ask("INSERT INTO " + schema.name() +
+               ".jobs (id, key_id, catalog_id, next_run_at, created_at, updated_at, generation, kind," +
+               " status, priority) OVERRIDING SYSTEM VALUE SELECT -1000000 - k.id, k.id, k.catalog_id, 0, 0, 0, 1, 0, "
+               "0, 0 FROM " +
                schema.name() + ".keys AS k WHERE k.spec_name <> 'filled 7'");
     (void)get(backend.store->enqueue({"catalog", "filled 7"}, JobKind::kSpecWrite));
   }
@@ -253,7 +267,8 @@ TEST_CASE("lists of the newest jobs read few of a long history") {
     CHECK(listed({.status = JobStatus::kFailed, .limit = 10}).size() == 10);
     CHECK(listed({.spec_name = "filled 7", .limit = 10}).size() == 6);
     CHECK(listed({.catalog_id = "catalog", .spec_name = "filled 7", .limit = 10}).size() == 6);
-    CHECK(get(backend.store->last_jobs(std::vector{SpecKey{"catalog", "filled 7"}, SpecKey{"catalog", "filled 8"}})).size() == 2);
+    CHECK(get(backend.store->last_jobs(std::vector{SpecKey{"catalog", "filled 7"}, SpecKey{"catalog", "filled 8"}}))
+              .size() == 2);
   }
   wait_for_ends(server);
   for (std::size_t i = 0; i < tables.size(); ++i) {

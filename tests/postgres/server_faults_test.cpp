@@ -1,4 +1,5 @@
-// The server stops and comes back, sessions are ended, workers are killed: all work completes, and nothing is done twice.
+// The server stops and comes back, sessions are ended, workers are killed: all work completes, and nothing is done
+// twice.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,9 +37,9 @@ TEST_CASE("workers go on while all sessions are ended again and again") {
   enqueue_all(backend);
   int ended = 0;
   work_through(backend, 3, [&] {
-    ended +=
-        std::stoi(RawPostgres().ask("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND"
-                                    " application_name = 'embedjobs'"));
+    ended += std::stoi(RawPostgres().ask(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND"
+        " application_name = 'embedjobs'"));
   });
   CHECK(ended >= kSpecs);
   everything_is_right(backend);

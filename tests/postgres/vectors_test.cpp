@@ -1,5 +1,5 @@
-// What vectors are kept as, indexes over them, and that a pass in which nothing changed touches none. Run twice: on a server without
-// pgvector, and on one that has it.
+// What vectors are kept as, indexes over them, and that a pass in which nothing changed touches none. Run twice: on a
+// server without pgvector, and on one that has it.
 #include <catch2/catch.hpp>
 
 #include <cmath>
@@ -36,11 +36,13 @@ bool one_clear_line(const Status& status) {
 
 /// One pass after another over one spec.
 struct Writer {
-  explicit Writer(const std::string& dsn, const Space& of = kSpace) : backend(get(open_postgres(dsn, {}, nullptr))), space(of) {
+  explicit Writer(const std::string& dsn, const Space& of = kSpace)
+      : backend(get(open_postgres(dsn, {}, nullptr))), space(of) {
     get(backend.catalog->put(kKey, "document", space.id()));
   }
   void begin() {
-    const ClaimResult claimed = get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = space.id()}));
+    const ClaimResult claimed =
+        get(backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = space.id()}));
     REQUIRE(claimed.leases.size() == 1);
     const Job& job = claimed.leases[0].job;
     lease = ref(claimed.leases[0]);
@@ -90,7 +92,8 @@ std::map<std::string, std::vector<float>> directions(int count, std::size_t dime
 }
 
 /// By brute force, in double.
-std::vector<std::string> nearest(const std::map<std::string, std::vector<float>>& vectors, const std::vector<float>& query, std::size_t k) {
+std::vector<std::string> nearest(const std::map<std::string, std::vector<float>>& vectors,
+                                 const std::vector<float>& query, std::size_t k) {
   std::vector<std::pair<float, std::string>> scores;
   for (const auto& [id, vector] : vectors) {
     double dot = 0, a = 0, b = 0;
@@ -150,7 +153,8 @@ TEST_CASE("halfvec where it is asked for; without pgvector that is one clear lin
   Writer writer(schema.dsn());
   writer.begin();
   // Rounded to the nearest half, ties to even; denormal halves too.
-  ok(writer.persist({{"a", {1.0F, -0.333251953125F, 65504.0F, 0x1p-24F}}, {"b", {1.00048828125F, 2049.0F, 0.1F, 0.0F}}}));
+  ok(writer.persist(
+      {{"a", {1.0F, -0.333251953125F, 65504.0F, 0x1p-24F}}, {"b", {1.00048828125F, 2049.0F, 0.1F, 0.0F}}}));
   CHECK(writer.vector("a") == std::vector<float>{1.0F, -0.333251953125F, 65504.0F, 0x1p-24F});
   CHECK(writer.vector("b") == std::vector<float>{1.0F, 2048.0F, 0.0999755859375F, 0.0F});
   CHECK(writer.persist({{"c", {65520.0F, 1, 1, 1}}}).code() == Code::kInvalidArgument);
@@ -213,7 +217,8 @@ TEST_CASE("a role that may not use the extension's schema works with what there 
   server.ask("CREATE DATABASE hidden TEMPLATE template0 ENCODING 'UTF8'");
   server.ask("CREATE ROLE stranger LOGIN");
   const std::string dsn = in_database("hidden");
-  RawPostgres(dsn).ask("CREATE SCHEMA ext; CREATE EXTENSION vector SCHEMA ext; GRANT CREATE ON DATABASE hidden TO stranger");
+  RawPostgres(dsn).ask(
+      "CREATE SCHEMA ext; CREATE EXTENSION vector SCHEMA ext; GRANT CREATE ON DATABASE hidden TO stranger");
   const std::string as_stranger = in_database("hidden", "stranger");
   const Status asked_for = open_postgres(as_stranger + "&vectors=vector", {}, nullptr).status();
   INFO(asked_for.to_string());
@@ -275,8 +280,9 @@ TEST_CASE("searches find what comparing every row finds, with and without an ind
   const auto approximate = found(*indexed.catalog, space, query, 200);
   const auto exact = nearest(vectors, query, 200);
   CHECK(approximate.size() == 200);
-  CHECK(std::count_if(approximate.begin(), approximate.end(),
-                      [&](const std::string& id) { return std::find(exact.begin(), exact.end(), id) != exact.end(); }) >= 180);
+  CHECK(std::count_if(approximate.begin(), approximate.end(), [&](const std::string& id) {
+          return std::find(exact.begin(), exact.end(), id) != exact.end();
+        }) >= 180);
   CHECK(found(*indexed.catalog, space, query, 1000) == nearest(vectors, query, 1000));
   indexed = {};  // its sessions end, and tell the statistics what they did
   for (int i = 0; i < 1000 && scans() == 0; ++i) {
@@ -316,10 +322,12 @@ TEST_CASE("what an interrupted run left of an index is replaced", "[vectors]") {
   ok(writer.persist(directions(10, kSpace.dimension)));
   const std::string name = get(index_postgres_vectors(schema.dsn(), "catalog")).at(0).name;
   RawPostgres server;
-  const std::string state = "pg_index SET indisvalid = false WHERE indexrelid = '" + schema.name() + "." + name + "'::regclass";
+  const std::string state =
+      "pg_index SET indisvalid = false WHERE indexrelid = '" + schema.name() + "." + name + "'::regclass";
   server.ask("UPDATE " + state);
   CHECK(get(index_postgres_vectors(schema.dsn(), "catalog")).at(0).created);
-  CHECK(server.ask("SELECT indisvalid FROM pg_index WHERE indexrelid = '" + schema.name() + "." + name + "'::regclass") == "t");
+  CHECK(server.ask("SELECT indisvalid FROM pg_index WHERE indexrelid = '" + schema.name() + "." + name +
+                   "'::regclass") == "t");
 }
 
 TEST_CASE("an index that the type can't have is refused, with what to do", "[vectors]") {
@@ -327,7 +335,8 @@ TEST_CASE("an index that the type can't have is refused, with what to do", "[vec
     WARN("skipped: this server has no pgvector");
     return;
   }
-  const auto [vectors, dimension, advice] = GENERATE(std::make_tuple("vector", 2001, "halfvec"), std::make_tuple("halfvec", 4001, "fewer"));
+  const auto [vectors, dimension, advice] =
+      GENERATE(std::make_tuple("vector", 2001, "halfvec"), std::make_tuple("halfvec", 4001, "fewer"));
   TempSchema schema;
   const Space space{"wide", static_cast<std::size_t>(dimension), ""};
   const std::string dsn = schema.dsn("&vectors=" + std::string(vectors));
@@ -370,8 +379,9 @@ TEST_CASE("a pass in which nothing changed writes no row and at most 4 KB of WAL
   ok(writer.persist(vectors));
   writer.end(manifest);
   const auto rows = [&](const std::string& table) {
-    return server.ask("SELECT md5(string_agg(t.xmin::text || t.xmax::text || t.ctid::text, ',' ORDER BY t.ctid)) FROM " + schema.name() +
-                      "." + table + " AS t");
+    return server.ask(
+        "SELECT md5(string_agg(t.xmin::text || t.xmax::text || t.ctid::text, ',' ORDER BY t.ctid)) FROM " +
+        schema.name() + "." + table + " AS t");
   };
   const auto wal = [&] { return std::stoll(server.ask("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")); };
   const std::string before = rows("operations") + rows("vectors") + rows("manifests");

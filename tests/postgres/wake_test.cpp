@@ -86,7 +86,8 @@ TEST_CASE("a job that is handed back wakes other processes") {
   Listening here;
   const Backend there = get(open_postgres(here.schema.dsn(), {}, nullptr));
   get(there.store->enqueue(kKey, JobKind::kSpecWrite));
-  const Lease lease = get(there.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
+  const Lease lease =
+      get(there.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
   const int before = here.bell.count();
   get(there.store->settle(ref(lease), {.kind = OutcomeKind::kRelease}));
   CHECK(here.bell.wait_beyond(before));
@@ -96,8 +97,8 @@ TEST_CASE("a listener whose connection was cut listens again, and wakes for what
   Listening here;
   const int before = here.bell.count();
   RawPostgres server;
-  REQUIRE(server.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()") ==
-          "t");
+  REQUIRE(server.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> "
+                     "pg_backend_pid()") == "t");
   CHECK(here.bell.wait_beyond(before));
   const int again = here.bell.count();
   server.ask("SELECT " + here.schema.name() + ".enqueue('catalog', 'spec')");
@@ -114,8 +115,9 @@ TEST_CASE("a listener ends while a server that does not answer lets it wait") {
   REQUIRE(::listen(server, 1) == 0);
   socklen_t size = sizeof address;
   REQUIRE(::getsockname(server, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  const postgres::Dsn dsn = get(postgres::parse_dsn(
-      "postgresql://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/x?sslmode=disable", {.connect_timeout = 24h}));
+  const postgres::Dsn dsn = get(
+      postgres::parse_dsn("postgresql://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/x?sslmode=disable",
+                          {.connect_timeout = 24h}));
   core::WakeSignal wake;
   int connection = -1;
   {
@@ -135,6 +137,7 @@ TEST_CASE("with poll_only nobody listens, and workers are told to poll") {
   backend.store->set_wake([&] { bell.ring(); });
   get(backend.store->enqueue(kKey, JobKind::kSpecWrite));
   CHECK(bell.count() == 1);
-  CHECK(RawPostgres().ask("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN \"embedjobs_" + schema.name() + "%'") == "0");
+  CHECK(RawPostgres().ask("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN \"embedjobs_" +
+                          schema.name() + "%'") == "0");
   backend.store->set_wake({});
 }

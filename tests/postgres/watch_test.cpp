@@ -16,7 +16,8 @@ struct WatchedHost : Host {
   std::string table = "host_" + schema.name() + ".\"My Docs\"";
 
   WatchedHost() {
-    sql.ask("CREATE SCHEMA host_" + schema.name() + "; CREATE TABLE " + table + " (\"the id\" text PRIMARY KEY, body jsonb, note text)");
+    sql.ask("CREATE SCHEMA host_" + schema.name() + "; CREATE TABLE " + table +
+            " (\"the id\" text PRIMARY KEY, body jsonb, note text)");
   }
   ~WatchedHost() { sql.ask("DROP SCHEMA host_" + schema.name() + " CASCADE"); }
   WatchedHost(const WatchedHost&) = delete;
@@ -71,7 +72,8 @@ TEST_CASE("a changed name removes the old spec and puts the new; names may be sw
 
 TEST_CASE("a name that a new row takes before the old one leaves it keeps the new row's document") {
   WatchedHost host;
-  host.sql.ask("ALTER TABLE " + host.table + " DROP CONSTRAINT \"My Docs_pkey\", ADD UNIQUE (\"the id\") DEFERRABLE INITIALLY DEFERRED");
+  host.sql.ask("ALTER TABLE " + host.table +
+               " DROP CONSTRAINT \"My Docs_pkey\", ADD UNIQUE (\"the id\") DEFERRABLE INITIALLY DEFERRED");
   host.watch();
   host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '1')");
   host.sql.ask("BEGIN; INSERT INTO " + host.table + " VALUES ('a', '2'); SAVEPOINT s; DELETE FROM " + host.table +
@@ -99,14 +101,17 @@ TEST_CASE("a row that a trigger of the table's own writes again has the document
   host.watch();
   const std::string function = "host_" + host.schema.name() + ".more";
   host.sql.ask("CREATE FUNCTION " + function + "() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN UPDATE " + host.table +
-               " SET body = to_jsonb((NEW.body #>> '{}') || '!') WHERE \"the id\" = NEW.\"the id\" AND body::text NOT LIKE '%!\"'; RETURN "
+               " SET body = to_jsonb((NEW.body #>> '{}') || '!') WHERE \"the id\" = NEW.\"the id\" AND body::text NOT "
+               "LIKE '%!\"'; RETURN "
                "NULL; END$$");
-  host.sql.ask("CREATE TRIGGER more AFTER INSERT OR UPDATE ON " + host.table + " FOR EACH ROW EXECUTE FUNCTION " + function + "()");
+  host.sql.ask("CREATE TRIGGER more AFTER INSERT OR UPDATE ON " + host.table + " FOR EACH ROW EXECUTE FUNCTION " +
+               function + "()");
   host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '\"one\"')");
   CHECK(host.content("a") == "\"one!\"");
   host.sql.ask("UPDATE " + host.table + " SET body = '\"two\"'");
   CHECK(host.content("a") == "\"two!\"");
-  host.sql.ask("BEGIN; UPDATE " + host.table + " SET body = '\"three\"'; UPDATE " + host.table + " SET body = '\"four!\"'; COMMIT");
+  host.sql.ask("BEGIN; UPDATE " + host.table + " SET body = '\"three\"'; UPDATE " + host.table +
+               " SET body = '\"four!\"'; COMMIT");
   CHECK(host.content("a") == "\"four!\"");
   host.sql.ask("BEGIN; UPDATE " + host.table + " SET body = '\"five!\"'; DELETE FROM " + host.table + "; COMMIT");
   CHECK(host.specs().empty());
@@ -116,7 +121,8 @@ TEST_CASE("truncate removes all, and an upsert is followed") {
   WatchedHost host;
   host.watch();
   host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '1'), ('b', '2')");
-  host.sql.ask("INSERT INTO " + host.table + " VALUES ('a', '5'), ('c', '6') ON CONFLICT (\"the id\") DO UPDATE SET body = EXCLUDED.body");
+  host.sql.ask("INSERT INTO " + host.table +
+               " VALUES ('a', '5'), ('c', '6') ON CONFLICT (\"the id\") DO UPDATE SET body = EXCLUDED.body");
   CHECK(host.content("a") == "5");
   CHECK(host.specs() == "a=2 b=1 c=1 ");
   host.sql.ask("TRUNCATE " + host.table);
@@ -158,10 +164,12 @@ TEST_CASE("what can't be watched is refused with a reason") {
   WatchedHost host;
   const std::string in = "host_" + host.schema.name() + ".";
   const auto refusal = [&](const std::string& table, const std::string& names, const std::string& content) {
-    return host.sql.error_of("SELECT " + host.schema.name() + ".watch('" + in + table + "', 'other', " + names + ", '" + content + "')");
+    return host.sql.error_of("SELECT " + host.schema.name() + ".watch('" + in + table + "', 'other', " + names + ", '" +
+                             content + "')");
   };
   host.sql.ask("CREATE TABLE " + in + "parts (id int PRIMARY KEY, body text) PARTITION BY RANGE (id)");
-  host.sql.ask("CREATE TYPE " + in + "mood AS ENUM ('sad'); CREATE TABLE " + in + "t (id int, body text, m " + in + "mood, n int)");
+  host.sql.ask("CREATE TYPE " + in + "mood AS ENUM ('sad'); CREATE TABLE " + in + "t (id int, body text, m " + in +
+               "mood, n int)");
   CHECK(refusal("parts", "ARRAY['id']", "body").find("ordinary table") != std::string::npos);
   CHECK(refusal("t", "ARRAY['id']", "body").find("unique") != std::string::npos);
   host.sql.ask("ALTER TABLE " + in + "t ADD UNIQUE (id)");
@@ -183,22 +191,24 @@ TEST_CASE("the owner of a table needs the functions that the documentation names
   WatchedHost host;
   const std::string role = "watcher_" + host.schema.name();
   std::string functions;
-  for (const std::string name :
-       {"watch", "unwatch", "watch_columns", "watch_apply", "watch_apply_all", "watch_changed", "check_name", "check_space", "is_name"}) {
+  for (const std::string name : {"watch", "unwatch", "watch_columns", "watch_apply", "watch_apply_all", "watch_changed",
+                                 "check_name", "check_space", "is_name"}) {
     functions += (functions.empty() ? "" : ", ") + host.schema.name() + "." + name;
   }
-  host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + host.schema.name() + " TO " + role + "; GRANT EXECUTE ON FUNCTION " +
-               functions + " TO " + role + "; CREATE SCHEMA AUTHORIZATION " + role + "; SET ROLE " + role + "; CREATE TABLE " + role +
-               ".t (id text PRIMARY KEY, body text); INSERT INTO " + role + ".t VALUES ('a', '1'), ('b', '2')");
+  host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + host.schema.name() + " TO " + role +
+               "; GRANT EXECUTE ON FUNCTION " + functions + " TO " + role + "; CREATE SCHEMA AUTHORIZATION " + role +
+               "; SET ROLE " + role + "; CREATE TABLE " + role + ".t (id text PRIMARY KEY, body text); INSERT INTO " +
+               role + ".t VALUES ('a', '1'), ('b', '2')");
   CHECK(host.call("watch('" + role + ".t', 'catalog', ARRAY['id'], 'body', '8/model')") == "2");
   host.sql.ask("DELETE FROM " + role + ".t WHERE id = 'a'; UPDATE " + role + ".t SET body = '3'");
   CHECK(host.call("unwatch('" + role + ".t')") == "t");
   host.sql.ask("RESET ROLE");
   CHECK(host.specs() == "b=2 ");
   // Where a policy hides rows from their owner too, the rest is not taken for all.
-  host.sql.ask("ALTER TABLE " + role + ".t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY p ON " + role +
-               ".t USING (id = 'a'); SET ROLE " + role);
-  CHECK(host.error("watch('" + role + ".t', 'catalog', ARRAY['id'], 'body')").find("row-level security") != std::string::npos);
+  host.sql.ask("ALTER TABLE " + role + ".t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY p ON " +
+               role + ".t USING (id = 'a'); SET ROLE " + role);
+  CHECK(host.error("watch('" + role + ".t', 'catalog', ARRAY['id'], 'body')").find("row-level security") !=
+        std::string::npos);
   host.sql.ask("RESET ROLE; DROP OWNED BY " + role + " CASCADE; DROP ROLE " + role);
 }
 
@@ -207,9 +217,9 @@ TEST_CASE("a trigger made by hand can't have a view read with the rights of the 
   const std::string role = "maker_" + host.schema.name();
   const std::string in = role + ".";
   const std::string ours = host.schema.name() + ".";
-  host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + host.schema.name() + " TO " + role + "; GRANT EXECUTE ON FUNCTION " +
-               ours + "watch, " + ours + "watch_columns, " + ours + "watch_apply, " + ours + "watch_changed TO " + role +
-               "; CREATE SCHEMA AUTHORIZATION " + role + "; SET ROLE " + role);
+  host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + host.schema.name() + " TO " + role +
+               "; GRANT EXECUTE ON FUNCTION " + ours + "watch, " + ours + "watch_columns, " + ours + "watch_apply, " +
+               ours + "watch_changed TO " + role + "; CREATE SCHEMA AUTHORIZATION " + role + "; SET ROLE " + role);
   host.sql.ask("CREATE TABLE " + in + "t (id text, body text); CREATE FUNCTION " + in +
                "f() RETURNS text LANGUAGE plpgsql AS $$BEGIN"
                " RAISE 'it ran as %', current_user; END$$; CREATE TEMPORARY VIEW new_rows AS SELECT " +
@@ -226,16 +236,19 @@ TEST_CASE("names are those whose text is the same in every session, and no two r
   WatchedHost host;
   const std::string in = "host_" + host.schema.name() + ".";
   const auto watch = [&](const std::string& names, const std::string& catalog) {
-    return host.sql.error_of("SELECT " + host.schema.name() + ".watch('" + in + "t', '" + catalog + "', " + names + ", 'body')");
+    return host.sql.error_of("SELECT " + host.schema.name() + ".watch('" + in + "t', '" + catalog + "', " + names +
+                             ", 'body')");
   };
-  host.sql.ask("CREATE TABLE " + in +
-               "t (at timestamptz UNIQUE, f float8 UNIQUE, a text COLLATE \"POSIX\", b text, body text, UNIQUE (a, b))");
+  host.sql.ask(
+      "CREATE TABLE " + in +
+      "t (at timestamptz UNIQUE, f float8 UNIQUE, a text COLLATE \"POSIX\", b text, body text, UNIQUE (a, b))");
   CHECK(watch("ARRAY['at']", "c").find("must be") != std::string::npos);
   CHECK(watch("ARRAY['f']", "c").find("must be") != std::string::npos);
   CHECK(watch("ARRAY['a', 'b']", "catalog").empty());
   host.sql.ask("INSERT INTO " + in + "t (a, b, body) VALUES ('x', 'y/z', '1')");
   CHECK(host.specs() == "x/y/z=1 ");
-  CHECK(host.sql.error_of("INSERT INTO " + in + "t (a, b, body) VALUES ('x/y', 'z', '2')").find("slash") != std::string::npos);
+  CHECK(host.sql.error_of("INSERT INTO " + in + "t (a, b, body) VALUES ('x/y', 'z', '2')").find("slash") !=
+        std::string::npos);
   CHECK(host.content("x/y/z") == "1");
 }
 
@@ -243,7 +256,8 @@ TEST_CASE("only the owner of a table may have it watched; its writers need no ri
   WatchedHost host;
   const std::string role = "writer_" + host.schema.name();
   const std::string in = "host_" + host.schema.name();
-  host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + in + " TO " + role + "; GRANT ALL ON " + host.table + " TO " + role);
+  host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + in + " TO " + role + "; GRANT ALL ON " +
+               host.table + " TO " + role);
   host.sql.ask("SET ROLE " + role);
   CHECK_FALSE(host.sql.error_of(host.watch_call()).empty());
   host.sql.ask("RESET ROLE; GRANT USAGE ON SCHEMA " + host.schema.name() + " TO " + role);
@@ -265,9 +279,10 @@ TEST_CASE("two writers of overlapping rows both succeed") {
   const auto write = [&](const std::string& order, int from) {
     RawPostgres sql;
     for (int i = 0; i < 15; ++i) {  // the host's own row locks in one order, as a careful host takes them
-      sql.ask("WITH mine AS (SELECT ctid FROM " + host.table + " WHERE substr(\"the id\", 2)::int BETWEEN " + std::to_string(from) +
-              " AND " + std::to_string(from + 39) + " ORDER BY \"the id\" FOR UPDATE) UPDATE " + host.table + " SET body = to_jsonb('" +
-              order + std::to_string(i) + "'::text) WHERE ctid IN (SELECT ctid FROM mine)");
+      sql.ask("WITH mine AS (SELECT ctid FROM " + host.table + " WHERE substr(\"the id\", 2)::int BETWEEN " +
+              std::to_string(from) + " AND " + std::to_string(from + 39) + " ORDER BY \"the id\" FOR UPDATE) UPDATE " +
+              host.table + " SET body = to_jsonb('" + order + std::to_string(i) +
+              "'::text) WHERE ctid IN (SELECT ctid FROM mine)");
     }
   };
   std::string error;
@@ -283,7 +298,8 @@ TEST_CASE("two writers of overlapping rows both succeed") {
   CHECK(error.empty());
   CHECK(host.sql.ask("SELECT count(*) FROM " + host.table + " AS t JOIN " + host.schema.name() +
                      ".keys AS k ON k.spec_name = t.\"the id\" JOIN " + host.schema.name() +
-                     ".documents AS d ON d.key_id = k.id WHERE convert_from(d.content, 'UTF8') = t.body::text") == "60");
+                     ".documents AS d ON d.key_id = k.id WHERE convert_from(d.content, 'UTF8') = t.body::text") ==
+        "60");
 }
 
 TEST_CASE("keys are locked in the order of their ids, by a removal and by a switch of the space too") {
@@ -309,7 +325,8 @@ TEST_CASE("keys are locked in the order of their ids, by a removal and by a swit
   first.ask(lock("z"));
   std::thread second(removal_or_switch);
   const std::string waits =
-      "SELECT pg_backend_pid() = ANY (pg_blocking_pids(pid)) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+      "SELECT pg_backend_pid() = ANY (pg_blocking_pids(pid)) FROM pg_stat_activity WHERE pg_backend_pid() = ANY "
+      "(pg_blocking_pids(pid))";
   while (first.ask(waits).empty()) {
     std::this_thread::yield();
   }
@@ -325,8 +342,8 @@ TEST_CASE("of two calls that watch for one catalog at the same time the later on
   host.sql.ask("BEGIN");
   host.watch();
   RawPostgres second;
-  const std::string call =
-      "SELECT " + host.schema.name() + ".watch('host_" + host.schema.name() + ".other', 'catalog', ARRAY['id'], 'body')";
+  const std::string call = "SELECT " + host.schema.name() + ".watch('host_" + host.schema.name() +
+                           ".other', 'catalog', ARRAY['id'], 'body')";
   second.ask("SET lock_timeout = '100ms'");
   CHECK_THAT(second.error_of(call), Catch::Matchers::Contains("lock timeout"));  // waits for the first one
   host.sql.ask("COMMIT");
@@ -359,12 +376,15 @@ TEST_CASE("a bulk change wakes once, and removal by SQL is that of the catalog")
     PQfreemem(note);
   }
   CHECK(notified == 1);
-  const Lease lease = get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()})).leases.at(0);
+  const Lease lease =
+      get(host.backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id()}))
+          .leases.at(0);
   host.sql.ask("DELETE FROM " + host.table + " WHERE \"the id\" = '" + lease.job.key.spec_name + "'");
   lost(host.backend.store->settle(ref(lease), {}).status());
   CHECK(get(host.backend.store->get(lease.job.id)).status == JobStatus::kCancelled);
   CHECK(host.backend.catalog->remove(lease.job.key).code() == Code::kNotFound);
-  CHECK(host.sql.ask("SELECT " + host.schema.name() + ".remove_spec('catalog', '" + lease.job.key.spec_name + "')") == "f");
+  CHECK(host.sql.ask("SELECT " + host.schema.name() + ".remove_spec('catalog', '" + lease.job.key.spec_name + "')") ==
+        "f");
 }
 
 TEST_CASE("a worker embeds the rows of a watched table, and follows update and delete") {
@@ -376,8 +396,8 @@ TEST_CASE("a worker embeds the rows of a watched table, and follows update and d
   const std::unique_ptr<Engine> engine = get(Engine::open(options));
   ok(engine->start());
   const auto api = [](const std::string& path) {
-    return R"({"openapi": "3.0.0", "info": {"title": "t", "version": "1"}, "paths": {"/)" + path + R"(": {"get": {"operationId": ")" +
-           path + R"(", "responses": {"200": {"description": "ok"}}}}}})";
+    return R"({"openapi": "3.0.0", "info": {"title": "t", "version": "1"}, "paths": {"/)" + path +
+           R"(": {"get": {"operationId": ")" + path + R"(", "responses": {"200": {"description": "ok"}}}}}})";
   };
   const auto shown = [&](const std::string& spec) {
     REQUIRE(get(engine->wait_idle(30s)).idle);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The Python package as users get it: pip installs it into a fresh environment, with the library of this build, and the tests run against it.
+# The Python package as users get it: pip installs it into a fresh environment, with the library of this build, and the
+# tests run against it.
 set -euo pipefail
 : "${SOURCE_DIR:?}" "${EMBEDJOBS_LIBRARY:?}" "${PYTHON:?}" "${WORK_DIR:?}"
 if ! "$PYTHON" -c 'import venv, ensurepip' 2> /dev/null; then

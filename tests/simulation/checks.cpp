@@ -18,7 +18,8 @@ std::string show(const Fence& fence) {
 }
 
 bool ambiguous(const Status& status) {
-  return !status.ok() && status.code() != Code::kLeaseLost && status.code() != Code::kNotFound && status.code() != Code::kIncomplete;
+  return !status.ok() && status.code() != Code::kLeaseLost && status.code() != Code::kNotFound &&
+         status.code() != Code::kIncomplete;
 }
 
 }  // namespace
@@ -92,7 +93,8 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
     violation("7 (removal)", context.key, "a chunk of a removed spec was accepted");
   }
   std::set<TextHash>& texts = embedded_[{context.key, context.fence.nonce}];
-  std::transform(rows.begin(), rows.end(), std::inserter(texts, texts.end()), [](const VectorRow& row) { return row.text_hash; });
+  std::transform(rows.begin(), rows.end(), std::inserter(texts, texts.end()),
+                 [](const VectorRow& row) { return row.text_hash; });
   if (context.prompt_tokens < texts.size() * Provider::kTokensAText) {
     violation("tokens", context.key, "a pass tells fewer tokens than its chunks have cost");
   }
@@ -106,14 +108,16 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
     if (stored_at_.emplace(text, world_.elapsed()).second || epochs_[text] < context.epoch) {
       epochs_[text] = std::max(epochs_[text], context.epoch);
     }
-    std::erase_if(grants_[text], [&](const Grant& grant) { return grant.key == context.key && grant.fence == context.fence; });
+    std::erase_if(grants_[text],
+                  [&](const Grant& grant) { return grant.key == context.key && grant.fence == context.fence; });
   }
 }
 
 Checker::Tokens Checker::tokens(JobId id) const {
   const auto job = observer_.store->get(id);
   const auto provider = observer_.store->provider_state(Provider::kName);
-  return {job.ok() ? job->prompt_tokens : 0, job.ok() ? job->pass_prompt_tokens : 0, provider.ok() ? provider->tokens_total : 0};
+  return {job.ok() ? job->prompt_tokens : 0, job.ok() ? job->pass_prompt_tokens : 0,
+          provider.ok() ? provider->tokens_total : 0};
 }
 
 std::int64_t Checker::fewest_missing(JobId id) const {
@@ -121,7 +125,8 @@ std::int64_t Checker::fewest_missing(JobId id) const {
   return job.ok() ? job->fewest_missing : -1;
 }
 
-void Checker::counted(const SpecKey& key, JobId id, bool held, std::uint64_t told, const Tokens& before, const Status& answer) {
+void Checker::counted(const SpecKey& key, JobId id, bool held, std::uint64_t told, const Tokens& before,
+                      const Status& answer) {
   const Tokens after = tokens(id);
   const std::uint64_t all = std::max(before.pass, told);
   if (after.pass != before.pass && (!held || after.pass != all)) {
@@ -130,7 +135,8 @@ void Checker::counted(const SpecKey& key, JobId id, bool held, std::uint64_t tol
   if (answer.ok() && held && after.pass != all) {
     violation("tokens", key, fmt::format("a write succeeded, and {} of its {} tokens are counted", after.pass, told));
   }
-  if (after.job - before.job != after.pass - before.pass || after.provider - before.provider != after.pass - before.pass) {
+  if (after.job - before.job != after.pass - before.pass ||
+      after.provider - before.provider != after.pass - before.pass) {
     violation("tokens", key, "job, pass and provider were not given the same");
   }
   tokens_counted_ += after.provider - before.provider;
@@ -157,7 +163,8 @@ void Checker::listed(const PassContext& context, const Manifest& wanted, const s
       violation("3 (reuse)", context.key, fmt::format("the stored vector of {} was not found", wanted.operation_id(i)));
     }
     if (!stored && answer[i]) {
-      violation("8 (manifest)", context.key, fmt::format("a vector of {} was found that was never stored", wanted.operation_id(i)));
+      violation("8 (manifest)", context.key,
+                fmt::format("a vector of {} was found that was never stored", wanted.operation_id(i)));
     }
   }
 }
@@ -169,7 +176,8 @@ void Checker::given_up(const PassContext& context, std::span<const TextHash> tex
   }
 }
 
-void Checker::reserved(const PassContext& context, std::span<const TextHash> texts, const std::vector<Reservation>& answer) {
+void Checker::reserved(const PassContext& context, std::span<const TextHash> texts,
+                       const std::vector<Reservation>& answer) {
   for (std::size_t i = 0; i < answer.size(); ++i) {
     const std::string text = vector_key(context.key.catalog_id, context.space, texts[i]);
     if (answer[i] == Reservation::kStored && !reusable(context, texts[i])) {
@@ -183,7 +191,8 @@ void Checker::reserved(const PassContext& context, std::span<const TextHash> tex
         violation("3 (reservation)", context.key, fmt::format("{} holds a text of it already", grant.key.spec_name));
       }
     }
-    grants_[text].push_back({context.key, context.job_id, context.fence, world_.elapsed(), workers_[context.fence.nonce]});
+    grants_[text].push_back(
+        {context.key, context.job_id, context.fence, world_.elapsed(), workers_[context.fence.nonce]});
   }
 }
 
@@ -197,7 +206,8 @@ void Checker::sent(std::string_view text, const Space& space) {
   }
   const std::vector<Grant>& grants = grants_[address];
   if (std::none_of(grants.begin(), grants.end(), [&](const Grant& grant) { return grant.since <= stored->second; })) {
-    world_.violation(fmt::format("3 (reuse): '{}' was sent although its vector was stored before any pass reserved it", text));
+    world_.violation(
+        fmt::format("3 (reuse): '{}' was sent although its vector was stored before any pass reserved it", text));
   }
 }
 
@@ -240,8 +250,9 @@ void Checker::count_outcome(const LeaseRef& lease, const Outcome& outcome, JobSt
   budget.hand_backs += !error && !pause ? 1 : 0;
   const bool could_go_on = outcome.kind == OutcomeKind::kRetry || outcome.kind == OutcomeKind::kRelease;
   if (could_go_on && status == JobStatus::kFailed && budget.errors + budget.hand_backs / 5 < 5) {
-    violation("10 (budget)", lease.key,
-              fmt::format("failed after {} errors and {} hand-backs without progress", budget.errors, budget.hand_backs));
+    violation(
+        "10 (budget)", lease.key,
+        fmt::format("failed after {} errors and {} hand-backs without progress", budget.errors, budget.hand_backs));
   }
 }
 
@@ -252,7 +263,8 @@ void Checker::settled(const LeaseRef& lease, const Outcome& outcome, JobStatus s
   }
   lease_until_.erase(lease.key);
   end_grants([&](const Grant& grant) { return grant.key == lease.key && grant.fence == lease.fence; });
-  world_.trace(fmt::format("  settled {}/{} as {}: {}", lease.key.catalog_id, lease.key.spec_name, to_string(status), outcome.error));
+  world_.trace(fmt::format("  settled {}/{} as {}: {}", lease.key.catalog_id, lease.key.spec_name, to_string(status),
+                           outcome.error));
   if (status == JobStatus::kPending || status == JobStatus::kRunning) {
     return;
   }
@@ -331,7 +343,8 @@ Result<ClaimResult> CheckedStore::claim(const ClaimRequest& request) {
   return answer;
 }
 
-Result<std::vector<bool>> CheckedStore::renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) {
+Result<std::vector<bool>> CheckedStore::renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                              Duration time_limit) {
   std::vector<bool> held;
   for (const LeaseRef& lease : leases) {
     held.push_back(checker_.holds(lease.key, lease.job_id, lease.fence));
@@ -359,7 +372,8 @@ Status CheckedStore::progress(const LeaseRef& lease, const Progress& progress) {
   return answer;
 }
 
-Status CheckedStore::record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) {
+Status CheckedStore::record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                                      std::span<const TextHash> answered) {
   const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
   Status answer = inner_->record_in_flight(lease, sent, answered);
   checker_.wrote("record", lease.key, held, answer);
@@ -371,7 +385,8 @@ Result<JobStatus> CheckedStore::settle(const LeaseRef& lease, const Outcome& out
   const auto before = checker_.observer().store->get(lease.job_id);
   const Checker::Tokens tokens = checker_.tokens(lease.job_id);
   Result<JobStatus> answer = inner_->settle(lease, outcome);
-  checker_.counted(lease.key, lease.job_id, held, outcome.progress ? outcome.progress->prompt_tokens : 0, tokens, answer.status());
+  checker_.counted(lease.key, lease.job_id, held, outcome.progress ? outcome.progress->prompt_tokens : 0, tokens,
+                   answer.status());
   const bool own_effect = before.ok() && before->settled && before->fence == lease.fence;
   checker_.wrote("settle", lease.key, held || (own_effect && answer.ok()), answer.status());
   if (held && !checker_.holds(lease.key, lease.job_id, lease.fence)) {  // whatever was answered, this is what was done
@@ -408,7 +423,8 @@ Status CheckedPersister::upsert_batch(const PassContext& context, std::span<cons
   const Checker::Tokens tokens = checker_.tokens(context.job_id);
   const bool stored_before = checker_.took_effect(context, rows);
   Status answer = inner_->upsert_batch(context, rows);
-  if (!stored_before && checker_.took_effect(context, rows) && checker_.tokens(context.job_id).pass < context.prompt_tokens) {
+  if (!stored_before && checker_.took_effect(context, rows) &&
+      checker_.tokens(context.job_id).pass < context.prompt_tokens) {
     checker_.world().violation("tokens: what a stored chunk cost is not counted");
   }
   checker_.counted(context.key, context.job_id, held, context.prompt_tokens, tokens, answer);

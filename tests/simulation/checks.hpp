@@ -1,5 +1,6 @@
-// What must hold, checked at every effect: the parts that a simulated process gets are wrapped, and each call that the backend accepted is
-// compared with what the world knows. Reads go past the faults, through a handle of the world's own.
+// What must hold, checked at every effect: the parts that a simulated process gets are wrapped, and each call that the
+// backend accepted is compared with what the world knows. Reads go past the faults, through a handle of the world's
+// own.
 #pragma once
 
 #include <map>
@@ -118,8 +119,9 @@ class Checker {
   std::map<SpecKey, Budget> budgets_;
   [[nodiscard]] bool reusable(const PassContext& context, const TextHash& hash) const;
   void count_outcome(const LeaseRef& lease, const Outcome& outcome, JobStatus status);
-  std::map<std::uint64_t, std::string> workers_;                              // by nonce
-  std::map<std::pair<SpecKey, std::uint64_t>, std::set<TextHash>> embedded_;  // by key and nonce: what a pass has persisted
+  std::map<std::uint64_t, std::string> workers_;  // by nonce
+  std::map<std::pair<SpecKey, std::uint64_t>, std::set<TextHash>>
+      embedded_;  // by key and nonce: what a pass has persisted
   std::uint64_t tokens_counted_ = 0;
 };
 
@@ -132,15 +134,19 @@ class CheckedStore final : public Store {
   Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) override { return inner_->enqueue(key, kind); }
   Status remove_key(const SpecKey& key) override { return inner_->remove_key(key); }
   Result<ClaimResult> claim(const ClaimRequest& request) override;
-  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration, Duration time_limit) override;
+  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                  Duration time_limit) override;
   Status progress(const LeaseRef& lease, const Progress& progress) override;
-  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent, std::span<const TextHash> answered) override;
+  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                          std::span<const TextHash> answered) override;
   Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) override;
   Result<std::size_t> reap(std::size_t limit) override { return inner_->reap(limit); }
   Result<Peek> peek(std::string_view space_id) override { return inner_->peek(space_id); }
   Result<Job> get(JobId id) override { return inner_->get(id); }
   Result<std::vector<Job>> list(const JobFilter& filter) override { return inner_->list(filter); }
-  Result<std::vector<std::optional<Job>>> last_jobs(std::span<const SpecKey> keys) override { return inner_->last_jobs(keys); }
+  Result<std::vector<std::optional<Job>>> last_jobs(std::span<const SpecKey> keys) override {
+    return inner_->last_jobs(keys);
+  }
   Result<StoreCounts> counts() override { return inner_->counts(); }
   Result<std::vector<Failure>> failures(std::optional<std::string> catalog_id, std::size_t limit) override {
     return inner_->failures(std::move(catalog_id), limit);
@@ -149,7 +155,9 @@ class CheckedStore final : public Store {
   Status resolve_failure(const SpecKey& key) override { return inner_->resolve_failure(key); }
   Result<std::size_t> purge(Duration age, std::size_t limit) override { return inner_->purge(age, limit); }
   Result<ProviderState> provider_state(std::string_view provider) override { return inner_->provider_state(provider); }
-  Status note_provider(std::string_view provider, const ProviderNote& note) override { return inner_->note_provider(provider, note); }
+  Status note_provider(std::string_view provider, const ProviderNote& note) override {
+    return inner_->note_provider(provider, note);
+  }
   Result<std::vector<ProviderState>> providers() override { return inner_->providers(); }
   Status register_worker(const WorkerInfo& worker) override { return inner_->register_worker(worker); }
   Status unregister_worker(std::string_view worker_id) override { return inner_->unregister_worker(worker_id); }

@@ -61,7 +61,8 @@ class History {
     for (std::size_t i = 0; i < processes_.size(); ++i) {
       start_process(i);
     }
-    const Duration chaos = rare_host_ ? world_.between(minutes(10), minutes(60)) : world_.between(seconds(5), seconds(60));
+    const Duration chaos =
+        rare_host_ ? world_.between(minutes(10), minutes(60)) : world_.between(seconds(5), seconds(60));
     host_acts();
     step_until([&] { return world_.elapsed() >= chaos; });
     calm_ = true;
@@ -72,7 +73,8 @@ class History {
     const Duration limit = world_.elapsed() + hours(3);
     step_until([&] { return world_.elapsed() >= limit || (world_.elapsed() >= next_look_ && all_ended()); });
     check_end();
-    return {world_.violations(), world_.trace_hash(), static_cast<double>(world_.elapsed().count()) / 1e9, provider_.texts_sent};
+    return {world_.violations(), world_.trace_hash(), static_cast<double>(world_.elapsed().count()) / 1e9,
+            provider_.texts_sent};
   }
 
  private:
@@ -120,7 +122,8 @@ class History {
 
   // --- processes ---
 
-  /// A handle on the database file of this history: a process's own, whose commits fail as the seed says, or (null) the world's.
+  /// A handle on the database file of this history: a process's own, whose commits fail as the seed says, or (null) the
+  /// world's.
   Backend open_file(ProcessRuntime* process) {
     SqliteOptions options{.store = {.lease_duration = lease_}, .journal = SqliteJournal::kRollback};
     options.holder_identity = process != nullptr ? process->name() : "host";
@@ -150,8 +153,9 @@ class History {
   }
 
   bool is_alive(const std::string& holder) {
-    return std::any_of(processes_.begin(), processes_.end(),
-                       [&](const auto& process) { return process && process->runtime->name() == holder && process->runtime->alive(); });
+    return std::any_of(processes_.begin(), processes_.end(), [&](const auto& process) {
+      return process && process->runtime->name() == holder && process->runtime->alive();
+    });
   }
 
   void start_process(std::size_t index) {
@@ -165,12 +169,12 @@ class History {
                                                 [raw](std::function<void()> wake) { raw->wake = std::move(wake); });
     auto persister = std::make_shared<CheckedPersister>(process->backend.catalog, checker_);
     auto splitter = std::make_shared<LineSplitter>();
-    WorkerParts parts{
-        .store = store,
-        .resolver = process->backend.catalog,
-        .persister = persister,
-        .splitter = splitter,
-        .embedder = std::make_shared<SimEmbedder>(provider_, space_, process->runtime, static_cast<std::size_t>(concurrency_))};
+    WorkerParts parts{.store = store,
+                      .resolver = process->backend.catalog,
+                      .persister = persister,
+                      .splitter = splitter,
+                      .embedder = std::make_shared<SimEmbedder>(provider_, space_, process->runtime,
+                                                                static_cast<std::size_t>(concurrency_))};
     process->worker = std::make_unique<Worker>(*process->runtime, parts,
                                                WorkerOptions{.workers = slots_,
                                                              .batch_size = batch_size_,
@@ -188,7 +192,8 @@ class History {
                          .catalog = process->backend.catalog,
                          .space_id = space_.id(),
                          .splitter_version = splitter->version()},
-        MaintenanceOptions{.reaper_interval = seconds(1), .reconciler_interval = seconds(20), .retention_interval = minutes(1)});
+        MaintenanceOptions{
+            .reaper_interval = seconds(1), .reconciler_interval = seconds(20), .retention_interval = minutes(1)});
     world_.trace(fmt::format("{} starts in space {}", name, space_.id()));
     process->runtime->on_lost_answer = [this, name](std::string_view task) {
       if (task == "claim") {
@@ -228,7 +233,8 @@ class History {
   void check_handed_back(const std::string& worker) {
     const auto running = shared_.store->list({.status = JobStatus::kRunning, .limit = 1000});
     for (const Job& job : *running) {
-      // With faults about the last try of a hand-back may have gone wrong, or the lease ended while the process was frozen.
+      // With faults about the last try of a hand-back may have gone wrong, or the lease ended while the process was
+      // frozen.
       if (job.worker_id == worker && calm_ && checker_.leased(job.key) && checker_.knows_its_leases(worker)) {
         world_.violation("9 (stop): a stopped worker kept " + job.key.spec_name);
       }
@@ -268,7 +274,8 @@ class History {
       return;
     }
     act();
-    const Duration pause = rare_host_ ? world_.between(seconds(1), minutes(20)) : world_.between(milliseconds(10), seconds(2));
+    const Duration pause =
+        rare_host_ ? world_.between(seconds(1), minutes(20)) : world_.between(milliseconds(10), seconds(2));
     world_.after(pause, [this] { host_acts(); });
   }
 
@@ -314,7 +321,8 @@ class History {
       case 16: {
         if (has_process) {
           const Duration time = world_.between(milliseconds(10), 3 * lease_);
-          world_.trace(fmt::format("{} is frozen for {} ms", processes_[index]->runtime->name(), time.count() / 1'000'000));
+          world_.trace(
+              fmt::format("{} is frozen for {} ms", processes_[index]->runtime->name(), time.count() / 1'000'000));
           processes_[index]->runtime->freeze(time);
         }
         break;
@@ -386,7 +394,8 @@ class History {
   }
 
   static bool is_bad(const std::string& content) {
-    return content.starts_with('!') || content.find("poison") != std::string::npos || content.find("killer") != std::string::npos;
+    return content.starts_with('!') || content.find("poison") != std::string::npos ||
+           content.find("killer") != std::string::npos;
   }
 
   bool all_ended() {
@@ -421,8 +430,9 @@ class History {
       const auto rows = checker_.rows(key);
       if (!is_bad(content)) {
         if (rows != wanted || status != "succeeded") {
-          world_.violation(fmt::format("9 (liveness): {}/{} is {} with {} of {} rows after hours of calm: {}", key.catalog_id,
-                                       key.spec_name, status, rows.size(), wanted.size(), job ? job->last_error : ""));
+          world_.violation(fmt::format("9 (liveness): {}/{} is {} with {} of {} rows after hours of calm: {}",
+                                       key.catalog_id, key.spec_name, status, rows.size(), wanted.size(),
+                                       job ? job->last_error : ""));
         }
         continue;
       }
@@ -441,17 +451,20 @@ class History {
   }
 
   /// The vectors of all operations but the bad ones are stored, and the job has failed.
-  void check_rest_stored(const SpecKey& key, const std::string& content, const std::string& status, const std::string& error) {
+  void check_rest_stored(const SpecKey& key, const std::string& content, const std::string& status,
+                         const std::string& error) {
     const auto operations = LineSplitter().split(content);
     for (std::size_t i = 0; i < operations->size(); ++i) {
-      if (!is_bad(std::string(operations->text(i))) && !checker_.is_stored(key.catalog_id, space_, operations->text_hash(i))) {
-        world_.violation(fmt::format("10 (set aside): {}/{} {}: {} is not stored: {}", key.catalog_id, key.spec_name, status,
-                                     operations->operation_id(i), error));
+      if (!is_bad(std::string(operations->text(i))) &&
+          !checker_.is_stored(key.catalog_id, space_, operations->text_hash(i))) {
+        world_.violation(fmt::format("10 (set aside): {}/{} {}: {} is not stored: {}", key.catalog_id, key.spec_name,
+                                     status, operations->operation_id(i), error));
         return;
       }
     }
     if (status != "failed") {
-      world_.violation(fmt::format("10 (ends): {}/{} is {} after hours of calm: {}", key.catalog_id, key.spec_name, status, error));
+      world_.violation(
+          fmt::format("10 (ends): {}/{} is {} after hours of calm: {}", key.catalog_id, key.spec_name, status, error));
     }
   }
 

@@ -1,5 +1,5 @@
-// One seed: several processes, a host that edits, removes, retries and switches spaces, and faults everywhere; then calm, in which
-// everything must come to its end.
+// One seed: several processes, a host that edits, removes, retries and switches spaces, and faults everywhere; then
+// calm, in which everything must come to its end.
 #pragma once
 
 #include <cstdint>

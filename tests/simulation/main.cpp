@@ -23,7 +23,9 @@ struct Arguments {
 };
 
 [[noreturn]] void usage() {
-  std::fputs("usage: simulation [--seeds N] [--first N] [--seed N] [--backend memory|sqlite] [--trace] [--expect-violation]\n", stderr);
+  std::fputs(
+      "usage: simulation [--seeds N] [--first N] [--seed N] [--backend memory|sqlite] [--trace] [--expect-violation]\n",
+      stderr);
   std::exit(2);
 }
 
@@ -73,7 +75,8 @@ std::filesystem::path simulation_folder() {
 int main(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   const std::string folder =
-      simulation_folder() / fmt::format("embedjobs-simulation-{}", std::chrono::steady_clock::now().time_since_epoch().count());
+      simulation_folder() /
+      fmt::format("embedjobs-simulation-{}", std::chrono::steady_clock::now().time_since_epoch().count());
   std::filesystem::create_directories(folder);
   double simulated = 0;
   std::uint64_t texts = 0;
@@ -88,12 +91,14 @@ int main(int argc, char** argv) {
     bool repeatable = true;
     if (seed % 50 == 0) {
       repeatable =
-          embedjobs::sim::run_history({.seed = seed, .sqlite = arguments.sqlite, .folder = folder}).trace_hash == result.trace_hash;
+          embedjobs::sim::run_history({.seed = seed, .sqlite = arguments.sqlite, .folder = folder}).trace_hash ==
+          result.trace_hash;
     }
     if (!result.violations.empty() || !repeatable) {
       ++failed;
       fmt::print("seed {}: {}\n", seed, repeatable ? result.violations.front() : "two runs gave two traces");
-      fmt::print("  replay: {} --backend {} --seed {} --trace\n", argv[0], arguments.sqlite ? "sqlite" : "memory", seed);
+      fmt::print("  replay: {} --backend {} --seed {} --trace\n", argv[0], arguments.sqlite ? "sqlite" : "memory",
+                 seed);
       if (arguments.expect_violation || failed >= 10) {
         break;
       }

@@ -59,8 +59,9 @@ Result<Embeddings> Provider::embed(std::span<const std::string_view> texts, cons
   if (texts.size() > 1 && world_.chance(odds.too_large)) {
     return {Code::kBatchTooLarge, "batch too large"};
   }
-  Embeddings answer{.vectors = Matrix(world_.chance(odds.wrong_count) ? texts.size() + 1 : texts.size(), space.dimension),
-                    .prompt_tokens = kTokensAText * texts.size()};
+  Embeddings answer{
+      .vectors = Matrix(world_.chance(odds.wrong_count) ? texts.size() + 1 : texts.size(), space.dimension),
+      .prompt_tokens = kTokensAText * texts.size()};
   for (std::size_t row = 0; row < answer.vectors.rows(); ++row) {
     const std::span<float> vector = answer.vectors.row(row);
     const TextHash hash = hash_text(texts[std::min(row, texts.size() - 1)]);

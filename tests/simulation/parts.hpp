@@ -25,8 +25,8 @@ struct ProviderOdds {
   double error = 0, pause = 0, timeout = 0, wrong_count = 0, bad_vector = 0, too_large = 0;
 };
 
-/// One provider, whoever calls. A text with "poison" in it is refused, one with "killer" kills the caller, one longer than kLongest bytes
-/// is too long.
+/// One provider, whoever calls. A text with "poison" in it is refused, one with "killer" kills the caller, one longer
+/// than kLongest bytes is too long.
 class Provider {
  public:
   static constexpr std::size_t kLongest = 300;
@@ -34,7 +34,8 @@ class Provider {
   static constexpr const char* kName = "http://sim model";
 
   explicit Provider(World& world) : world_(world) {}
-  Result<Embeddings> embed(std::span<const std::string_view> texts, const Space& space, ProcessRuntime& caller, const CallContext& context);
+  Result<Embeddings> embed(std::span<const std::string_view> texts, const Space& space, ProcessRuntime& caller,
+                           const CallContext& context);
 
   ProviderOdds odds;
   bool killers_kill = true;
@@ -49,7 +50,10 @@ class Provider {
 class SimEmbedder final : public Embedder {
  public:
   SimEmbedder(Provider& provider, Space space, std::shared_ptr<ProcessRuntime> process, std::size_t concurrent_calls)
-      : provider_(provider), space_(std::move(space)), process_(std::move(process)), concurrent_calls_(concurrent_calls) {}
+      : provider_(provider),
+        space_(std::move(space)),
+        process_(std::move(process)),
+        concurrent_calls_(concurrent_calls) {}
   Result<Space> space(const CallContext& /*context*/) override { return space_; }
   Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext& context) override {
     return provider_.embed(texts, space_, *process_, context);

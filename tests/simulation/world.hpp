@@ -79,7 +79,9 @@ class WorldClock : public Clock {
  public:
   explicit WorldClock(World& world) : world_(world) {}
   MonoTime now() override { return MonoTime(std::chrono::hours(1) + world_.elapsed()); }
-  WallTime wall_now() override { return WallTime(std::chrono::hours(24 * 365 * 50) + world_.elapsed() + world_.wall_offset); }
+  WallTime wall_now() override {
+    return WallTime(std::chrono::hours(24 * 365 * 50) + world_.elapsed() + world_.wall_offset);
+  }
   Duration boot_time() override { return std::chrono::hours(2) + world_.elapsed(); }
   std::string boot_id() override { return "simulated-boot"; }
 
@@ -87,7 +89,8 @@ class WorldClock : public Clock {
   World& world_;
 };
 
-/// One simulated process: a Runtime whose tasks are done at moments that the seed chooses, with faults between doing and answering.
+/// One simulated process: a Runtime whose tasks are done at moments that the seed chooses, with faults between doing
+/// and answering.
 class ProcessRuntime final : public Runtime, public std::enable_shared_from_this<ProcessRuntime> {
  public:
   ProcessRuntime(World& world, std::string name) : world_(world), clock_(world), name_(std::move(name)) {}

@@ -71,14 +71,17 @@ struct EngineScene {
   void wait_for_log(std::string_view text) {
     std::unique_lock lock(mutex);
     logged.wait(lock, [&] {
-      return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(text) != std::string::npos; });
+      return std::any_of(lines.begin(), lines.end(),
+                         [&](const std::string& line) { return line.find(text) != std::string::npos; });
     });
   }
-  /// The reconciler also looks when a worker starts, and tries again what failed before it looked: who counts failures waits for that.
+  /// The reconciler also looks when a worker starts, and tries again what failed before it looked: who counts failures
+  /// waits for that.
   void wait_for_first_round() { wait_for_log("reconciler: a round ended"); }
   bool log_has(std::string_view text) {
     const std::lock_guard lock(mutex);
-    return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(text) != std::string::npos; });
+    return std::any_of(lines.begin(), lines.end(),
+                       [&](const std::string& line) { return line.find(text) != std::string::npos; });
   }
 };
 

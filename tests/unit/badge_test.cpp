@@ -14,8 +14,8 @@ struct Line {
   const char* tooltip;
 };
 
-SpecStatus spec(std::int64_t operations, std::int64_t embeddings, std::optional<JobStatus> job, std::int64_t attempts = 0,
-                std::string error = {}, std::int64_t so_far = 0) {
+SpecStatus spec(std::int64_t operations, std::int64_t embeddings, std::optional<JobStatus> job,
+                std::int64_t attempts = 0, std::string error = {}, std::int64_t so_far = 0) {
   SpecStatus status;
   status.key = {"catalog", "spec"};
   status.operation_count = operations;
@@ -88,7 +88,9 @@ TEST_CASE("every form of the banner leaves its zero parts out") {
     Tone tone;
   };
   const Form forms[] = {
-      {{.specs = 3, .indexed = 3}, "All 3 specs indexed. Semantic ranking is active across this catalog.", Tone::kGreen},
+      {{.specs = 3, .indexed = 3},
+       "All 3 specs indexed. Semantic ranking is active across this catalog.",
+       Tone::kGreen},
       {{.specs = 3, .indexed = 2}, "2/3 specs indexed", Tone::kAmber},
       {{.specs = 3, .indexed = 2, .running = 1}, "2/3 specs indexed (1 running)", Tone::kAmber},
       {{.specs = 3, .indexed = 2, .pending = 1}, "2/3 specs indexed (1 queued)", Tone::kAmber},

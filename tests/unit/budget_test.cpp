@@ -6,7 +6,9 @@ namespace {
 
 void every_fourth_call_fails(WorkerScene& scene) {
   auto calls = std::make_shared<int>(0);
-  scene.embedder->on_call = [calls](Texts, const CallContext&) { return ++*calls % 4 == 0 ? Status(Code::kRetry, "500") : Status(); };
+  scene.embedder->on_call = [calls](Texts, const CallContext&) {
+    return ++*calls % 4 == 0 ? Status(Code::kRetry, "500") : Status();
+  };
 }
 
 TEST_CASE("a provider that can't be reached for a day, with the default lease, costs no attempt") {

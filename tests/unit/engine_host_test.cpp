@@ -46,8 +46,8 @@ class Documents final : public SpecResolver {
       throw std::runtime_error("the host's database is away");
     }
     std::vector<SpecVersion> page;
-    for (auto it = after == nullptr ? contents_.begin() : contents_.upper_bound(*after); it != contents_.end() && page.size() < limit;
-         ++it) {
+    for (auto it = after == nullptr ? contents_.begin() : contents_.upper_bound(*after);
+         it != contents_.end() && page.size() < limit; ++it) {
       page.push_back({it->first, to_hex(hash_text(it->second))});
     }
     return page;
@@ -236,7 +236,8 @@ TEST_CASE("a host's removal revokes and cancels") {
 }
 
 TEST_CASE("a host's documents without an embedder are refused at start") {
-  auto engine = Engine::open(memory_options(), {.resolver = std::make_shared<Documents>(), .persister = std::make_shared<Vectors>()});
+  auto engine = Engine::open(memory_options(),
+                             {.resolver = std::make_shared<Documents>(), .persister = std::make_shared<Vectors>()});
   REQUIRE(engine.ok());
   CHECK((*engine)->start().code() == Code::kRefused);
 }

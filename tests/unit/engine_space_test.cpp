@@ -21,7 +21,9 @@ EngineOptions options_with(std::string embedder) {
 /// Several engines over one backend, as several programs over one database.
 struct Shared {
   Backend backend = make_memory_backend({}, nullptr);
-  EngineParts parts() const { return {.store = backend.store, .resolver = backend.catalog, .persister = backend.catalog}; }
+  EngineParts parts() const {
+    return {.store = backend.store, .resolver = backend.catalog, .persister = backend.catalog};
+  }
   std::unique_ptr<Engine> open(std::string embedder) const {
     auto engine = Engine::open(options_with(std::move(embedder)), parts());
     INFO(engine.status().to_string());
@@ -78,7 +80,8 @@ TEST_CASE("a query that can't be one is refused") {
   const Shared shared;
   const auto engine = shared.open("hashing");
   REQUIRE(engine->put(kKey, kDocument).ok());
-  for (const std::string& query : {std::string(), std::string(" \t\n"), std::string("\xff\xfe"), std::string(70'000, 'x')}) {
+  for (const std::string& query :
+       {std::string(), std::string(" \t\n"), std::string("\xff\xfe"), std::string(70'000, 'x')}) {
     CHECK(engine->search("catalog", query, 3).status().code() == Code::kInvalidArgument);
   }
   CHECK(engine->search("", "query", 3).status().code() == Code::kInvalidArgument);
@@ -160,7 +163,8 @@ TEST_CASE("an embedder of another space is refused, and says what to do") {
   const Status refused = engine->start();
   CHECK(refused.code() == Code::kRefused);
   CHECK(refused.message() ==
-        "catalog 'catalog' has target space 64/hashing?v1, this engine's embedder is of 128/hashing?v1: use switch-space, or open with an "
+        "catalog 'catalog' has target space 64/hashing?v1, this engine's embedder is of 128/hashing?v1: use "
+        "switch-space, or open with an "
         "embedder of the target space");
   CHECK(shared.backend.store->counts()->pending == 1);
   REQUIRE(engine->switch_space("catalog", Space{"hashing", 128, "v1"}).ok());
@@ -244,7 +248,8 @@ TEST_CASE("an embedder that is off is refused when it is wired") {
 }
 
 TEST_CASE("a DSN says what to open, and a wrong one what is allowed") {
-  for (const char* dsn : {"", "memory", "memory:x", "sqlite", "sqlite:", "sqlite::memory:", "mysql://user:secret@host/db", ":"}) {
+  for (const char* dsn :
+       {"", "memory", "memory:x", "sqlite", "sqlite:", "sqlite::memory:", "mysql://user:secret@host/db", ":"}) {
     INFO(dsn);
     const auto backend = open_backend(dsn, {}, nullptr);
     CHECK(backend.status().code() == Code::kInvalidArgument);

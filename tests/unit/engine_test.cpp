@@ -179,7 +179,8 @@ TEST_CASE("wait_idle from an event callback is refused: it would wait for itself
 TEST_CASE("an engine that is destroyed while it works ends cleanly, and the next one finishes") {
   const Backend backend = make_memory_backend({}, nullptr);
   const auto provider = std::make_shared<Provider>();
-  EngineParts parts{.store = backend.store, .resolver = backend.catalog, .persister = backend.catalog, .embedder = provider};
+  EngineParts parts{
+      .store = backend.store, .resolver = backend.catalog, .persister = backend.catalog, .embedder = provider};
   {
     EngineScene scene(parts, provider);
     REQUIRE(scene->put(kKey, spec_with(500, "users")).ok());
@@ -314,9 +315,9 @@ TEST_CASE("a forked child is refused and touches nothing") {
   const pid_t child = fork();
   if (child == 0) {
     const bool refused = scene->put(kKey, spec_with(1, "x")).status().code() == Code::kRefused &&
-                         scene->status(std::nullopt).status().code() == Code::kRefused && scene->start().code() == Code::kRefused &&
-                         scene->remove(kKey).code() == Code::kRefused && !scene->stop(1h) &&
-                         scene->wait_idle(1h).status().code() == Code::kRefused;
+                         scene->status(std::nullopt).status().code() == Code::kRefused &&
+                         scene->start().code() == Code::kRefused && scene->remove(kKey).code() == Code::kRefused &&
+                         !scene->stop(1h) && scene->wait_idle(1h).status().code() == Code::kRefused;
     scene.engine.reset();  // must neither wait for threads that do not exist here, nor crash
     _exit(refused ? 0 : 1);
   }

@@ -1,4 +1,4 @@
-#include "core/guard.hpp"
+#include "core/values/guard.hpp"
 
 #include <catch2/catch.hpp>
 

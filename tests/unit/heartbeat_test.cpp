@@ -28,7 +28,8 @@ TEST_CASE("the heartbeat renews while the pass computes: nobody else gets the jo
   scene.embedder->on_call = [&](Texts, const CallContext&) {
     for (std::uint64_t i = 1; i <= 30; ++i) {
       scene.runtime.run_for(milliseconds(10));
-      stolen += scene.backend.store->claim({.worker_id = "other", .nonce = i, .space_id = "4/test-model"})->leases.size();
+      stolen +=
+          scene.backend.store->claim({.worker_id = "other", .nonce = i, .space_id = "4/test-model"})->leases.size();
     }
     return Status();
   };

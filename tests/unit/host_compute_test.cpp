@@ -62,10 +62,13 @@ TEST_CASE("a host's compute gets content, space and batch size, persists chunks 
 }
 
 TEST_CASE("an error of a host's compute is retried; one that stays, or a document it can't read, fails the job") {
-  for (const auto& [code, expected] : {std::pair(Code::kRetry, JobStatus::kPending), std::pair(Code::kFailed, JobStatus::kFailed),
-                                       std::pair(Code::kInvalidDocument, JobStatus::kFailed)}) {
+  for (const auto& [code, expected] :
+       {std::pair(Code::kRetry, JobStatus::kPending), std::pair(Code::kFailed, JobStatus::kFailed),
+        std::pair(Code::kInvalidDocument, JobStatus::kFailed)}) {
     HostScene scene;
-    scene.computer->on_compute = [code = code](ComputeRequest&) -> Result<Manifest> { return Status(code, "the host's reason"); };
+    scene.computer->on_compute = [code = code](ComputeRequest&) -> Result<Manifest> {
+      return Status(code, "the host's reason");
+    };
     scene.start();
     CHECK(scene.job().status == expected);
     CHECK(scene.job().last_error == "the host's reason");

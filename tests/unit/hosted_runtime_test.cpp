@@ -3,7 +3,7 @@
 
 #include <thread>
 
-#include "core/hosted_runtime.hpp"
+#include "core/runtime/hosted_runtime.hpp"
 #include "support/engine_scene.hpp"
 
 using namespace embedjobs;
@@ -56,7 +56,10 @@ TEST_CASE("what waits in a hosted lane is dropped when it is closed") {
   const auto runtime = make_hosted();
   const auto held = std::make_shared<int>(1);
   const auto task = [&] {
-    return Task{.lane = Lane::kProvider, .name = "task", .run = [held] { FAIL("it must not run"); }, .finish = [](const Status&) {}};
+    return Task{.lane = Lane::kProvider,
+                .name = "task",
+                .run = [held] { FAIL("it must not run"); },
+                .finish = [](const Status&) {}};
   };
   runtime->submit(task());
   CHECK(held.use_count() == 2);

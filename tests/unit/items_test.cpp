@@ -38,12 +38,14 @@ using Rows = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("each line is an item, in the order of the lines") {
-  CHECK(rows_of("{\"id\":\"b\",\"text\":\"second\"}\n{\"text\":\"first\",\"id\":\"a\"}\n") == Rows{"b|second", "a|first"});
+  CHECK(rows_of("{\"id\":\"b\",\"text\":\"second\"}\n{\"text\":\"first\",\"id\":\"a\"}\n") ==
+        Rows{"b|second", "a|first"});
   CHECK(rows_of(R"({"id":"a","text":"no newline at the end"})") == Rows{"a|no newline at the end"});
 }
 
 TEST_CASE("the hash of an item is the SHA-256 of its text, byte for byte") {
-  const auto list = make_items_splitter()->split(R"({"id":"x","text":" Get a single user by id Returns one user. \u00e9"})");
+  const auto list =
+      make_items_splitter()->split(R"({"id":"x","text":" Get a single user by id Returns one user. \u00e9"})");
   REQUIRE(list.ok());
   CHECK(list->text(0) == " Get a single user by id Returns one user. \xc3\xa9");
   CHECK(to_hex(make_items_splitter()->split(R"({"id":"x","text":"/v1/users/{id}"})")->text_hash(0)) ==
@@ -51,7 +53,8 @@ TEST_CASE("the hash of an item is the SHA-256 of its text, byte for byte") {
 }
 
 TEST_CASE("blank lines, carriage returns and a byte order mark do not count") {
-  CHECK(rows_of("\xef\xbb\xbf\n  \n{\"id\":\"a\",\"text\":\"x\"}\r\n\t\r\n\n{\"id\":\"b\",\"text\":\"y\"}\r\n") == Rows{"a|x", "b|y"});
+  CHECK(rows_of("\xef\xbb\xbf\n  \n{\"id\":\"a\",\"text\":\"x\"}\r\n\t\r\n\n{\"id\":\"b\",\"text\":\"y\"}\r\n") ==
+        Rows{"a|x", "b|y"});
 }
 
 TEST_CASE("other members of an item are the host's own, whatever they are") {
@@ -82,9 +85,11 @@ TEST_CASE("the header may stand before the items") {
 
 TEST_CASE("what is no item is refused, and the line is named") {
   const std::string good = "{\"id\":\"a\",\"text\":\"x\"}\n\n";
-  CHECK(error_of(good + "{\"id\":\"b\",\"text\":\"y\"") == "line 3, column 21: not valid JSON: the document ends before a closing '}'");
+  CHECK(error_of(good + "{\"id\":\"b\",\"text\":\"y\"") ==
+        "line 3, column 21: not valid JSON: the document ends before a closing '}'");
   CHECK_THAT(error_of(good + "{'id':'b'}"), Contains("line 3, column 2: not valid JSON"));
-  CHECK_THAT(error_of(good + "{\"id\":\"b\",\"text\":\"y\"} {\"id\":\"c\",\"text\":\"z\"}"), Contains("line 3, column 23: not valid JSON"));
+  CHECK_THAT(error_of(good + "{\"id\":\"b\",\"text\":\"y\"} {\"id\":\"c\",\"text\":\"z\"}"),
+             Contains("line 3, column 23: not valid JSON"));
   CHECK(error_of(good + "[1]") == "line 3: an item must be an object, is an array");
   CHECK(error_of(good + "7") == "line 3: an item must be an object, is a number or boolean");
   CHECK(error_of(good + "{}") == "line 3: the item has no 'id'");
@@ -106,8 +111,9 @@ TEST_CASE("a text that can't be embedded is refused") {
 }
 
 TEST_CASE("an id that stands twice is refused with both lines") {
-  CHECK(error_of("{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"text\":\"x\"}\n\n{\"id\":\"\\u0061\",\"text\":\"y\"}") ==
-        "line 4: the id 'a' is not unique: line 1 has it too");
+  CHECK(
+      error_of("{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"text\":\"x\"}\n\n{\"id\":\"\\u0061\",\"text\":\"y\"}") ==
+      "line 4: the id 'a' is not unique: line 1 has it too");
 }
 
 TEST_CASE("bytes that are no text are refused with the line") {
@@ -130,7 +136,8 @@ TEST_CASE("items are bounded, each and together") {
   CHECK(rows_of(make_items_document(two), {.bytes = 44}).size() == 2);
   CHECK(error_of(two, {.line_bytes = 20}) == "line 1: an item of 21 bytes, at most 20 are allowed");
   CHECK(error_of(two, {.items = 1}) == "line 2: the document has more than 1 items");
-  CHECK_THAT(error_of(R"({"id":"a","text":"x","deep":)" + std::string(300, '[') + std::string(300, ']') + "}"), Contains("line 1"));
+  CHECK_THAT(error_of(R"({"id":"a","text":"x","deep":)" + std::string(300, '[') + std::string(300, ']') + "}"),
+             Contains("line 1"));
 }
 
 TEST_CASE("a document is items by its header alone, and OpenAPI otherwise") {

@@ -1,4 +1,4 @@
-#include "core/log_queue.hpp"
+#include "core/runtime/log_queue.hpp"
 
 #include <pthread.h>
 #include <catch2/catch.hpp>

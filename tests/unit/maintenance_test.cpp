@@ -53,13 +53,15 @@ struct Scene {
     for (std::size_t i = 0; i < count; ++i) {
       REQUIRE(backend.catalog->put({"catalog", fmt::format("spec-{}", i)}, "text", kSpace.id()).ok());
     }
-    const auto claimed = backend.store->claim({.worker_id = "w", .max_jobs = count, .nonce = ++nonce, .space_id = kSpace.id()});
+    const auto claimed =
+        backend.store->claim({.worker_id = "w", .max_jobs = count, .nonce = ++nonce, .space_id = kSpace.id()});
     REQUIRE(claimed.ok());
     REQUIRE(claimed->leases.size() == count);
     return claimed->leases;
   }
   void settle(const Lease& lease, OutcomeKind kind) {
-    REQUIRE(backend.store->settle({lease.job.id, lease.job.key, lease.job.fence}, {.kind = kind, .error = "boom"}).ok());
+    REQUIRE(
+        backend.store->settle({lease.job.id, lease.job.key, lease.job.fence}, {.kind = kind, .error = "boom"}).ok());
   }
   std::size_t rounds(const char* sweep) const { return runtime->submitted(sweep); }
 };

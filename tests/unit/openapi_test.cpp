@@ -122,8 +122,10 @@ TEST_CASE("a path item that is only a reference takes its target") {
 
 TEST_CASE("a reference is percent-decoded, then unescaped, and may go through arrays") {
   const std::vector<Row> expected{{"GET /a", "s /a"}};
-  CHECK(rows_of(R"({"openapi":"3","x-i":{"a/~b {c}":{"get":{"summary":"s"}}},"paths":{"/a":{"$ref":"#/x-i/a~1~0b%20%7Bc%7D"}}})") ==
-        expected);
+  CHECK(
+      rows_of(
+          R"({"openapi":"3","x-i":{"a/~b {c}":{"get":{"summary":"s"}}},"paths":{"/a":{"$ref":"#/x-i/a~1~0b%20%7Bc%7D"}}})") ==
+      expected);
   CHECK(rows_of(R"({"openapi":"3","x-i":[0,{"get":{"summary":"s"}}],"paths":{"/a":{"$ref":"#/x-i/1"}}})") == expected);
   CHECK(rows_of(R"({"openapi":"3","x-i":{"":{"get":{"summary":"s"}}},"paths":{"/a":{"$ref":"#/x-i/"}}})") == expected);
   CHECK(rows_of(R"({"openapi":"3","x-o":{"summary":"s"},"paths":{"/a":{"get":{"$ref":"#/x-o"}}}})") == expected);
@@ -132,7 +134,8 @@ TEST_CASE("a reference is percent-decoded, then unescaped, and may go through ar
 TEST_CASE("with siblings beside a reference the siblings stand; extensions are no siblings") {
   CHECK(rows_of(json_paths(R"("/a":{"$ref":"#/paths/~1b","get":{"summary":"own"}},"/b":{"post":{}})")) ==
         std::vector<Row>{{"GET /a", "own /a"}, {"POST /b", "/b"}});
-  CHECK(rows_of(json_paths(R"("/a":{"$ref":"#/paths/~1b","parameters":[]},"/b":{"post":{}})")) == std::vector<Row>{{"POST /b", "/b"}});
+  CHECK(rows_of(json_paths(R"("/a":{"$ref":"#/paths/~1b","parameters":[]},"/b":{"post":{}})")) ==
+        std::vector<Row>{{"POST /b", "/b"}});
   CHECK(rows_of(json_paths(R"("/a":{"$ref":"#/paths/~1b","x-owner":"me"},"/b":{"post":{}})")) ==
         std::vector<Row>{{"POST /a", "/a"}, {"POST /b", "/b"}});
 }
@@ -152,7 +155,8 @@ TEST_CASE("a reference that can't be followed is an error with its place") {
   CHECK_THAT(with("#/paths/%ff"), Contains("percent-encoded"));
   CHECK_THAT(with("#/openapi"), Contains("must be an object, is a string"));
   CHECK_THAT(with(""), Contains("is external"));
-  CHECK_THAT(error_of(json_paths(R"("/a":{"$ref":7})")), Contains("/paths/~1a: '$ref' must be a string, is a number or boolean"));
+  CHECK_THAT(error_of(json_paths(R"("/a":{"$ref":7})")),
+             Contains("/paths/~1a: '$ref' must be a string, is a number or boolean"));
 }
 
 TEST_CASE("a long chain of references ends with an error") {
@@ -164,10 +168,12 @@ TEST_CASE("a long chain of references ends with an error") {
 }
 
 TEST_CASE("an external reference is refused wherever references count") {
-  CHECK_THAT(error_of(json_paths(R"("/a":{"$ref":"other.json#/a"})")), Contains("/paths/~1a/$ref: external reference 'other.json#/a'"));
+  CHECK_THAT(error_of(json_paths(R"("/a":{"$ref":"other.json#/a"})")),
+             Contains("/paths/~1a/$ref: external reference 'other.json#/a'"));
   CHECK_THAT(error_of(R"({"openapi":"3","paths":{},"components":{"schemas":{"A":{"allOf":[{"$ref":"http://x/y"}]}}}})"),
              Contains("/components/schemas/A/allOf/0/$ref: "));
-  CHECK_THAT(error_of(json_operation(R"("responses":{"default":{"$ref":"r.yaml"}})")), Contains("/responses/default/$ref"));
+  CHECK_THAT(error_of(json_operation(R"("responses":{"default":{"$ref":"r.yaml"}})")),
+             Contains("/responses/default/$ref"));
   CHECK_THAT(error_of(R"({"openapi":"3","components":{"schemas":{"A":{"properties":{"example":{"$ref":"e.yaml"}}}}}})"),
              Contains("/properties/example/$ref"));
   CHECK_THAT(error_of("openapi: 3.0.0\npaths:\n  /a:\n    $ref: ./a.yaml\n"),
@@ -182,30 +188,34 @@ TEST_CASE("what only looks like an external reference is none") {
 }
 
 TEST_CASE("operations are the six methods, ordered by path and method by bytes") {
-  CHECK(rows_of(json_paths(R"("/b":{"put":{},"post":{},"patch":{},"head":{},"get":{},"delete":{},"options":{},"trace":{},"GET":{},"x-a":{}},
+  CHECK(
+      rows_of(json_paths(
+          R"("/b":{"put":{},"post":{},"patch":{},"head":{},"get":{},"delete":{},"options":{},"trace":{},"GET":{},"x-a":{}},
                               "/B":{"get":{}},"/a/b":{"get":{}},"/a":{"get":{}},"/a-":{"get":{}},"x-p":7)")) ==
-        std::vector<Row>{{"GET /B", "/B"},
-                         {"GET /a", "/a"},
-                         {"GET /a-", "/a-"},
-                         {"GET /a/b", "/a/b"},
-                         {"DELETE /b", "/b"},
-                         {"GET /b", "/b"},
-                         {"HEAD /b", "/b"},
-                         {"PATCH /b", "/b"},
-                         {"POST /b", "/b"},
-                         {"PUT /b", "/b"}});
+      std::vector<Row>{{"GET /B", "/B"},
+                       {"GET /a", "/a"},
+                       {"GET /a-", "/a-"},
+                       {"GET /a/b", "/a/b"},
+                       {"DELETE /b", "/b"},
+                       {"GET /b", "/b"},
+                       {"HEAD /b", "/b"},
+                       {"PATCH /b", "/b"},
+                       {"POST /b", "/b"},
+                       {"PUT /b", "/b"}});
 }
 
 TEST_CASE("empty and null texts are left out; nothing is trimmed") {
-  CHECK(rows_of(json_operation(R"("operationId":"","summary":"","description":null,"tags":[])")) == std::vector<Row>{{"GET /a", "/a"}});
+  CHECK(rows_of(json_operation(R"("operationId":"","summary":"","description":null,"tags":[])")) ==
+        std::vector<Row>{{"GET /a", "/a"}});
   CHECK(rows_of(json_operation(R"("summary":" S ","description":"D\n","tags":["t","","u"])")) ==
         std::vector<Row>{{"GET /a", " S  D\n /a t  u"}});
-  CHECK(rows_of("openapi: 3.0.0\npaths:\n  /a:\n    get:\n      summary:\n      tags: ~\n") == std::vector<Row>{{"GET /a", "/a"}});
+  CHECK(rows_of("openapi: 3.0.0\npaths:\n  /a:\n    get:\n      summary:\n      tags: ~\n") ==
+        std::vector<Row>{{"GET /a", "/a"}});
 }
 
 TEST_CASE("YAML scalars count as their text where JSON has strings") {
-  CHECK(rows_of("swagger: 2.0\npaths:\n  /a:\n    get: {operationId: 200, summary: 1.50, description: true, tags: [1, off]}\n") ==
-        std::vector<Row>{{"200", "1.50 true /a 1 off"}});
+  CHECK(rows_of("swagger: 2.0\npaths:\n  /a:\n    get: {operationId: 200, summary: 1.50, description: true, tags: [1, "
+                "off]}\n") == std::vector<Row>{{"200", "1.50 true /a 1 off"}});
 }
 
 TEST_CASE("YAML aliases and merge keys are applied, own keys first") {
@@ -232,8 +242,10 @@ TEST_CASE("a document without paths has no operations if it is an OpenAPI docume
 TEST_CASE("ids must be unique, synthesised ones included, and both places are named") {
   CHECK_THAT(error_of(json_paths(R"("/a":{"get":{}},"/b":{"get":{"operationId":"GET /a"}})")),
              Contains("/paths/~1b/get: the operation id 'GET /a' is not unique: /paths/~1a/get has it too"));
-  CHECK_THAT(error_of("openapi: 3.0.0\npaths:\n  /a:\n    get:\n      operationId: x\n  /b:\n    get:\n      operationId: x\n"),
-             Contains("line 8, /paths/~1b/get") && Contains("/paths/~1a/get has it too (line 5)"));
+  CHECK_THAT(
+      error_of(
+          "openapi: 3.0.0\npaths:\n  /a:\n    get:\n      operationId: x\n  /b:\n    get:\n      operationId: x\n"),
+      Contains("line 8, /paths/~1b/get") && Contains("/paths/~1a/get has it too (line 5)"));
 }
 
 TEST_CASE("structure is strict and names the JSON pointer") {
@@ -242,12 +254,17 @@ TEST_CASE("structure is strict and names the JSON pointer") {
   CHECK_THAT(error_of(R"({"openapi":"3","paths":null})"), Contains("/paths: must be an object, is null"));
   CHECK_THAT(error_of(json_paths(R"("/a/b~c":[])")), Contains("/paths/~1a~1b~0c: must be an object, is an array"));
   CHECK_THAT(error_of(json_paths(R"("/a":{"get":"x"})")), Contains("/paths/~1a/get: must be an object, is a string"));
-  CHECK_THAT(error_of(json_operation(R"("summary":1)")), Contains("/paths/~1a/get/summary: must be a string, is a number or boolean"));
-  CHECK_THAT(error_of(json_operation(R"("description":{})")), Contains("/paths/~1a/get/description: must be a string, is an object"));
-  CHECK_THAT(error_of(json_operation(R"("operationId":[])")), Contains("/paths/~1a/get/operationId: must be a string, is an array"));
-  CHECK_THAT(error_of(json_operation(R"("tags":"t")")), Contains("/paths/~1a/get/tags: must be an array of strings, is a string"));
+  CHECK_THAT(error_of(json_operation(R"("summary":1)")),
+             Contains("/paths/~1a/get/summary: must be a string, is a number or boolean"));
+  CHECK_THAT(error_of(json_operation(R"("description":{})")),
+             Contains("/paths/~1a/get/description: must be a string, is an object"));
+  CHECK_THAT(error_of(json_operation(R"("operationId":[])")),
+             Contains("/paths/~1a/get/operationId: must be a string, is an array"));
+  CHECK_THAT(error_of(json_operation(R"("tags":"t")")),
+             Contains("/paths/~1a/get/tags: must be an array of strings, is a string"));
   CHECK_THAT(error_of(json_operation(R"("tags":["t",2])")), Contains("/paths/~1a/get/tags/1: must be a string"));
-  CHECK_THAT(error_of(json_operation(R"("tags":[null])")), Contains("/paths/~1a/get/tags/0: must be a string, is null"));
+  CHECK_THAT(error_of(json_operation(R"("tags":[null])")),
+             Contains("/paths/~1a/get/tags/0: must be a string, is null"));
   CHECK_THAT(error_of("openapi: 3.0.0\npaths:\n  /a:\n    get:\n      summary: [x]\n"),
              Contains("line 5, /paths/~1a/get/summary: must be a string, is an array"));
   CHECK_THAT(error_of(R"({"openapi":"3","x-i":{"get":{"summary":1}},"paths":{"/a":{"$ref":"#/x-i"}}})"),
@@ -258,13 +275,16 @@ TEST_CASE("what would be read twice may not stand twice") {
   CHECK_THAT(error_of(R"({"openapi":"3","paths":{},"paths":{}})"), Contains("/paths: stands twice"));
   CHECK_THAT(error_of(json_paths(R"("/a":{},"/a":{})")), Contains("/paths/~1a: the path stands twice"));
   CHECK_THAT(error_of(json_paths(R"("/a":{"get":{},"get":{}})")), Contains("/paths/~1a/get: the method stands twice"));
-  CHECK_THAT(error_of(json_operation(R"("summary":"a","summary":"b")")), Contains("/paths/~1a/get/summary: stands twice"));
+  CHECK_THAT(error_of(json_operation(R"("summary":"a","summary":"b")")),
+             Contains("/paths/~1a/get/summary: stands twice"));
   CHECK(rows_of(json_operation(R"("x-a":1,"x-a":2)")).size() == 1);
 }
 
 TEST_CASE("ids are short and without control characters") {
-  CHECK_THAT(error_of(json_operation(R"("operationId":"a\nb")")), Contains("control character") && Contains("a\\u000ab"));
-  CHECK_THAT(error_of(json_operation(fmt::format(R"("operationId":"{}")", std::string(4097, 'i')))), Contains("4097 bytes, at most 4096"));
+  CHECK_THAT(error_of(json_operation(R"("operationId":"a\nb")")),
+             Contains("control character") && Contains("a\\u000ab"));
+  CHECK_THAT(error_of(json_operation(fmt::format(R"("operationId":"{}")", std::string(4097, 'i')))),
+             Contains("4097 bytes, at most 4096"));
   CHECK(rows_of(json_operation(fmt::format(R"("operationId":"{}")", std::string(4096, 'i')))).size() == 1);
 }
 
@@ -287,7 +307,8 @@ TEST_CASE("correct JSON that overflows machine types is still correct JSON") {
 
 TEST_CASE("broken JSON names line and column, and is never tried as YAML") {
   const auto at = [](std::string_view content) { return error_of(content); };
-  CHECK_THAT(at("{\"openapi\": \"3\",\n \"paths\": {,}}"), Contains("line 2, column 12: not valid JSON: expected a name in quotes"));
+  CHECK_THAT(at("{\"openapi\": \"3\",\n \"paths\": {,}}"),
+             Contains("line 2, column 12: not valid JSON: expected a name in quotes"));
   CHECK_THAT(at("{\"a\": 1,}"), Contains("line 1, column 9: ") && Contains("expected a name"));
   CHECK_THAT(at("{\"a\": 1"), Contains("ends before a closing '}'"));
   CHECK_THAT(at("{\"a\": [1 2]}"), Contains("expected ',' or ']'"));
@@ -338,14 +359,17 @@ TEST_CASE("a byte order mark and white space before the document are allowed") {
 
 TEST_CASE("documents above the caps are refused with size and cap") {
   const OpenApiLimits limits{.json_bytes = 10, .yaml_bytes = 8};
-  CHECK_THAT(error_of(R"({"openapi":"3"})", limits), Contains("the JSON document has 15 bytes, at most 10 are allowed"));
+  CHECK_THAT(error_of(R"({"openapi":"3"})", limits),
+             Contains("the JSON document has 15 bytes, at most 10 are allowed"));
   CHECK_THAT(error_of("openapi: 3", limits), Contains("the YAML document has 10 bytes, at most 8 are allowed"));
-  CHECK_THAT(error_of(json_paths(R"("/a":{"get":{},"put":{}})"), {.operations = 1}), Contains("more than 1 operations"));
+  CHECK_THAT(error_of(json_paths(R"("/a":{"get":{},"put":{}})"), {.operations = 1}),
+             Contains("more than 1 operations"));
 }
 
 TEST_CASE("nesting is bounded alike in JSON and YAML") {
   const auto nested = [](std::size_t levels, std::string_view rest) {
-    return fmt::format("{}{}{}{}}}", rest, std::string(levels - 1, '['), levels > 1 ? "1" : "", std::string(levels - 1, ']'));
+    return fmt::format("{}{}{}{}}}", rest, std::string(levels - 1, '['), levels > 1 ? "1" : "",
+                       std::string(levels - 1, ']'));
   };
   const OpenApiLimits limits{.depth = 20};
   for (const std::string_view head : {R"({"openapi":"3","x":)", "--- {openapi: 3, x: "}) {
@@ -420,7 +444,9 @@ TEST_CASE("many references into one large map are cheap") {
     items += fmt::format(R"({}"i{}":{{"get":{{}}}})", i == 0 ? "" : ",", i);
     paths += fmt::format(R"({}"/p{}":{{"$ref":"#/components/pathItems/i{}"}})", i == 0 ? "" : ",", i, i);
   }
-  CHECK(rows_of(fmt::format(R"({{"openapi":"3.1.0","components":{{"pathItems":{{{}}}}},"paths":{{{}}}}})", items, paths)).size() == 20'000);
+  CHECK(
+      rows_of(fmt::format(R"({{"openapi":"3.1.0","components":{{"pathItems":{{{}}}}},"paths":{{{}}}}})", items, paths))
+          .size() == 20'000);
 }
 
 TEST_CASE("messages show hostile content on one short line") {

@@ -205,7 +205,9 @@ TEST_CASE("a batch has no more bytes than the options say, but one longer text g
   CHECK(scene.embedder->calls[2].size() == 1);
 }
 
-TEST_CASE("a pass that fails at chunk 1 of 3 ends in its second attempt with all rows, and the first chunk is embedded once") {
+TEST_CASE(
+    "a pass that fails at chunk 1 of 3 ends in its second attempt with all rows, and the first chunk is embedded "
+    "once") {
   WorkerScene scene;
   scene.options.batch_size = 2;
   scene.answer_next({Status(), kError});
@@ -345,7 +347,8 @@ TEST_CASE("an edit that lands while the job runs is embedded by the next pass") 
 
 // --- one text on which the provider chokes ---
 
-TEST_CASE("a text that fails its batch in whatever way, pass after pass, is found: the others are stored, the job names it") {
+TEST_CASE(
+    "a text that fails its batch in whatever way, pass after pass, is found: the others are stored, the job names it") {
   for (const Code code : {Code::kRetry, Code::kTimeout}) {
     INFO(code_name(code));
     WorkerScene scene;
@@ -426,11 +429,13 @@ struct SharedScene : WorkerScene {
   /// Another worker's pass, which has reserved these texts.
   explicit SharedScene(const std::vector<std::string>& texts) {
     put("x", other_key);
-    const auto claim = backend.store->claim({.worker_id = "elsewhere", .nonce = 77, .space_id = embedder->space({})->id()});
+    const auto claim =
+        backend.store->claim({.worker_id = "elsewhere", .nonce = 77, .space_id = embedder->space({})->id()});
     REQUIRE(claim.ok());
     other = claim->leases.at(0);
     std::vector<TextHash> hashes;
-    std::transform(texts.begin(), texts.end(), std::back_inserter(hashes), [](const std::string& text) { return hash_text(text); });
+    std::transform(texts.begin(), texts.end(), std::back_inserter(hashes),
+                   [](const std::string& text) { return hash_text(text); });
     REQUIRE(backend.catalog->reserve(context(), hashes, {}).ok());
   }
   PassContext context() {
@@ -480,14 +485,17 @@ TEST_CASE("a text that another pass reserved and did not embed is embedded here 
   scene.start();
   CHECK(scene.sent() == 0);
   REQUIRE(scene.backend.store
-              ->settle({scene.other->job.id, scene.other_key, scene.other->job.fence}, {.kind = OutcomeKind::kFail, .error = "no"})
+              ->settle({scene.other->job.id, scene.other_key, scene.other->job.fence},
+                       {.kind = OutcomeKind::kFail, .error = "no"})
               .ok());
   scene.runtime.run_for(seconds(2));
   CHECK(scene.job().status == JobStatus::kSucceeded);
   CHECK(scene.sent() == 3);
 }
 
-TEST_CASE("a pass with a text that can't be embedded gives that up and waits for the others all the same, then fails naming it") {
+TEST_CASE(
+    "a pass with a text that can't be embedded gives that up and waits for the others all the same, then fails naming "
+    "it") {
   SharedScene scene({"text of op1"});
   scene.embedder->on_call = [](Texts texts, const CallContext&) {
     const bool bad = std::find(texts.begin(), texts.end(), "text of op0") != texts.end();

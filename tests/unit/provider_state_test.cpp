@@ -1,5 +1,6 @@
-// What a worker learns of its provider, shares and remembers: batch sizes, limits, tokens, budgets, the circuit breaker, pauses.
-#include "core/provider_gate.hpp"
+// What a worker learns of its provider, shares and remembers: batch sizes, limits, tokens, budgets, the circuit
+// breaker, pauses.
+#include "core/worker/provider_gate.hpp"
 #include "unit/worker_scene.hpp"
 
 namespace embedjobs::test {
@@ -40,7 +41,9 @@ void log_times(WorkerScene& scene, std::vector<MonoTime>& times) {
 TEST_CASE("the next worker starts at the batch size that the provider was found to bear") {
   WorkerScene scene;
   scene.options.batch_size = 8;
-  scene.embedder->on_call = [](Texts texts, const CallContext&) { return texts.size() > 2 ? Status(Code::kTimeout, "slow") : Status(); };
+  scene.embedder->on_call = [](Texts texts, const CallContext&) {
+    return texts.size() > 2 ? Status(Code::kTimeout, "slow") : Status();
+  };
   scene.put(lines(8, "a"), {"catalog", "a"});
   scene.start();
   CHECK(scene.provider().batch_texts == 2);
@@ -166,12 +169,14 @@ TEST_CASE("a provider that counts no tokens leaves the ledger alone, and a budge
   scene.start();
   CHECK(scene.job().status == JobStatus::kSucceeded);
   CHECK(scene.provider().tokens_total == 0);
-  CHECK(std::count_if(scene.log.begin(), scene.log.end(), [](const auto& line) { return contains(line, "has no effect"); }) == 1);
+  CHECK(std::count_if(scene.log.begin(), scene.log.end(),
+                      [](const auto& line) { return contains(line, "has no effect"); }) == 1);
 }
 
 // --- the day's budget ---
 
-TEST_CASE("when the day's budget is used up work waits until midnight UTC, at no cost in attempts, and goes on by itself") {
+TEST_CASE(
+    "when the day's budget is used up work waits until midnight UTC, at no cost in attempts, and goes on by itself") {
   WorkerScene scene(minutes(10));
   scene.options.daily_token_budget = 20;
   scene.options.batch_size = 2;
@@ -205,11 +210,14 @@ TEST_CASE("a budget counts what was spent before the worker started, and what ot
   scene.start();
   const auto spend = [&](std::uint64_t tokens) {  // as another process
     scene.enqueue(JobKind::kSpecWrite, {"elsewhere", std::to_string(tokens)});
-    const auto claim = scene.backend.store->claim({.worker_id = "other", .nonce = tokens, .space_id = "4/other", .provider = "test-model"});
+    const auto claim = scene.backend.store->claim(
+        {.worker_id = "other", .nonce = tokens, .space_id = "4/other", .provider = "test-model"});
     REQUIRE(claim->leases.size() == 1);
     const Lease& lease = claim->leases[0];
     REQUIRE(
-        scene.backend.store->settle({lease.job.id, lease.job.key, lease.job.fence}, {.progress = Progress{.prompt_tokens = tokens}}).ok());
+        scene.backend.store
+            ->settle({lease.job.id, lease.job.key, lease.job.fence}, {.progress = Progress{.prompt_tokens = tokens}})
+            .ok());
   };
   spend(600);
   scene.put(lines(2));
@@ -291,7 +299,9 @@ TEST_CASE("calls in a row without an answer open the breaker: one call probes af
   WorkerScene scene(minutes(10), {.concurrent_calls = 8});
   scene.options.workers = 8;
   bool broken = true;
-  scene.embedder->on_call = [&](Texts, const CallContext&) { return broken ? Status(Code::kRetry, "connection reset") : Status(); };
+  scene.embedder->on_call = [&](Texts, const CallContext&) {
+    return broken ? Status(Code::kRetry, "connection reset") : Status();
+  };
   for (int i = 0; i < 20; ++i) {
     scene.put(lines(1, "job" + std::to_string(i)), {"catalog", std::to_string(i)});
   }
@@ -316,7 +326,8 @@ TEST_CASE("calls in a row without an answer open the breaker: one call probes af
 }
 
 TEST_CASE(
-    "an answer between failures keeps the breaker closed, an error about an input is one too; timeouts of batches count for nothing") {
+    "an answer between failures keeps the breaker closed, an error about an input is one too; timeouts of batches "
+    "count for nothing") {
   core::ProviderGate gate({.calls = 1});
   const MonoTime now{hours(1)};
   for (int i = 0; i < 20; ++i) {
@@ -366,16 +377,20 @@ TEST_CASE("a worker that finds a pause of another one probes with one call first
   CHECK(scene.provider().pause_reason.empty());
 }
 
-TEST_CASE("a provider that is down from the start: one line in the log, the pause in the store, and the job completes when it is up") {
+TEST_CASE(
+    "a provider that is down from the start: one line in the log, the pause in the store, and the job completes when "
+    "it is up") {
   WorkerScene scene(minutes(10));
   scene.embedder->name = "http://localhost:11434 nomic";
-  scene.embedder->down = Status::paused(Duration(0), "can't reach http://localhost:11434: start it with 'ollama serve'");
+  scene.embedder->down =
+      Status::paused(Duration(0), "can't reach http://localhost:11434: start it with 'ollama serve'");
   scene.put(lines(3));
   scene.start();
   scene.runtime.run_for(hours(1));
   CHECK(scene.embedder->space_calls > 20);
   REQUIRE(scene.log.size() == 1);
-  CHECK(scene.log[0] == "jobs wait until the embedder is ready: can't reach http://localhost:11434: start it with 'ollama serve'");
+  CHECK(scene.log[0] ==
+        "jobs wait until the embedder is ready: can't reach http://localhost:11434: start it with 'ollama serve'");
   CHECK(is_paused_now(scene.provider()));
   CHECK(scene.provider().pause_reason == "can't reach http://localhost:11434: start it with 'ollama serve'");
   CHECK(scene.job().status == JobStatus::kPending);
@@ -391,11 +406,13 @@ TEST_CASE("a provider that is down from the start: one line in the log, the paus
 
 // --- cut texts ---
 
-/// Indexes a long and a short text with a model that takes at most `model` bytes under a cap of `cap`. Answers how many texts were sent.
+/// Indexes a long and a short text with a model that takes at most `model` bytes under a cap of `cap`. Answers how many
+/// texts were sent.
 std::size_t index_long(WorkerScene& scene, std::size_t cap, std::size_t model) {
   scene.embedder = std::make_shared<ScriptedEmbedder>(EmbedderLimits{.input_bytes = cap});
   scene.embedder->on_call = [model](Texts texts, const CallContext&) {
-    const bool long_one = std::any_of(texts.begin(), texts.end(), [model](std::string_view text) { return text.size() > model; });
+    const bool long_one =
+        std::any_of(texts.begin(), texts.end(), [model](std::string_view text) { return text.size() > model; });
     return long_one ? Status(Code::kInputTooLarge, "context length") : Status();
   };
   scene.parts.embedder = scene.embedder;
@@ -410,7 +427,9 @@ std::size_t index_long(WorkerScene& scene, std::size_t cap, std::size_t model) {
   return scene.embedder->texts_sent();
 }
 
-TEST_CASE("a cut that the model asked for is not tried again at each pass; a cap that is given or raised embeds just the cut texts again") {
+TEST_CASE(
+    "a cut that the model asked for is not tried again at each pass; a cap that is given or raised embeds just the cut "
+    "texts again") {
   WorkerScene scene;
   CHECK(index_long(scene, 0, 3000) > 0);
   CHECK(scene.rows()[0].embedded_bytes == 2500);
@@ -450,7 +469,8 @@ TEST_CASE("whatever ends a pass early asks its provider calls to stop: removal, 
   }));
   CHECK(asked_to_stop(seconds(3), [](WorkerScene& scene) {  // taken by somebody else after a sleep of the machine
     scene.clock->slept = seconds(4);
-    REQUIRE(scene.backend.store->claim({.worker_id = "other", .nonce = 7, .space_id = "4/test-model"})->leases.size() == 1);
+    REQUIRE(scene.backend.store->claim({.worker_id = "other", .nonce = 7, .space_id = "4/test-model"})->leases.size() ==
+            1);
     scene.runtime.run_for(seconds(1));
   }));
   CHECK(asked_to_stop(seconds(3), [](WorkerScene& scene) {  // renewals fail until our own clock says that it is over

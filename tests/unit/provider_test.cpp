@@ -1,7 +1,7 @@
 // What a provider does to a pass: timeouts, bad inputs, bad vectors, pauses. And the parts that deal with it.
-#include "core/batch_size.hpp"
-#include "core/plan.hpp"
-#include "core/provider_gate.hpp"
+#include "core/worker/batch_size.hpp"
+#include "core/worker/plan.hpp"
+#include "core/worker/provider_gate.hpp"
 #include "unit/worker_scene.hpp"
 
 namespace embedjobs::test {
@@ -12,7 +12,8 @@ bool contains(const std::string& text, std::string_view part) {
 }
 
 bool any_contains(Texts texts, std::string_view part) {
-  return std::any_of(texts.begin(), texts.end(), [part](std::string_view text) { return text.find(part) != std::string_view::npos; });
+  return std::any_of(texts.begin(), texts.end(),
+                     [part](std::string_view text) { return text.find(part) != std::string_view::npos; });
 }
 
 core::CallSize texts_of(std::size_t texts, std::size_t bytes = 10) {
@@ -112,7 +113,8 @@ TEST_CASE("a pause is at most an hour, whatever the provider says") {
 
 TEST_CASE("a plan links operations with equal texts in operation order") {
   OperationList operations;
-  for (const auto& [id, text] : {std::pair("z", "same"), std::pair("a", "other"), std::pair("m", "same"), std::pair("b", "same")}) {
+  for (const auto& [id, text] :
+       {std::pair("z", "same"), std::pair("a", "other"), std::pair("m", "same"), std::pair("b", "same")}) {
     operations.add(id, text);
   }
   const core::Plan plan(std::move(operations));
@@ -147,7 +149,9 @@ TEST_CASE("a timeout halves the batch for all that follows, and it grows back") 
 TEST_CASE("the batch that a provider bears is kept for the next job") {
   WorkerScene scene;
   scene.options.batch_size = 8;
-  scene.embedder->on_call = [](Texts texts, const CallContext&) { return texts.size() > 2 ? Status(Code::kTimeout, "slow") : Status(); };
+  scene.embedder->on_call = [](Texts texts, const CallContext&) {
+    return texts.size() > 2 ? Status(Code::kTimeout, "slow") : Status();
+  };
   scene.put(lines(8, "a"), {"catalog", "a"});
   scene.start();
   const std::size_t calls = scene.embedder->calls.size();

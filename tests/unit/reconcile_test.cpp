@@ -1,4 +1,4 @@
-#include "core/reconcile.hpp"
+#include "core/maintenance/reconcile.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -6,7 +6,7 @@
 
 #include <stdexcept>
 
-#include "core/transitions.hpp"
+#include "core/rules/transitions.hpp"
 #include "embedjobs/memory.hpp"
 #include "support/manual_clock.hpp"
 
@@ -39,7 +39,8 @@ Failure failed_times(int times, WallTime last) {
 /// A spec as it should be; each line below spoils one thing.
 struct Line {
   Desired desired{.content_version = "v1", .space_id = "2/a", .splitter_version = "openapi/1"};
-  SpecState actual{.key = kKey, .complete = true, .space_id = "2/a", .content_version = "v1", .splitter_version = "openapi/1"};
+  SpecState actual{
+      .key = kKey, .complete = true, .space_id = "2/a", .content_version = "v1", .splitter_version = "openapi/1"};
   std::optional<Job> job = job_that(JobStatus::kSucceeded);
   Failure failure;
   std::optional<std::string> reason() const { return gap_reason(desired, actual, job, failure, kNow); }
@@ -57,10 +58,13 @@ struct Scene {
                          .splitter_version = "test/1"};
   std::uint64_t nonce = 0;
 
-  void put(const SpecKey& key, std::string_view content) { REQUIRE(backend.catalog->put(key, content, kOld.id()).ok()); }
+  void put(const SpecKey& key, std::string_view content) {
+    REQUIRE(backend.catalog->put(key, content, kOld.id()).ok());
+  }
 
   Lease claim(const Space& space) {
-    const auto claimed = backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = space.id()});
+    const auto claimed =
+        backend.store->claim({.worker_id = "w", .max_jobs = 1, .nonce = ++nonce, .space_id = space.id()});
     REQUIRE(claimed.ok());
     REQUIRE(claimed->leases.size() == 1);
     return claimed->leases.front();
@@ -85,7 +89,8 @@ struct Scene {
     REQUIRE(backend.catalog->finalize(context, manifest).ok());
   }
   void settle(const Lease& lease, OutcomeKind kind) {
-    REQUIRE(backend.store->settle({lease.job.id, lease.job.key, lease.job.fence}, {.kind = kind, .error = "boom"}).ok());
+    REQUIRE(
+        backend.store->settle({lease.job.id, lease.job.key, lease.job.fence}, {.kind = kind, .error = "boom"}).ok());
   }
   void index_next(const Space& space = kOld, const std::string& splitter_version = "test/1") {
     const Lease lease = claim(space);
@@ -248,12 +253,16 @@ namespace {
 struct HostResolver final : SpecResolver {
   std::function<Result<std::vector<SpecVersion>>(const SpecKey*, std::size_t)> answer;
   Result<Document> resolve(const SpecKey&) override { return {Code::kGone, "gone"}; }
-  Result<std::vector<SpecVersion>> list(const SpecKey* after, std::size_t limit) override { return answer(after, limit); }
+  Result<std::vector<SpecVersion>> list(const SpecKey* after, std::size_t limit) override {
+    return answer(after, limit);
+  }
 };
 
 struct HostPersister final : Persister {
   std::function<Result<std::vector<SpecState>>(std::span<const SpecKey>)> answer;
-  Result<std::vector<bool>> list_existing(const PassContext&, const Manifest& wanted) override { return std::vector<bool>(wanted.size()); }
+  Result<std::vector<bool>> list_existing(const PassContext&, const Manifest& wanted) override {
+    return std::vector<bool>(wanted.size());
+  }
   Status upsert_batch(const PassContext&, std::span<const VectorRow>) override { return {}; }
   Status finalize(const PassContext&, const Manifest&) override { return {}; }
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override {
@@ -271,7 +280,9 @@ struct HostScene {
     resolver->answer = [](const SpecKey* after, std::size_t) -> Result<std::vector<SpecVersion>> {
       return after == nullptr ? std::vector<SpecVersion>{{kKey, "v1"}} : std::vector<SpecVersion>{};
     };
-    persister->answer = [](std::span<const SpecKey> keys) -> Result<std::vector<SpecState>> { return std::vector<SpecState>(keys.size()); };
+    persister->answer = [](std::span<const SpecKey> keys) -> Result<std::vector<SpecState>> {
+      return std::vector<SpecState>(keys.size());
+    };
   }
   Result<std::size_t> reconcile_now() { return reconcile(parts, clock->wall_now()); }
 };
@@ -288,13 +299,17 @@ TEST_CASE("a host's documents are reconciled when it can list and describe") {
 TEST_CASE("a host's parts that throw or break their promise end the round with an error and change nothing") {
   HostScene scene;
   SECTION("a resolver that throws") {
-    scene.resolver->answer = [](const SpecKey*, std::size_t) -> Result<std::vector<SpecVersion>> { throw std::runtime_error("no"); };
+    scene.resolver->answer = [](const SpecKey*, std::size_t) -> Result<std::vector<SpecVersion>> {
+      throw std::runtime_error("no");
+    };
   }
   SECTION("a persister that throws") {
     scene.persister->answer = [](std::span<const SpecKey>) -> Result<std::vector<SpecState>> { throw 1; };
   }
   SECTION("a persister that answers for fewer keys") {
-    scene.persister->answer = [](std::span<const SpecKey>) -> Result<std::vector<SpecState>> { return std::vector<SpecState>(); };
+    scene.persister->answer = [](std::span<const SpecKey>) -> Result<std::vector<SpecState>> {
+      return std::vector<SpecState>();
+    };
   }
   CHECK(scene.reconcile_now().status().code() == Code::kInternal);
   CHECK(scene.backend.store->counts()->pending == 0);

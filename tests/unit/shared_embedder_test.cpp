@@ -1,4 +1,4 @@
-#include "core/shared_embedder.hpp"
+#include "core/engine/shared_embedder.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -74,7 +74,9 @@ namespace {
 
 struct Throwing final : Embedder {
   Result<Space> space(const CallContext&) override { throw std::runtime_error("no space"); }
-  Result<Embeddings> embed(std::span<const std::string_view>, const CallContext&) override { throw std::runtime_error("no vectors"); }
+  Result<Embeddings> embed(std::span<const std::string_view>, const CallContext&) override {
+    throw std::runtime_error("no vectors");
+  }
   EmbedderLimits limits() const override { throw std::runtime_error("no limits"); }
 };
 

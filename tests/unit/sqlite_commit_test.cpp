@@ -1,4 +1,5 @@
-// A commit whose answer is lost, and one that fails: at every commit of a spec's life, the same call sent again finds its own effect.
+// A commit whose answer is lost, and one that fails: at every commit of a spec's life, the same call sent again finds
+// its own effect.
 #include "conformance/scene.hpp"
 #include "embedjobs/sqlite.hpp"
 #include "support/raw_sqlite.hpp"
@@ -91,7 +92,9 @@ TEST_CASE("an answer lost at any commit changes nothing in the end") {
   }
 }
 
-TEST_CASE("a switch of the space that dies half-way leaves specs that show another space than the target, for the reconciler to find") {
+TEST_CASE(
+    "a switch of the space that dies half-way leaves specs that show another space than the target, for the reconciler "
+    "to find") {
   const TempFolder folder("/dev/shm");
   const std::string path = folder.file("x.db");
   OneFault fault;
@@ -112,7 +115,9 @@ TEST_CASE("a switch of the space that dies half-way leaves specs that show anoth
   const std::uint64_t enqueued = get(backend.store->peek(kSpace.id())).enqueue_counter - before;
   CHECK(enqueued > 0);
   CHECK(enqueued < kSpecs);
-  CHECK(get(backend.store->claim({.worker_id = "old", .max_jobs = 10, .nonce = 1, .space_id = kSpace.id()})).leases.empty());
-  CHECK(get(backend.store->claim({.worker_id = "new", .max_jobs = 10, .nonce = 2, .space_id = kNewSpace.id()})).leases.size() == 10);
+  CHECK(get(backend.store->claim({.worker_id = "old", .max_jobs = 10, .nonce = 1, .space_id = kSpace.id()}))
+            .leases.empty());
+  CHECK(get(backend.store->claim({.worker_id = "new", .max_jobs = 10, .nonce = 2, .space_id = kNewSpace.id()}))
+            .leases.size() == 10);
   check_consistent(path);
 }

@@ -179,7 +179,8 @@ TEST_CASE("the rollback journal is used unless SQLite has the fix of the WAL-res
   CHECK(sqlite::wal_is_safe(3051003));
   CHECK(sqlite::wal_is_safe(3052000));
   const TempFolder folder;
-  for (const auto& [journal, expected] : {std::pair{SqliteJournal::kRollback, "delete"}, std::pair{SqliteJournal::kWal, "wal"}}) {
+  for (const auto& [journal, expected] :
+       {std::pair{SqliteJournal::kRollback, "delete"}, std::pair{SqliteJournal::kWal, "wal"}}) {
     const std::string path = folder.file(expected);
     const Backend backend = open(path, {.journal = journal}).value();
     REQUIRE(backend.catalog->put(kKey, "content", "").ok());
@@ -239,7 +240,8 @@ TEST_CASE("a forked child may not open what its parent had open: SQLite would lo
   auto second = std::make_unique<Backend>(open(path).value());
   CHECK(in_child([&] {
     const Status status = open(path).status();
-    return status.code() == Code::kRefused && status.message().find("was open when this process was forked") != std::string::npos;
+    return status.code() == Code::kRefused &&
+           status.message().find("was open when this process was forked") != std::string::npos;
   }));
   CHECK(in_child([&] { return open(folder.file("other.db")).ok(); }));
   backend.reset();

@@ -20,7 +20,8 @@ struct Watched {
   Watched() {
     get(backend.catalog->put(kKey, "content", kSpace.id()));
     const Lease lease = get(backend.store->claim({.worker_id = "w", .nonce = 1, .space_id = kSpace.id()})).leases.at(0);
-    context = {.key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+    context = {
+        .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
     context.content_version = "1";
     context.splitter_version = "1";
     for (int i = 0; i < 3000; ++i) {
@@ -31,15 +32,16 @@ struct Watched {
     raw_sql(path, "CREATE TABLE written (what TEXT)");
     for (const std::string table : {"operations", "vectors", "vector_data", "manifests"}) {
       for (const std::string event : {"INSERT", "UPDATE", "DELETE"}) {
-        raw_sql(path, "CREATE TRIGGER on_" + table + event + " AFTER " + event + " ON " + table + " BEGIN INSERT INTO written VALUES ('" +
-                          event + " " + table + "'); END");
+        raw_sql(path, "CREATE TRIGGER on_" + table + event + " AFTER " + event + " ON " + table +
+                          " BEGIN INSERT INTO written VALUES ('" + event + " " + table + "'); END");
       }
     }
   }
   void finalize() { ok(backend.catalog->finalize(context, manifest_of(ops))); }
   /// "COUNT EVENT TABLE" lines since the last call.
   std::vector<std::string> written() {
-    return raw_sql(path, "SELECT COUNT(*) || ' ' || what FROM written GROUP BY what ORDER BY what; DELETE FROM written");
+    return raw_sql(path,
+                   "SELECT COUNT(*) || ' ' || what FROM written GROUP BY what ORDER BY what; DELETE FROM written");
   }
   Seen rows() {
     Seen seen_rows;
@@ -65,8 +67,8 @@ TEST_CASE("a small difference is written in place, and nothing else") {
   watched.ops[20].id = "renamed";
   watched.ops.pop_back();
   watched.finalize();
-  CHECK(watched.written() ==
-        std::vector<std::string>{"2 DELETE operations", "1 INSERT operations", "1 UPDATE manifests", "1 UPDATE operations"});
+  CHECK(watched.written() == std::vector<std::string>{"2 DELETE operations", "1 INSERT operations",
+                                                      "1 UPDATE manifests", "1 UPDATE operations"});
   CHECK((watched.rows() == seen(watched.ops)));
 }
 
@@ -76,7 +78,8 @@ TEST_CASE("a large difference becomes a new manifest, and writes no vector") {
     watched.ops[i].id = "renamed " + std::to_string(i);
   }
   watched.finalize();
-  CHECK(watched.written() == std::vector<std::string>{"1 INSERT manifests", "3000 INSERT operations", "2 UPDATE manifests"});
+  CHECK(watched.written() ==
+        std::vector<std::string>{"1 INSERT manifests", "3000 INSERT operations", "2 UPDATE manifests"});
   CHECK((watched.rows() == seen(watched.ops)));
   check_consistent(watched.path);
   while (get(watched.backend.catalog->sweep(1h, 1000)) > 0) {

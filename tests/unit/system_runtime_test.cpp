@@ -20,8 +20,10 @@ TEST_CASE("what waits for a lane's only thread runs on another when a plug-in en
                          pthread_exit(nullptr);
                        },
                    .finish = [&](const Status& fault) { ended.set_value(fault); }});
-  runtime->submit(
-      {.lane = Lane::kProvider, .name = "waits", .run = [] {}, .finish = [&](const Status& fault) { waited.set_value(fault); }});
+  runtime->submit({.lane = Lane::kProvider,
+                   .name = "waits",
+                   .run = [] {},
+                   .finish = [&](const Status& fault) { waited.set_value(fault); }});
   queued.set_value();
   CHECK(ended.get_future().get().code() == Code::kInternal);
   CHECK(waited.get_future().get().ok());

@@ -1,4 +1,4 @@
-#include "core/transitions.hpp"
+#include "core/rules/transitions.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -20,7 +20,9 @@ struct Scene {
     raise_generation(key, JobKind::kSpecWrite, 1);
     job = new_job(kKey, key, JobKind::kSpecWrite, kNow);
   }
-  void claim_now() { claim(job, key, {.worker_id = "w", .nonce = 7, .epoch = 1, .now = kNow, .lease_expires_at = kNow + 1min}); }
+  void claim_now() {
+    claim(job, key, {.worker_id = "w", .nonce = 7, .epoch = 1, .now = kNow, .lease_expires_at = kNow + 1min});
+  }
   Settled end(OutcomeKind kind, std::string error = "boom") {
     return settle(job, key, {.kind = kind, .error = std::move(error), .jitter = 0.5}, rules, kNow);
   }
@@ -40,7 +42,8 @@ TEST_CASE("a claim raises the fence and spends an attempt") {
 }
 
 TEST_CASE("every outcome of a pass whose key moved on makes the job pending again with fresh budgets") {
-  for (const OutcomeKind kind : {OutcomeKind::kComplete, OutcomeKind::kRetry, OutcomeKind::kFail, OutcomeKind::kRelease}) {
+  for (const OutcomeKind kind :
+       {OutcomeKind::kComplete, OutcomeKind::kRetry, OutcomeKind::kFail, OutcomeKind::kRelease}) {
     Scene scene;
     scene.claim_now();
     raise_generation(scene.key, JobKind::kSpecWrite, 1);
@@ -91,7 +94,8 @@ TEST_CASE("a provider's pause never costs an attempt and is at most an hour") {
   Scene scene;
   for (int i = 0; i < 50; ++i) {
     scene.claim_now();
-    (void)settle(scene.job, scene.key, {.kind = OutcomeKind::kRelease, .reason = ReleaseReason::kPause, .delay = 5h}, scene.rules, kNow);
+    (void)settle(scene.job, scene.key, {.kind = OutcomeKind::kRelease, .reason = ReleaseReason::kPause, .delay = 5h},
+                 scene.rules, kNow);
     CHECK(scene.job.status == JobStatus::kPending);
     CHECK(scene.job.next_run_at == kNow + 1h);
   }

@@ -1,5 +1,5 @@
 // The worker's machine by itself: when it wants to be woken.
-#include "core/worker_machine.hpp"
+#include "core/worker/worker_machine.hpp"
 
 #include <random>
 
@@ -12,7 +12,8 @@ namespace {
 class Driver {
  public:
   explicit Driver(std::uint32_t seed)
-      : random_(seed), machine_({.options = options(), .lease_duration = seconds(1), .poll_interval = milliseconds(50)}) {}
+      : random_(seed),
+        machine_({.options = options(), .lease_duration = seconds(1), .poll_interval = milliseconds(50)}) {}
 
   void run() {
     machine_.start(now_, out_);
@@ -70,7 +71,8 @@ class Driver {
     if (std::holds_alternative<core::SpaceAction>(action)) {
       machine_.on_space(fails ? Result<Space>(error) : Result<Space>(Space{"m", 4, ""}), 0.5, now_, out_);
     } else if (std::holds_alternative<core::ProviderAction>(action)) {
-      const ProviderState state{.batch_texts = random_() % 9, .pause_reason = chance(50) ? "429" : "", .tokens_today = random_() % 5000};
+      const ProviderState state{
+          .batch_texts = random_() % 9, .pause_reason = chance(50) ? "429" : "", .tokens_today = random_() % 5000};
       machine_.on_provider(fails ? Result<ProviderState>(error) : Result<ProviderState>(state), now_, out_);
     } else if (std::holds_alternative<core::NoteAction>(action)) {
       machine_.on_noted(fails ? error : Status(), now_, out_);
@@ -78,7 +80,8 @@ class Driver {
       machine_.on_registered(fails ? error : Status(), now_, out_);
     } else if (auto* claim = std::get_if<core::ClaimAction>(&action)) {
       machine_.claim_sent(++nonce_, now_);
-      machine_.on_claimed(fails ? Result<ClaimResult>(error) : Result<ClaimResult>(leases(claim->request.max_jobs)), now_, out_);
+      machine_.on_claimed(fails ? Result<ClaimResult>(error) : Result<ClaimResult>(leases(claim->request.max_jobs)),
+                          now_, out_);
     } else if (std::holds_alternative<core::PeekAction>(action)) {
       Peek peek{.enqueue_counter = random_() % 3, .urgent_waiting = chance(20)};
       if (chance(50)) {
@@ -86,8 +89,9 @@ class Driver {
       }
       machine_.on_peeked(fails ? Result<Peek>(error) : Result<Peek>(peek), now_, out_);
     } else if (auto* renew = std::get_if<core::RenewAction>(&action)) {
-      machine_.on_renewed(*renew, fails ? Result<std::vector<bool>>(error) : Result<std::vector<bool>>(held(renew->leases.size())), now_,
-                          out_);
+      machine_.on_renewed(
+          *renew, fails ? Result<std::vector<bool>>(error) : Result<std::vector<bool>>(held(renew->leases.size())),
+          now_, out_);
     } else if (auto* step = std::get_if<core::PassStep>(&action)) {
       answer_pass(*step, fails ? error : Status());
     }
@@ -115,10 +119,13 @@ class Driver {
 
   void answer_pass(core::PassStep& step, const Status& status) {
     using namespace core;  // NOLINT(google-build-using-namespace)
-    const auto tell = [&](const std::function<void(Pass&, PassActions&)>& deliver) { machine_.on_pass(step.pass, now_, out_, deliver); };
+    const auto tell = [&](const std::function<void(Pass&, PassActions&)>& deliver) {
+      machine_.on_pass(step.pass, now_, out_, deliver);
+    };
     if (std::holds_alternative<ResolveAction>(step.action)) {
       tell([&](Pass& pass, PassActions& out) {
-        pass.on_resolved(status.ok() ? Result<Document>(Document{"content", "v"}) : Result<Document>(status), now_, out);
+        pass.on_resolved(status.ok() ? Result<Document>(Document{"content", "v"}) : Result<Document>(status), now_,
+                         out);
       });
     } else if (std::holds_alternative<SplitAction>(step.action)) {
       OperationList operations;
@@ -135,7 +142,9 @@ class Driver {
         answer.push_back(static_cast<Reservation>(chance(80) ? 0 : 1 + random_() % 2));
       }
       tell([&](Pass& pass, PassActions& out) {
-        pass.on_reserved(status.ok() ? Result<std::vector<Reservation>>(answer) : Result<std::vector<Reservation>>(status), now_, out);
+        pass.on_reserved(
+            status.ok() ? Result<std::vector<Reservation>>(answer) : Result<std::vector<Reservation>>(status), now_,
+            out);
       });
     } else if (auto* embed = std::get_if<EmbedAction>(&step.action)) {
       const std::size_t texts = embed->chunk.pieces.size();

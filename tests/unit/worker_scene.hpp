@@ -139,11 +139,14 @@ class WatchedPersister final : public Persister {
     }
     if (status.ok()) {
       auto& ids = chunks.emplace_back();
-      std::transform(rows.begin(), rows.end(), std::back_inserter(ids), [](const VectorRow& row) { return std::string(row.operation_id); });
+      std::transform(rows.begin(), rows.end(), std::back_inserter(ids),
+                     [](const VectorRow& row) { return std::string(row.operation_id); });
     }
     return status;
   }
-  Status finalize(const PassContext& context, const Manifest& manifest) override { return inner_->finalize(context, manifest); }
+  Status finalize(const PassContext& context, const Manifest& manifest) override {
+    return inner_->finalize(context, manifest);
+  }
 
   std::vector<std::vector<std::string>> chunks;  ///< Operation ids.
   std::function<void()> on_upsert;
@@ -214,7 +217,9 @@ struct WorkerScene {
     worker->request_stop([this] { ++stopped; });
     runtime.settle();
   }
-  void put(std::string_view content, const SpecKey& key = kKey) { REQUIRE(backend.catalog->put(key, content, "").ok()); }
+  void put(std::string_view content, const SpecKey& key = kKey) {
+    REQUIRE(backend.catalog->put(key, content, "").ok());
+  }
   void enqueue(JobKind kind, const SpecKey& key = kKey) { REQUIRE(backend.store->enqueue(key, kind).ok()); }
   /// The embedder's next calls end so, then it works.
   void answer_next(std::vector<Status> answers) {
@@ -251,7 +256,8 @@ struct WorkerScene {
   }
   std::vector<Event> events_of(EventKind kind) const {
     std::vector<Event> found;
-    std::copy_if(events.begin(), events.end(), std::back_inserter(found), [kind](const Event& event) { return event.kind == kind; });
+    std::copy_if(events.begin(), events.end(), std::back_inserter(found),
+                 [kind](const Event& event) { return event.kind == kind; });
     return found;
   }
   std::vector<std::string> specs_of(EventKind kind) const {

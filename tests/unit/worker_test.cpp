@@ -82,8 +82,9 @@ TEST_CASE("a worker that the list refuses says so once, and works") {
   scene.runtime.run_for(hours(1));
   CHECK(scene.job().status == JobStatus::kSucceeded);
   CHECK(scene.backend.store->workers().value().empty());
-  CHECK(std::count_if(scene.log.begin(), scene.log.end(),
-                      [](const std::string& line) { return line.find("missing in the list of workers") != std::string::npos; }) == 1);
+  CHECK(std::count_if(scene.log.begin(), scene.log.end(), [](const std::string& line) {
+          return line.find("missing in the list of workers") != std::string::npos;
+        }) == 1);
   scene.stop();
   CHECK(scene.stopped == 1);
 }
@@ -244,7 +245,8 @@ TEST_CASE("a backfill gives its slot to an urgent job when none is free, and goe
   const auto leases = scene.backend.store->claim({.worker_id = "other", .nonce = 2, .space_id = "4/test-model"});
   REQUIRE(leases.ok());
   const Lease& lease = leases->leases.at(0);
-  REQUIRE(scene.backend.store->settle({lease.job.id, big, lease.job.fence}, {.kind = OutcomeKind::kFail, .error = "x"}).ok());
+  REQUIRE(scene.backend.store->settle({lease.job.id, big, lease.job.fence}, {.kind = OutcomeKind::kFail, .error = "x"})
+              .ok());
   scene.enqueue(JobKind::kReconciler, big);
 
   const SpecKey small{"catalog", "small"};

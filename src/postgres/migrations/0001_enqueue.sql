@@ -1,7 +1,8 @@
--- Schema 1: enqueuing, for the library and for every program that has a connection. Each of these runs in the caller's transaction: rolled
--- back, there is no job; committed, there is one, and workers are woken. The rules are those of src/core/transitions.cpp: raise_generation, new_job,
--- enqueue_open. Nobody but the owner may call them until it is granted; those with a search_path of their own run with the owner's rights.
--- A host's session keeps the plans of what they do, made perhaps while tables were small: by index, as in the library's own sessions.
+-- Schema 1: enqueuing, for the library and for every program that has a connection. Each of these runs in the caller's
+-- transaction: rolled back, there is no job; committed, there is one, and workers are woken. The rules are those of
+-- src/core/transitions.cpp: raise_generation, new_job, enqueue_open. Nobody but the owner may call them until it is
+-- granted; those with a search_path of their own run with the owner's rights. A host's session keeps the plans of what
+-- they do, made perhaps while tables were small: by index, as in the library's own sessions.
 
 CREATE FUNCTION @time_now() RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
@@ -52,8 +53,8 @@ BEGIN
 END
 $$;
 
--- Finds or makes the keys, each once, in the order of `specs`. They are locked then, but not against the writes of the passes that hold
--- them; in the order of their ids, so that two callers never wait for each other crosswise.
+-- Finds or makes the keys, each once, in the order of `specs`. They are locked then, but not against the writes of the
+-- passes that hold them; in the order of their ids, so that two callers never wait for each other crosswise.
 CREATE FUNCTION @make_keys(of_catalog bigint, specs text[]) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -62,7 +63,8 @@ DECLARE
 BEGIN
   PERFORM @check_name('spec', u.name) FROM unnest(wanted) AS u (name);
   LOOP
-    -- One look into the index for each. "= ANY" would, by a plan that was made while the table was small, read all keys of the catalog.
+    -- One look into the index for each. "= ANY" would, by a plan that was made while the table was small, read all keys
+    -- of the catalog.
     ids := ARRAY(SELECT (SELECT k.id FROM @keys AS k WHERE k.catalog_id = of_catalog AND k.spec_name = u.name)
       FROM unnest(wanted) WITH ORDINALITY AS u (name, place) ORDER BY u.place);
     EXIT WHEN array_position(ids, NULL) IS NULL;
@@ -75,12 +77,12 @@ BEGIN
 END
 $$;
 
--- Keys and jobs are looked up by "= ANY (ARRAY[...])" or scalar subqueries: a join of whole tables looks cheap to the planner if they were
--- small at the last vacuum, and plans are kept. For the same reason nothing is joined with what a statement has just written: the planner
--- takes that for one row, and a thousand would be compared with a thousand.
+-- Keys and jobs are looked up by "= ANY (ARRAY[...])" or scalar subqueries: a join of whole tables looks cheap to the
+-- planner if they were small at the last vacuum, and plans are kept. For the same reason nothing is joined with what a
+-- statement has just written: the planner takes that for one row, and a thousand would be compared with a thousand.
 
--- The keys are locked. A new generation of each, and its open job: a pending one becomes due now with fresh budgets, a running one is
--- pending again when its pass ends.
+-- The keys are locked. A new generation of each, and its open job: a pending one becomes due now with fresh budgets, a
+-- running one is pending again when its pass ends.
 CREATE FUNCTION @raise_generations(of_keys bigint[], new_kind integer, at_time bigint)
 RETURNS TABLE (of_key bigint, open_job bigint, is_new boolean, now_generation bigint)
 LANGUAGE plpgsql AS $$
@@ -183,7 +185,8 @@ BEGIN
 END
 $$;
 
--- For hosts: SELECT * FROM embedjobs.enqueue('catalog', 'spec'); SELECT * FROM embedjobs.put_spec('catalog', 'spec', '{"openapi": ...}');
+-- For hosts: SELECT * FROM embedjobs.enqueue('catalog', 'spec'); SELECT * FROM embedjobs.put_spec('catalog', 'spec',
+-- '{"openapi": ...}');
 CREATE FUNCTION @enqueue(catalog text, spec text, kind text DEFAULT 'spec_write',
   OUT job_id bigint, OUT created boolean, OUT generation bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$

@@ -1,5 +1,5 @@
--- Schema 1: the partitions of the history. Workers may not change the schema, so these run with the owner's rights. Each waits only a moment
--- for those who read the history at the time, and leaves the rest to the next call.
+-- Schema 1: the partitions of the history. Workers may not change the schema, so these run with the owner's rights.
+-- Each waits only a moment for those who read the history at the time, and leaves the rest to the next call.
 
 -- Of today and the days that follow.
 CREATE FUNCTION @make_history_days(at_time bigint) RETURNS void
@@ -26,9 +26,10 @@ BEGIN
 END
 $$;
 
--- The oldest day that has ended before a time goes, with its jobs but those that must stay: see EMBEDJOBS_PURGE in src/postgres/history.cpp. How
--- many of each status went; no row: there is no such day, or it is in use. What takes long, reading the day, is done before the whole history is
--- locked, for every job that ends waits for that. The day is over: nothing comes to it meanwhile.
+-- The oldest day that has ended before a time goes, with its jobs but those that must stay: see EMBEDJOBS_PURGE in
+-- src/postgres/history.cpp. How many of each status went; no row: there is no such day, or it is in use. What takes
+-- long, reading the day, is done before the whole history is locked, for every job that ends waits for that. The day is
+-- over: nothing comes to it meanwhile.
 CREATE FUNCTION @drop_history_day(before bigint) RETURNS TABLE (ended_status smallint, gone bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE

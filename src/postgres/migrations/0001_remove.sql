@@ -1,7 +1,7 @@
 -- Schema 1: removing, as enqueuing in the caller's transaction.
 
--- The key is locked against everyone. A generation with a tombstone: the lease is revoked, the open job ends cancelled, and the unit's
--- record of failing is gone. As cancel() in src/core/transitions.cpp.
+-- The key is locked against everyone. A generation with a tombstone: the lease is revoked, the open job ends cancelled,
+-- and the unit's record of failing is gone. As cancel() in src/core/transitions.cpp.
 CREATE FUNCTION @cancel_key(of_key bigint, at_time bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -34,8 +34,8 @@ BEGIN
   IF NOT FOUND THEN
     RETURN;
   END IF;
-  -- Written and not only locked: a host's transaction with an older snapshot, to which another spec still shows the old space, must not think
-  -- itself not the last one. It fails with a serialization error instead.
+  -- Written and not only locked: a host's transaction with an older snapshot, to which another spec still shows the old
+  -- space, must not think itself not the last one. It fails with a serialization error instead.
   UPDATE @catalogs AS c SET flips = c.flips WHERE c.id = of_catalog AND c.target_space <> c.search_space;
   IF NOT FOUND THEN
     RETURN;
@@ -43,8 +43,8 @@ BEGIN
   SELECT s.id INTO target_id FROM @spaces AS s JOIN @catalogs AS c ON c.id = s.catalog_id AND c.target_space = s.name
     WHERE c.id = of_catalog;
   target_id := coalesce(target_id, 0);
-  -- Two ranges of the index keys_visible, where <> would read every spec of the catalog. The number of the flip is what ends the use of the
-  -- specs' older manifests: a flip is one row, whatever the size of the catalog.
+  -- Two ranges of the index keys_visible, where <> would read every spec of the catalog. The number of the flip is what
+  -- ends the use of the specs' older manifests: a flip is one row, whatever the size of the catalog.
   UPDATE @catalogs AS c SET search_space = c.target_space, flips = c.flips + 1 WHERE c.id = of_catalog
     AND NOT EXISTS (SELECT 1 FROM @keys AS k JOIN @manifests AS m ON m.id = k.visible_manifest_id
       WHERE k.catalog_id = of_catalog AND k.visible_space_id < target_id AND m.row_count > 0)
@@ -86,7 +86,8 @@ BEGIN
 END
 $$;
 
--- At most so many specs of a catalog: how many there were. Locked in the order of their ids, before anything of them is touched.
+-- At most so many specs of a catalog: how many there were. Locked in the order of their ids, before anything of them is
+-- touched.
 CREATE FUNCTION @remove_some_at(catalog text, at_most bigint, at_time bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -106,8 +107,8 @@ BEGIN
 END
 $$;
 
--- The host says that its document is gone. False: there is no such key. Where there is a document of ours, the rows stay with it; where the
--- host keeps it, nothing else would ever clear them.
+-- The host says that its document is gone. False: there is no such key. Where there is a document of ours, the rows
+-- stay with it; where the host keeps it, nothing else would ever clear them.
 CREATE FUNCTION @remove_key_at(catalog text, spec text, at_time bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE

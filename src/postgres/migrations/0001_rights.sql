@@ -1,5 +1,5 @@
--- Schema 1: nobody but the owner may call its functions until it is granted. By name: the schema may be one that others use too, and the
--- extension's functions may be in it.
+-- Schema 1: nobody but the owner may call its functions until it is granted. By name: the schema may be one that others
+-- use too, and the extension's functions may be in it.
 DO $$
 DECLARE
   each regprocedure;

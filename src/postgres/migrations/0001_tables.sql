@@ -1,8 +1,8 @@
 -- Schema 1: tables and views. An at sign before a name stands for the schema and a dot.
 --
--- 64-bit unsigned numbers (nonces, counters) are stored as the signed number of the same bits; times are nanoseconds since 1970, 0 is
--- "never". There are no foreign keys: a check of one locks the row that it points to, and jobs must not wait for that. Names are compared
--- by bytes.
+-- 64-bit unsigned numbers (nonces, counters) are stored as the signed number of the same bits; times are nanoseconds
+-- since 1970, 0 is "never". There are no foreign keys: a check of one locks the row that it points to, and jobs must
+-- not wait for that. Names are compared by bytes.
 
 CREATE TABLE @meta (
   name  text COLLATE "C" PRIMARY KEY,
@@ -44,7 +44,8 @@ CREATE TABLE @keys (
   last_success_at      bigint NOT NULL DEFAULT 0,
   visible_manifest_id  bigint NOT NULL DEFAULT 0,  -- 0: nothing is visible
   visible_space_id     bigint,
-  -- While a switch is under way: what searches read of a spec that shows the new space already. Of use only until the next flip.
+  -- While a switch is under way: what searches read of a spec that shows the new space already. Of use only until the
+  -- next flip.
   searched_manifest_id bigint NOT NULL DEFAULT 0,
   searched_flip        bigint NOT NULL DEFAULT 0,
   operation_count      bigint NOT NULL DEFAULT 0,
@@ -63,8 +64,9 @@ CREATE TABLE @documents (
   content bytea NOT NULL
 );
 
--- Open jobs alone: those that end leave for the history, so that the claim's table stays small. NULL stands for 0, '' and false (in
--- fewest_missing for -1): most jobs have nothing to say there, and a row that is not there is not written to the log either.
+-- Open jobs alone: those that end leave for the history, so that the claim's table stays small. NULL stands for 0, ''
+-- and false (in fewest_missing for -1): most jobs have nothing to say there, and a row that is not there is not written
+-- to the log either.
 CREATE TABLE @jobs (
   id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   key_id             bigint NOT NULL UNIQUE,  -- at most one open job a key
@@ -101,13 +103,15 @@ CREATE TABLE @jobs (
   provider           text,  -- of the last claim
   last_error         text
 ) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
--- fillfactor: a claim makes each row longer, and where the new one stays on its page, the old one need not be locked for the log first.
--- Each index costs every enqueue and every claim: these two are all, and who wants the oldest of both looks into both.
+-- fillfactor: a claim makes each row longer, and where the new one stays on its page, the old one need not be locked
+-- for the log first. Each index costs every enqueue and every claim: these two are all, and who wants the oldest of
+-- both looks into both.
 CREATE INDEX jobs_urgent ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 0;
 CREATE INDEX jobs_patient ON @jobs (next_run_at, id) WHERE status = 0 AND priority = 1;
 
--- One row a running job. Apart from the job, so that a heartbeat waits for nobody who writes the job, and touches no index. By nonce: a
--- claim that is sent again finds its leases, and what ended leases leave in the index is in no other claim's way.
+-- One row a running job. Apart from the job, so that a heartbeat waits for nobody who writes the job, and touches no
+-- index. By nonce: a claim that is sent again finds its leases, and what ended leases leave in the index is in no other
+-- claim's way.
 CREATE TABLE @leases (
   fence_nonce   bigint NOT NULL,
   job_id        bigint NOT NULL,
@@ -117,18 +121,19 @@ CREATE TABLE @leases (
   PRIMARY KEY (fence_nonce, job_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 200);
 
--- Ended jobs, in a partition a day, so that retention drops a day and deletes no rows. What has no day of its own yet, and the few that
--- retention keeps, are in history_rest.
+-- Ended jobs, in a partition a day, so that retention drops a day and deletes no rows. What has no day of its own yet,
+-- and the few that retention keeps, are in history_rest.
 CREATE TABLE @history (LIKE @jobs, PRIMARY KEY (id, completed_at)) PARTITION BY RANGE (completed_at);
 CREATE INDEX history_by_key ON @history (key_id, id);
 CREATE INDEX history_unsuccessful ON @history (status, id) WHERE status <> 2;
--- Jobs are added in the order in which they end: a summary of each few pages finds the old ones, and costs an insert nothing.
+-- Jobs are added in the order in which they end: a summary of each few pages finds the old ones, and costs an insert
+-- nothing.
 CREATE INDEX history_ended ON @history USING brin (completed_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE @history_rest PARTITION OF @history DEFAULT;
 
--- Counting ten million rows at each look would be a scan, so the counts are kept: those of open jobs (status 0, pending or running), and of
--- ended ones by status. A count is the sum of its rows. Who changes it adds a row and waits for nobody; now and then the rows are added up
--- (kAddUpCounts in src/postgres/history.cpp). No index: the rows are few.
+-- Counting ten million rows at each look would be a scan, so the counts are kept: those of open jobs (status 0, pending
+-- or running), and of ended ones by status. A count is the sum of its rows. Who changes it adds a row and waits for
+-- nobody; now and then the rows are added up (kAddUpCounts in src/postgres/history.cpp). No index: the rows are few.
 CREATE TABLE @job_counts (
   status smallint NOT NULL,
   count  bigint NOT NULL
@@ -170,9 +175,9 @@ CREATE TABLE @providers (
   updated_at   bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
--- Vectors are addressed by content: (space, SHA-256 of the text). A row changes with its vector only, so that no index of vectors is
--- touched otherwise. The vectors' type is chosen here, once: pgvector's where the server has it and this role may have it, else real[].
--- Without a dimension, since spaces differ in it.
+-- Vectors are addressed by content: (space, SHA-256 of the text). A row changes with its vector only, so that no index
+-- of vectors is touched otherwise. The vectors' type is chosen here, once: pgvector's where the server has it and this
+-- role may have it, else real[]. Without a dimension, since spaces differ in it.
 DO $$
 DECLARE
   wanted text := '@vectors_wanted';
@@ -221,7 +226,8 @@ CREATE TABLE @unreferenced (
   PRIMARY KEY (space_id, text_hash)
 );
 
--- Texts that a pass is about to embed, so that no other pass of the catalog embeds them too. Of use while the key has this fence.
+-- Texts that a pass is about to embed, so that no other pass of the catalog embeds them too. Of use while the key has
+-- this fence.
 CREATE TABLE @reservations (
   space_id      bigint NOT NULL,
   text_hash     bytea NOT NULL,
@@ -256,7 +262,8 @@ CREATE TABLE @operations (
 -- For the sweep: does anything point to this text?
 CREATE INDEX operations_by_text ON @operations (text_hash);
 
--- Every job, open or ended. The columns of both parts have the same types: only then does the planner merge their indices in order.
+-- Every job, open or ended. The columns of both parts have the same types: only then does the planner merge their
+-- indices in order.
 CREATE VIEW @open_jobs AS
 SELECT j.id, j.key_id, j.catalog_id, j.next_run_at, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempts,
   j.embedded_so_far, j.reused_count, j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.epoch,

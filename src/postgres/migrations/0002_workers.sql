@@ -1,5 +1,5 @@
--- Schema 2: who works. For people: nothing of the queue depends on it. A worker writes its row every third of a lease; no index is on what
--- changes then, and half of a page is free for it.
+-- Schema 2: who works. For people: nothing of the queue depends on it. A worker writes its row every third of a lease;
+-- no index is on what changes then, and half of a page is free for it.
 
 CREATE TABLE @workers (
   id             text COLLATE "C" PRIMARY KEY,

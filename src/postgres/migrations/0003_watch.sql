@@ -1,8 +1,9 @@
 -- Schema 3: tables of the host's that are watched.
 
--- What a watched table's rows are read by: the expressions of name and content over a row `r`. Only columns of types that the server brings
--- along: a cast of another type would run its owner's code with our rights. And for names only those whose text is the same in every
--- session, whatever its time zone: else a row could not be found again. Looked at again at each statement: columns change.
+-- What a watched table's rows are read by: the expressions of name and content over a row `r`. Only columns of types
+-- that the server brings along: a cast of another type would run its owner's code with our rights. And for names only
+-- those whose text is the same in every session, whatever its time zone: else a row could not be found again. Looked at
+-- again at each statement: columns change.
 CREATE FUNCTION @watch_columns(of_table oid, names text[], content text, OUT name_sql text, OUT content_sql text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -39,13 +40,14 @@ BEGIN
 END
 $$;
 
--- Rows of a watched table, each name once; those without content are removed. `previous`: the content that the statement found. A name that is
--- none fails the statement that wrote it, or is skipped with a warning.
+-- Rows of a watched table, each name once; those without content are removed. `previous`: the content that the
+-- statement found. A name that is none fails the statement that wrote it, or is skipped with a warning.
 CREATE FUNCTION @watch_apply(catalog text, specs text[], contents bytea[], previous bytea[], space text, bad_names text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  -- What this transaction has put of a name, if it is not what the statement found, was written after the statement's row: by a trigger of the
-  -- table's own, by another part of a WITH, or, while a constraint is deferred, as a second row of that name.
+  -- What this transaction has put of a name, if it is not what the statement found, was written after the statement's
+  -- row: by a trigger of the table's own, by another part of a WITH, or, while a constraint is deferred, as a second
+  -- row of that name.
   overtaken CONSTANT text[] := ARRAY(SELECT k.spec_name FROM unnest(specs, previous) AS u (name, content)
     JOIN @catalogs AS c ON c.name = catalog JOIN @keys AS k ON k.catalog_id = c.id AND k.spec_name = u.name
     JOIN @documents AS d ON d.key_id = k.id
@@ -77,9 +79,9 @@ BEGIN
 END
 $$;
 
--- Applies the rows of a cursor, names, contents and what was found in the order of names, some at a time: so that a bulk change costs little a
--- row, and memory is that of a few documents. Keys are locked in the order of their ids within each part, so two statements lock them in much
--- the same order. Answers how many have content.
+-- Applies the rows of a cursor, names, contents and what was found in the order of names, some at a time: so that a
+-- bulk change costs little a row, and memory is that of a few documents. Keys are locked in the order of their ids
+-- within each part, so two statements lock them in much the same order. Answers how many have content.
 CREATE FUNCTION @watch_apply_all(changes refcursor, catalog text, space text, bad_names text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -111,9 +113,9 @@ BEGIN
 END
 $$;
 
--- The trigger of a watched table: what a statement left of each name against what was there before. It runs with the owner's rights: who
--- writes the table needs none here.
--- Arguments: catalog, space, bad_names, content column, name columns.
+-- The trigger of a watched table: what a statement left of each name against what was there before. It runs with the
+-- owner's rights: who writes the table needs none here. Arguments: catalog, space, bad_names, content column, name
+-- columns.
 CREATE FUNCTION @watch_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -132,7 +134,8 @@ BEGIN
     END LOOP;
     RETURN NULL;
   END IF;
-  -- A trigger made by hand without these could have us read, with the owner's rights, what its maker calls so: a view that runs his code.
+  -- A trigger made by hand without these could have us read, with the owner's rights, what its maker calls so: a view
+  -- that runs his code.
   IF NOT EXISTS (SELECT 1 FROM pg_trigger AS t WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME
       AND t.tgoldtable IS NOT DISTINCT FROM CASE WHEN TG_OP <> 'INSERT' THEN 'old_rows'::name END
       AND t.tgnewtable IS NOT DISTINCT FROM CASE WHEN TG_OP <> 'DELETE' THEN 'new_rows'::name END) THEN
@@ -171,9 +174,10 @@ BEGIN
 END
 $$;
 
--- Keeps `catalog` in step with the rows of a table, which must be the caller's own. The texts of the name columns, joined by '/', name the
--- spec; the content column is its document, NULL for none. `existing`: the rows that are there already are put now. Runs with the caller's
--- rights: these make the triggers. One catalog, one table. Answers how many rows were put.
+-- Keeps `catalog` in step with the rows of a table, which must be the caller's own. The texts of the name columns,
+-- joined by '/', name the spec; the content column is its document, NULL for none. `existing`: the rows that are there
+-- already are put now. Runs with the caller's rights: these make the triggers. One catalog, one table. Answers how many
+-- rows were put.
 CREATE FUNCTION @watch(watched regclass, catalog text, names text[], content text, target_space text DEFAULT '',
   existing boolean DEFAULT true, bad_names text DEFAULT 'error') RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off AS $$

@@ -1,4 +1,5 @@
--- Schema 1. 64-bit unsigned numbers (nonces, counters) are stored as the signed number of the same bits; times are nanoseconds, 0 is "never".
+-- Schema 1. 64-bit unsigned numbers (nonces, counters) are stored as the signed number of the same bits; times are
+-- nanoseconds, 0 is "never".
 
 CREATE TABLE meta (
   name  TEXT NOT NULL PRIMARY KEY,
@@ -34,7 +35,8 @@ CREATE TABLE keys (
   has_spec            INTEGER NOT NULL DEFAULT 0,  -- there is a document, or rows, or both
   visible_manifest_id INTEGER NOT NULL DEFAULT 0,  -- 0: nothing is visible
   visible_space_id    INTEGER REFERENCES spaces (id),
-  -- While a switch is under way: what searches read of a spec that shows the new space already. Of use only until the next flip.
+  -- While a switch is under way: what searches read of a spec that shows the new space already. Of use only until the
+  -- next flip.
   searched_manifest_id INTEGER NOT NULL DEFAULT 0,
   searched_flip       INTEGER NOT NULL DEFAULT 0,
   operation_count     INTEGER NOT NULL DEFAULT 0,
@@ -92,7 +94,8 @@ CREATE TABLE jobs (
 ) STRICT;
 -- At most one open job a key; also finds open jobs by catalog.
 CREATE UNIQUE INDEX jobs_open ON jobs (catalog_id, key_id) WHERE status <= 1;
--- The claim reads these alone, however many finished jobs there are. The status is in them because SQLite looks at it again.
+-- The claim reads these alone, however many finished jobs there are. The status is in them because SQLite looks at it
+-- again.
 CREATE INDEX jobs_by_priority ON jobs (priority, next_run_at, id, catalog_id, status) WHERE status = 0;
 CREATE INDEX jobs_by_age ON jobs (next_run_at, id, catalog_id, status) WHERE status = 0;
 CREATE INDEX jobs_running ON jobs (id) WHERE status = 1;
@@ -153,7 +156,8 @@ CREATE TABLE providers (
   updated_at   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
--- Vectors are addressed by content. The address is apart from the blob, so that asking which texts have a vector reads no vector.
+-- Vectors are addressed by content. The address is apart from the blob, so that asking which texts have a vector reads
+-- no vector.
 CREATE TABLE vectors (
   space_id           INTEGER NOT NULL,
   text_hash          BLOB NOT NULL,
@@ -169,7 +173,8 @@ CREATE TABLE vector_data (
   vector BLOB NOT NULL  -- float32, little-endian
 ) STRICT;
 
--- Texts that a pass is about to embed, so that no other pass of the catalog embeds them too. Of use while the key has this fence.
+-- Texts that a pass is about to embed, so that no other pass of the catalog embeds them too. Of use while the key has
+-- this fence.
 CREATE TABLE reservations (
   space_id      INTEGER NOT NULL,
   text_hash     BLOB NOT NULL,

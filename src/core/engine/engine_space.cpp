@@ -1,0 +1,209 @@
+// Which embedder works, and in which space.
+//
+//   an embedder or computer was given    it, and its space
+//   none, one space is recorded          the embedder that can be made of that space's name
+//   none, spaces differ                  refused: somebody must choose
+//   none, nothing is recorded            the try-out embedder
+#include <fmt/format.h>
+
+#include <set>
+
+#include "core/engine/engine_impl.hpp"
+
+namespace embedjobs {
+namespace {
+
+constexpr std::string_view kTryOutEmbedder = "hashing";
+
+/// An embedder made from a spec, fit to be shared.
+Result<std::shared_ptr<core::SharedEmbedder>> make_shared_embedder(std::string_view spec) {
+  Result<std::shared_ptr<Embedder>> made = make_embedder(spec);
+  if (!made.ok()) {
+    return made.status();
+  }
+  return std::make_shared<core::SharedEmbedder>(std::move(made).value());
+}
+
+}  // namespace
+
+Result<std::vector<CatalogInfo>> Engine::Impl::catalogs() {
+  if (Status status = require_documents("catalogs"); !status.ok()) {
+    return status;
+  }
+  return catalog_->catalogs();
+}
+
+Result<std::string> Engine::Impl::recorded_space_id() {
+  Result<std::vector<CatalogInfo>> infos = catalogs();
+  if (!infos.ok()) {
+    return infos.status();
+  }
+  // A catalog for each space. What an emptied catalog recorded counts only where nothing else does.
+  std::map<std::string, std::string> example;
+  for (const bool emptied : {false, true}) {
+    for (const CatalogInfo& info : *infos) {
+      if (!info.target_space_id.empty() && (info.spec_count == 0) == emptied) {
+        example.emplace(info.target_space_id, info.catalog_id);
+      }
+    }
+    if (!example.empty()) {
+      break;
+    }
+  }
+  if (example.empty()) {
+    return std::string();
+  }
+  if (example.size() == 1) {
+    return example.begin()->first;
+  }
+  const auto second = std::next(example.begin());
+  return {Code::kRefused,
+          fmt::format(
+              "catalogs have different target spaces ('{}' has {}, '{}' has {}): open with an embedder to say whose "
+              "work to do",
+              example.begin()->second, example.begin()->first, second->second, second->first)};
+}
+
+Result<std::string> Engine::Impl::undecided_catalog() {
+  const Result<std::vector<CatalogInfo>> infos = catalogs();
+  if (!infos.ok()) {
+    return infos.status();
+  }
+  for (const CatalogInfo& info : *infos) {
+    if (info.target_space_id.empty() && info.spec_count > 0) {
+      return info.catalog_id;
+    }
+  }
+  return std::string();
+}
+
+Result<Engine::Impl::EmbedderPtr> Engine::Impl::work_embedder() {
+  if (given_embedder_ || computer_) {
+    return given_embedder_;
+  }
+  if (!catalog_) {
+    return {Code::kRefused,
+            "no embedder: documents are the host's own and no space is recorded, open with an embedder"};
+  }
+  {
+    const std::lock_guard lock(space_mutex_);
+    if (default_embedder_) {
+      return default_embedder_;
+    }
+  }
+  const Result<std::string> recorded = recorded_space_id();
+  if (!recorded.ok()) {
+    return recorded.status();
+  }
+  if (recorded->empty()) {
+    const Result<std::string> waiting = undecided_catalog();
+    if (!waiting.ok() || !waiting->empty()) {
+      return waiting.ok()
+                 ? Status(Code::kRefused,
+                          fmt::format("catalog '{}' waits for an embedder that did not answer when the catalog was "
+                                      "made: open with that one",
+                                      *waiting))
+                 : waiting.status();
+    }
+    return make_shared_embedder(kTryOutEmbedder);
+  }
+  const Result<std::string> spec = embedder_spec_for(*recorded);
+  if (!spec.ok()) {
+    return {Code::kRefused,
+            fmt::format("the catalogs' target space is {}, and its embedder can't be told from that: open with one",
+                        *recorded)};
+  }
+  return make_shared_embedder(*spec);
+}
+
+Result<Space> Engine::Impl::work_space(Duration time_limit, std::stop_token stop) {
+  if (!computer_) {
+    const Result<EmbedderPtr> embedder = work_embedder();
+    if (!embedder.ok()) {
+      return embedder.status();
+    }
+    CallContext context;
+    context.stop = std::move(stop);
+    context.time_limit = time_limit;
+    return (*embedder)->space(context);
+  }
+  {
+    const std::lock_guard lock(space_mutex_);
+    if (computer_space_) {
+      return *computer_space_;
+    }
+  }
+  Result<Space> space = core::guarded("the computer", [&] { return computer_->space(); });
+  if (space.ok()) {
+    if (Status status = validate(*space); !status.ok()) {
+      return status.with_context("the computer's space");
+    }
+    const std::lock_guard lock(space_mutex_);
+    computer_space_ = *space;
+  }
+  return space;
+}
+
+std::string Engine::Impl::known_space_id() {
+  if (given_embedder_ && !computer_) {
+    const std::optional<Space> known = given_embedder_->known_space();
+    return known ? known->id() : std::string();
+  }
+  // A default embedder is made of a space's name, so it knows its space by itself.
+  const Result<Space> space = work_space(core::kCheapSpaceTimeout);
+  return space.ok() ? space->id() : std::string();
+}
+
+std::string Engine::Impl::target_for_new_catalog() {
+  if (given_embedder_) {
+    if (const std::string known = known_space_id(); !known.empty()) {
+      return known;
+    }
+  }
+  {
+    const std::lock_guard lock(space_mutex_);
+    if (new_catalog_target_) {
+      return *new_catalog_target_;
+    }
+  }
+  // Once: a provider that is down must not slow down every write. The first worker chooses then.
+  const Result<Space> space = work_space(core::kCheapSpaceTimeout);
+  const std::lock_guard lock(space_mutex_);
+  new_catalog_target_ = space.ok() ? space->id() : std::string();
+  return *new_catalog_target_;
+}
+
+Result<Engine::Impl::EmbedderPtr> Engine::Impl::embedder_of(const std::string& space_id) {
+  if (given_embedder_) {
+    CallContext context;
+    context.time_limit = core::kForegroundTimeout;
+    const Result<Space> ours = given_embedder_->space(context);
+    if (ours.ok() && ours->id() == space_id) {
+      return given_embedder_;
+    }
+    if (!ours.ok() && !embedder_spec_for(space_id).ok()) {
+      return ours.status();
+    }
+  }
+  {
+    const std::lock_guard lock(space_mutex_);
+    if (const auto found = search_embedders_.find(space_id); found != search_embedders_.end()) {
+      return found->second;
+    }
+  }
+  const Result<std::string> spec = embedder_spec_for(space_id);
+  if (!spec.ok()) {
+    return {
+        Code::kRefused,
+        fmt::format("searches read space {}: this engine's embedder is not of it, and it can't be told from its name",
+                    space_id)};
+  }
+  const Result<EmbedderPtr> made = make_shared_embedder(*spec);
+  if (!made.ok()) {
+    return made;
+  }
+  const std::lock_guard lock(space_mutex_);
+  return search_embedders_.emplace(space_id, *made).first->second;
+}
+
+}  // namespace embedjobs

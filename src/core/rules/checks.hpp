@@ -1,0 +1,24 @@
+// What callers hand to a backend, checked the same way by all of them. Each answers kInvalidArgument with one line that
+// says what is wrong.
+#pragma once
+
+#include <span>
+
+#include "embedjobs/persister.hpp"
+#include "embedjobs/store.hpp"
+
+namespace embedjobs::core {
+
+/// A key that may be one, and a kind that is one.
+Status check_enqueue(const SpecKey& key, JobKind kind);
+/// A nonce that is not zero, a space that is one, and a provider that is one or none.
+Status check_claim(const ClaimRequest& request);
+/// Key and space.
+Status check_pass(const PassContext& context);
+/// Of an upsert: the pass, and that every vector may be stored in its space. The message names the first operation
+/// whose vector may not.
+Status check_upsert(const PassContext& context, std::span<const VectorRow> rows);
+/// No operation id stands twice.
+Status check_manifest(const Manifest& manifest);
+
+}  // namespace embedjobs::core

@@ -1,0 +1,97 @@
+// The job's state machine, in one place. Backends load a job and its key, apply one of these functions in their
+// transaction, and store what it left. Pure: no clock, no randomness, no I/O.
+//
+//   none      -> pending    new_job
+//   pending   -> pending    enqueue_open            (better priority, due now, fresh budgets)
+//   pending   -> running    claim                   (fence + 1)
+//   running   -> running    apply_progress
+//   running   -> succeeded | pending | failed       settle   (the holder)
+//   running   -> pending | failed                   expire   (claim and reaper, when the lease has ended)
+//   open      -> cancelled  cancel                  (removal)
+//   running   -> pending    revoke                  (a switch of the target space; due now, fresh budgets)
+//
+// Whatever ends a pass looks at the key's generation first: if it is newer than the one claimed, the job is pending
+// again at once.
+#pragma once
+
+#include <vector>
+
+#include "embedjobs/store.hpp"
+#include "embedjobs/types.hpp"
+
+namespace embedjobs::core {
+
+inline constexpr Duration kMaxPause = std::chrono::hours(1);
+inline constexpr Duration kMaxBackoff = std::chrono::minutes(10);
+inline constexpr int kStrikesToSetAside = 2;
+inline constexpr int kHandBacksPerAttempt = 5;
+
+/// A text that was or is in flight, as recorded from the first crash of a generation on.
+struct InFlight {
+  TextHash text_hash{};
+  bool sent = false;     ///< In flight in the current pass.
+  bool suspect = false;  ///< Was in flight at a crash, and has not answered since.
+  int alone = 0;         ///< Crashes at which it was in flight alone.
+  int strikes = 0;       ///< Those of them in a pass that had made no progress.
+  bool set_aside = false;
+};
+
+/// 5 s x 2^errors, spread by +-20 % with `jitter` in [0, 1), at most 10 min.
+Duration backoff(std::int64_t errors_in_row, double jitter);
+
+/// The next generation. A manual retry also forbids the reuse of vectors older than `epoch`, the store's epoch that it
+/// has just raised.
+void raise_generation(KeyState& key, JobKind kind, std::uint64_t epoch);
+Job new_job(const SpecKey& spec, const KeyState& key, JobKind kind, WallTime now);
+/// An enqueue that met an open job, after raise_generation.
+void enqueue_open(Job& job, const KeyState& key, JobKind kind, WallTime now);
+
+/// The fence check: `fence` is the key's current one, and `job` is the running job that it was given to. Every write of
+/// a pass asks this, in the transaction that writes.
+bool holds(const Job& job, const KeyState& key, const Fence& fence);
+
+struct ClaimStamp {
+  std::string worker_id;
+  std::uint64_t nonce = 0;
+  std::uint64_t epoch = 0;  ///< The store's, now.
+  WallTime now{};
+  WallTime lease_expires_at{};
+  std::string provider;
+};
+void claim(Job& job, KeyState& key, const ClaimStamp& stamp);
+
+/// Answers how many prompt tokens are new: the caller adds them to those of job.provider.
+std::uint64_t apply_progress(Job& job, const Progress& progress, WallTime now);
+
+/// What the caller stores beside job and key.
+struct Settled {
+  bool succeeded = false;     ///< Note a success of the unit.
+  bool failed = false;        ///< Note a failure of the unit, with job.last_error.
+  bool fresh_budget = false;  ///< A new generation or the end of one: forget the in-flight records.
+  std::uint64_t tokens = 0;   ///< Prompt tokens to add to those of job.provider.
+};
+/// Ends the holder's pass. The caller has checked holds().
+Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now);
+/// Ends the pass of a holder whose lease has ended. `in_flight` is updated: what was sent becomes suspect.
+Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules, WallTime now);
+/// Removal of the key: raises the generation, revokes the lease, sets the tombstone. `job` is its open job, or null.
+void cancel(Job* job, KeyState& key, WallTime now);
+/// Takes a running job from its holder, after raise_generation: what it writes is not wanted any more. No crash of
+/// anyone's. The in-flight records are to be forgotten.
+void revoke(Job& job, KeyState& key, WallTime now);
+
+/// Applies one record_in_flight call. Rows that neither fly nor are suspect are dropped.
+void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent,
+                      std::span<const TextHash> answered);
+/// After settle, unless it gave a fresh budget: the holder has ended in order, so nothing is in flight any more. What
+/// is suspect stays.
+void land_in_flight(std::vector<InFlight>& in_flight);
+/// What a claim tells the pass: the suspects, those that were alone most often first, then by hash.
+std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight);
+
+void note_failure(Failure& failure, std::string_view error, WallTime now);
+void note_success(Failure& failure, WallTime now);
+/// Until when the reconciler leaves a failing unit alone: 30 min x 2^(n-3) after its n-th failure, n >= 3, at most 6 h.
+WallTime parked_until(const Failure& failure);
+
+}  // namespace embedjobs::core

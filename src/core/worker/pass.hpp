@@ -1,0 +1,282 @@
+// One pass over a spec, as a state machine: answers and the time go in, actions come out. It never blocks, has no
+// locks, and lives on the worker's logical thread.
+//
+//   phase      waits for                 then
+//   resolve    the document              split, or compute (a host's own), or finalize (gone: an empty manifest)
+//   split      its operations            list
+//   list       which are stored          reserve
+//   reserve    which others embed        embed
+//   embed      chunks, rows, progress    finalize when nothing is missing; reserve again what others embed
+//   compute    the host's manifest       finalize
+//   finalize   the visible manifest      settle; list again when a vector is missing
+//   look_again the document, once more   settle (before a terminal failure: it may be gone or changed)
+//   settle     the outcome's answer      ended
+//
+// An outcome that is not success is kept in `ending_` until what is in flight has come back and is persisted. A lost
+// lease ends everything.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <variant>
+#include <vector>
+
+#include "core/worker/batch_size.hpp"
+#include "core/worker/plan.hpp"
+#include "embedjobs/embedder.hpp"
+#include "embedjobs/events.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/resolver.hpp"
+#include "embedjobs/runtime.hpp"
+#include "embedjobs/store.hpp"
+
+namespace embedjobs::core {
+
+/// A text of a chunk.
+struct Piece {
+  std::uint32_t operation = 0;  ///< The first operation with the text.
+  std::size_t cut = 0;          ///< Embed at most this many bytes; 0: as the provider's input cap says.
+};
+
+/// The texts of one provider call.
+struct Chunk {
+  std::uint64_t id = 0;
+  std::vector<Piece> pieces;
+  bool alone = false;     ///< A suspect: nothing else of this process may be in flight beside it.
+  std::size_t bytes = 0;  ///< Sent of all texts; set when it is taken.
+  bool full_by_bytes = false;
+
+  [[nodiscard]] CallSize size() const { return {pieces.size(), bytes, full_by_bytes}; }
+};
+
+struct FinishedChunk {
+  Chunk chunk;
+  Matrix vectors;
+};
+
+struct ResolveAction {};
+struct SplitAction {
+  std::shared_ptr<const Document> document;
+};
+struct ListAction {
+  std::shared_ptr<const Plan> plan;
+};
+struct ReserveAction {
+  std::shared_ptr<const Plan> plan;
+  std::shared_ptr<const std::vector<std::uint32_t>> operations;  ///< First operations of texts.
+  std::vector<std::uint32_t> given_up;                           ///< Likewise.
+};
+struct RecordAction {
+  std::vector<TextHash> sent;
+  std::vector<TextHash> answered;
+};
+struct EmbedAction {
+  std::shared_ptr<const Plan> plan;
+  Chunk chunk;
+};
+struct PersistAction {
+  std::shared_ptr<const Plan> plan;
+  std::shared_ptr<const std::vector<FinishedChunk>> chunks;
+};
+struct ProgressAction {
+  Progress progress;
+};
+struct ComputeAction {
+  std::shared_ptr<const Document> document;
+};
+struct FinalizeAction {
+  std::shared_ptr<const Manifest> manifest;
+};
+struct SettleAction {
+  Outcome outcome;
+};
+struct EmitAction {
+  Event event;
+};
+using PassAction = std::variant<ResolveAction, SplitAction, ListAction, ReserveAction, RecordAction, EmbedAction,
+                                PersistAction, ProgressAction, ComputeAction, FinalizeAction, SettleAction, EmitAction>;
+using PassActions = std::vector<PassAction>;
+
+struct PassSettings {
+  Space space;
+  std::string splitter_version;
+  bool host_compute = false;
+  std::size_t input_cap = 0;
+  Duration safety_bound = std::chrono::hours(1);
+};
+
+enum class PassPhase { kResolve, kSplit, kList, kReserve, kEmbed, kCompute, kFinalize, kLookAgain, kSettle, kEnded };
+
+class Pass {
+ public:
+  Pass(Lease lease, PassSettings settings) : lease_(std::move(lease)), settings_(std::move(settings)) {}
+
+  void start(MonoTime now, PassActions& out);
+
+  // Answers to actions.
+  void on_resolved(Result<Document> answer, MonoTime now, PassActions& out);
+  void on_split(Result<std::shared_ptr<const Plan>> answer, MonoTime now, PassActions& out);
+  void on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions& out);
+  void on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out);
+  void on_recorded(const Status& answer, MonoTime now, PassActions& out);
+  void on_embedded(std::uint64_t chunk_id, Result<Embeddings> answer, MonoTime now, PassActions& out);
+  void on_persisted(const Status& answer, MonoTime now, PassActions& out);
+  void on_progress_written(const Status& answer, MonoTime now, PassActions& out);
+  void on_computed(Result<Manifest> answer, MonoTime now, PassActions& out);
+  void on_finalized(const Status& answer, MonoTime now, PassActions& out);
+  void on_settled(const Result<JobStatus>& answer, MonoTime now, PassActions& out);
+  // What a host's compute says while it runs.
+  void on_host_progress(std::int64_t done, std::int64_t total, MonoTime now, PassActions& out);
+  void on_host_persisted(std::int64_t operations, MonoTime now, PassActions& out);
+
+  // From outside.
+  /// Starts a chunk of at most these sizes, if the pass has one, and answers its size. Its EmbedAction comes at once,
+  /// or after a record: until then it counts in chunks_waiting().
+  std::optional<CallSize> take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out);
+  void on_lease_lost(MonoTime now, PassActions& out);
+  /// By our own clock the lease has ended: nothing is written any more but the outcome, which its fence makes harmless
+  /// and which hands the job back if it is still ours.
+  void on_lease_expired(MonoTime now, PassActions& out);
+  void on_stop(MonoTime now, PassActions& out) { hand_back("the worker stopped", now, out); }
+  /// Ends the pass and gives the job back, for whatever reason: calls are cancelled, what has come back is persisted.
+  void hand_back(const std::string& why, MonoTime now, PassActions& out);
+  void on_yield(MonoTime now, PassActions& out);
+  /// The provider pauses until `until`, longer than a lease.
+  void on_pause(Duration wait, const std::string& why, MonoTime now, PassActions& out);
+  /// The provider pauses until then: waiting for it is not a hang.
+  void on_paused_until(MonoTime until);
+  void on_time(MonoTime now, PassActions& out);
+
+  [[nodiscard]] bool wants_chunk() const;
+  /// The chunk that it wants is a suspect: it goes alone, in the whole process.
+  [[nodiscard]] bool wants_alone() const;
+  /// A suspect is on its way, or its answer is not on record yet.
+  [[nodiscard]] bool has_alone() const {
+    return alone_to_clear_ || (!flying_.empty() && flying_.begin()->second.chunk.alone);
+  }
+  /// Chunks that were taken, and whose EmbedAction is still to come.
+  [[nodiscard]] std::size_t chunks_waiting() const;
+  /// When on_time() should be called.
+  [[nodiscard]] std::optional<MonoTime> wake_at() const;
+  /// Over, and no write of it is under way any more.
+  [[nodiscard]] bool ended() const { return phase_ == PassPhase::kEnded && writes_out_ == 0; }
+  /// How often the outcome was sent without an answer that says something.
+  [[nodiscard]] int settle_tries() const { return settle_tries_; }
+  /// The outcome is on its way, or done.
+  [[nodiscard]] bool settling() const { return phase_ == PassPhase::kSettle || phase_ == PassPhase::kEnded; }
+  [[nodiscard]] PassPhase phase() const { return phase_; }
+  [[nodiscard]] const Job& job() const { return lease_.job; }
+  [[nodiscard]] LeaseRef lease() const { return {lease_.job.id, lease_.job.key, lease_.job.fence}; }
+  [[nodiscard]] PassContext context() const;
+  [[nodiscard]] std::stop_token stop_token() const { return stop_.get_token(); }
+  [[nodiscard]] Progress progress() const;
+
+ private:
+  static constexpr int kWriteTries = 4;  // of a chunk or manifest within a pass
+  static Duration write_backoff(int tries);
+
+  enum class ChunkState { kToRecord, kRecording, kSent };
+  struct Flying {
+    Chunk chunk;
+    ChunkState state = ChunkState::kSent;
+  };
+
+  void advance(MonoTime now, PassActions& out);
+  void advance_embed(MonoTime now, PassActions& out);
+  bool lost_lease(const Status& answer, MonoTime now, PassActions& out);
+  /// How a pass ends that its persister's error ends.
+  static OutcomeKind outcome_of(const Status& error);
+  template <typename T>
+  bool answered(const Result<std::vector<T>>& answer, std::size_t asked, const char* failure, MonoTime now,
+                PassActions& out);
+  void enter_list(PassActions& out);
+  void forget_embedding();
+  void enter_reserve(std::vector<std::uint32_t> operations, PassActions& out);
+  void enter_embed(MonoTime now, PassActions& out);
+  void enter_finalize(std::shared_ptr<const Manifest> manifest, PassActions& out);
+  void enter_settle(Outcome outcome, PassActions& out);
+  void finish(PassActions& out);
+  void send_settle(PassActions& out);
+  void send_finalize(PassActions& out);
+  void maybe_record(PassActions& out);
+  void maybe_persist(MonoTime now, PassActions& out);
+  void maybe_write_progress(PassActions& out);
+  void end_with(OutcomeKind kind, const std::string& error);
+  void end_with(Outcome outcome);
+  void split_chunk(const Chunk& chunk);
+  void cut_piece(const Chunk& chunk, const Status& error);
+  void postpone(std::uint32_t operation, const Status& error);
+  void set_aside(std::uint32_t operation, const std::string& why);
+  void on_embed_error(const Chunk& chunk, const Status& error);
+  void next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk);
+  void take_again(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk);
+  [[nodiscard]] std::size_t bytes_of(const Piece& piece) const;
+  void emit(EventKind kind, PassActions& out, std::string message = {}, std::int64_t count = 0);
+  [[nodiscard]] std::string describe(const Chunk& chunk) const;
+  [[nodiscard]] std::string failing_message() const;
+  [[nodiscard]] bool nothing_left() const;
+  [[nodiscard]] bool ignores_answers() const { return settling(); }
+
+  Lease lease_;
+  PassSettings settings_;
+  PassPhase phase_ = PassPhase::kResolve;
+  std::stop_source stop_;
+  std::optional<Outcome> ending_;
+  bool stopping_ = false;
+  bool looked_again_ = false;
+  int writes_out_ = 0;  // persist, finalize and compute under way
+
+  std::shared_ptr<const Document> document_;
+  std::string content_version_;
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const Manifest> manifest_;
+
+  // Embedding.
+  std::shared_ptr<const std::vector<std::uint32_t>> to_reserve_;
+  std::vector<std::uint32_t> elsewhere_;  // first operations of texts that other passes embed
+  int reserve_rounds_ = 0;                // in a row that brought nothing
+  std::optional<MonoTime> reserve_at_;
+  std::vector<std::uint32_t> missing_;  // first operations of texts to embed, in operation order
+  std::size_t next_missing_ = 0;
+  std::set<std::uint32_t> skipped_;  // of missing_: suspects and what was set aside
+  std::deque<std::uint32_t> alone_;  // suspects, sent one after the other before anything else
+  std::deque<Chunk> again_;          // halves, cut texts, chunks that met a pause
+  std::map<std::uint64_t, Flying> flying_;
+  std::uint64_t last_chunk_id_ = 0;
+  std::vector<FinishedChunk> finished_;  // embedded, to be persisted
+  std::size_t finished_rows_ = 0;
+  std::shared_ptr<const std::vector<FinishedChunk>> persisting_;
+  int persist_tries_ = 0;
+  std::optional<MonoTime> persist_at_;
+  bool recording_ = false;
+  bool alone_to_clear_ = false;
+  std::vector<TextHash> answered_;
+  std::vector<std::pair<std::uint32_t, std::string>> failing_;
+  std::vector<std::pair<std::uint32_t, std::string>> postponed_;  // failed alone, and may do better in the next pass
+  int single_failures_ = 0;                                       // in a row
+  std::string last_failure_;                                      // of a call, since the last that worked
+  std::int64_t set_aside_count_ = 0;
+  int list_rounds_ = 0;
+
+  // Counts.
+  std::int64_t operation_count_ = 0, reused_ = 0, embedded_ = 0;
+  bool counted_ = false;  // what is missing is known
+  bool host_progress_seen_ = false;
+  std::uint64_t prompt_tokens_ = 0;
+  bool want_progress_ = false, progress_out_ = false;
+
+  // Ends.
+  int finalize_tries_ = 0;
+  std::optional<MonoTime> finalize_at_;
+  int settle_tries_ = 0;
+  std::optional<MonoTime> settle_at_;
+  std::optional<Outcome> outcome_;
+  std::optional<MonoTime> stop_grace_;
+  MonoTime last_progress_{};
+};
+
+}  // namespace embedjobs::core

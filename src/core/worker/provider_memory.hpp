@@ -1,0 +1,68 @@
+// What the store is to be told of the provider: at most one note on its way, and always the newest.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "embedjobs/provider.hpp"
+#include "embedjobs/runtime.hpp"
+
+namespace embedjobs::core {
+
+class ProviderMemory {
+ public:
+  void set_batch(std::size_t texts, std::size_t bytes) { batch_ = ProviderNote::Batch{texts, bytes}; }
+  void set_pause(MonoTime until, std::string reason) {
+    pause_ = Pause{until, std::move(reason)};
+    pause_known_ = true;
+  }
+  /// The provider works. Nothing to tell when no pause was ever told.
+  void clear_pause() {
+    if (std::exchange(pause_known_, false)) {
+      pause_ = Pause{};
+    }
+  }
+  /// The store knows of a pause by somebody else.
+  void pause_is_known() { pause_known_ = true; }
+
+  /// What should be told now, if anything; it is then on its way.
+  std::optional<ProviderNote> take(MonoTime now) {
+    if (out_ || now < not_before_ || (!batch_ && !pause_)) {
+      return std::nullopt;
+    }
+    out_ = true;
+    sent_batch_ = std::exchange(batch_, std::nullopt);
+    sent_pause_ = std::exchange(pause_, std::nullopt);
+    ProviderNote note{.batch = sent_batch_};
+    if (sent_pause_) {
+      note.pause =
+          ProviderNote::Pause{sent_pause_->until > now ? sent_pause_->until - now : Duration(0), sent_pause_->reason};
+    }
+    return note;
+  }
+  void told(bool ok, MonoTime now) {
+    out_ = false;
+    if (!ok) {  // again, unless something newer is to be told
+      batch_ = batch_ ? batch_ : sent_batch_;
+      pause_ = pause_ ? pause_ : sent_pause_;
+      not_before_ = now + std::chrono::seconds(5);
+    }
+  }
+  [[nodiscard]] std::optional<MonoTime> wake_at() const {
+    return !out_ && (batch_ || pause_) ? std::optional(not_before_) : std::nullopt;
+  }
+
+ private:
+  struct Pause {
+    MonoTime until{};  ///< In the past: over.
+    std::string reason;
+  };
+  std::optional<ProviderNote::Batch> batch_, sent_batch_;
+  std::optional<Pause> pause_, sent_pause_;
+  bool pause_known_ = false;
+  bool out_ = false;
+  MonoTime not_before_{};
+};
+
+}  // namespace embedjobs::core
