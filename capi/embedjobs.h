@@ -352,7 +352,7 @@ typedef struct embedjobs_compute_request {
 
 /*
 ** A host's whole way from a document to persisted chunks: it splits, embeds and names the manifest. It takes the place of the built-in
-** splitter and of any embedder (which is still used for searches, if one is given). At most embedjobs_options.workers calls at a time.
+** splitter and of any embedder (which is still used for searches, if one is given). At most embedjobs_options.slots calls at a time.
 */
 typedef struct embedjobs_computer {
   size_t struct_size;
@@ -554,7 +554,7 @@ typedef struct embedjobs_options {
   /* Shown in job lists. Default: host name and process id. */
   const char *worker_id;
   /* Jobs at a time in this process; default 1. More help only when documents are small or the provider bears many calls. */
-  int64_t workers;
+  int64_t slots;
   /* Texts a provider call, at most; default 32. Larger saves round trips; smaller loses less to a timeout or a crash. */
   int64_t batch_size;
   /* Bytes of text a provider call, at most; default 1 MiB. One longer text still goes alone. */
@@ -608,8 +608,8 @@ EMBEDJOBS_API int32_t embedjobs_engine_start(embedjobs_engine *engine, embedjobs
 
 /*
 ** Asks for an end and waits for it, `deadline_ms` at most (negative: without limit). EMBEDJOBS_OK: all work has ended, no callback is under
-** way but those of calls that other threads are in (a search, for example), and every job is handed back. TIMEOUT, "not stopped": a callback
-** hangs; jobs are handed back all the same. Idempotent: ask again, or go on to embedjobs_engine_destroy(), which waits. The engine can't be
+** way but those of calls that other threads are in (a search, for example), and every job is released. TIMEOUT, "not stopped": a callback
+** hangs; jobs are released all the same. Idempotent: ask again, or go on to embedjobs_engine_destroy(), which waits. The engine can't be
 ** started again; reading and enqueueing go on.
 */
 EMBEDJOBS_API int32_t embedjobs_engine_stop(embedjobs_engine *engine, int64_t deadline_ms, embedjobs_error **error);
@@ -656,7 +656,7 @@ typedef enum embedjobs_run_until { EMBEDJOBS_RUN_UNTIL_STOPPED = 0, EMBEDJOBS_RU
 ** from any thread, and work waits in between.
 ** Returns EMBEDJOBS_OK when embedjobs_engine_stop() or _request_stop() was called (`until` STOPPED), or when nothing is left to do as for
 ** embedjobs_engine_wait_idle() (`until` IDLE). Other parameters and errors as there; besides, errors as embedjobs_engine_start().
-** After a stop request it ends what is under way, hands the jobs back, then returns. Where nobody is in this call, embedjobs_engine_stop() and
+** After a stop request it ends what is under way, releases the jobs, then returns. Where nobody is in this call, embedjobs_engine_stop() and
 ** _destroy() do that on the thread that calls them.
 */
 EMBEDJOBS_API int32_t embedjobs_engine_worker_run(embedjobs_engine *engine, int32_t until, int64_t max_wait_ms, int64_t time_limit_ms,
@@ -772,7 +772,7 @@ typedef struct embedjobs_health {
   const char *degraded_reason; /* "" when not degraded. */
   const char *banner_text;
   int32_t banner_tone; /* embedjobs_tone */
-  int32_t degraded;    /* A unit fails, retries are queued after errors, or a provider's pause has lasted a day. */
+  int32_t degraded;    /* A key fails, retries are queued after errors, or a provider's pause has lasted a day. */
 } embedjobs_health;
 
 /* Of a catalog, or of all (`catalog_id` is nullable). Errors as embedjobs_engine_statuses(). */

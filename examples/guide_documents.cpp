@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
 
   // Ask for the end first, destroy afterwards: the destructor waits without limit for a call that does not return.
   if (!engine.stop(std::chrono::seconds(30))) {
-    std::fprintf(stderr, "a provider call does not return; its job is handed back all the same\n");
+    std::fprintf(stderr, "a provider call does not return; its job is released all the same\n");
   }
   return 0;
 }

@@ -15,10 +15,15 @@ using embedjobs::Status;
 
 /// Stands for the host's database: one lock is one transaction.
 struct Tables {
+  struct Row {
+    embedjobs::TextHash text_hash;
+    embedjobs::VectorMark mark;
+    std::vector<float> vector;
+  };
   struct Spec {
     std::string content;
     embedjobs::Fence fence;
-    std::map<std::string, embedjobs::TextHash> rows;  // and the vectors
+    std::map<std::string, Row> rows;  // by operation id
     embedjobs::SpecState state;
   };
   std::mutex mutex;
@@ -68,19 +73,21 @@ class Vectors final : public embedjobs::Persister {
     std::vector<bool> existing(wanted.size());
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const auto row = spec.rows.find(std::string(wanted.operation_id(i)));
-      existing[i] = context.reuse_floor == 0 && row != spec.rows.end() && row->second == wanted.text_hash(i);
+      existing[i] = row != spec.rows.end() && row->second.text_hash == wanted.text_hash(i) &&
+                    embedjobs::may_reuse(context, row->second.mark);
     }
     return existing;
   }
 
-  Status upsert_batch(const embedjobs::PassContext& context, std::span<const embedjobs::VectorRow> rows) override {
+  Status persist_batch(const embedjobs::PassContext& context, std::span<const embedjobs::VectorRow> rows) override {
     const std::lock_guard transaction(tables_.mutex);
     Tables::Spec& spec = tables_.specs[context.key];
     if (!accept(spec, context.fence)) {
       return stale();
     }
     for (const embedjobs::VectorRow& row : rows) {
-      spec.rows[std::string(row.operation_id)] = row.text_hash;  // and row.vector
+      spec.rows[std::string(row.operation_id)] = {
+          row.text_hash, {context.epoch, row.embedded_bytes, row.input_cap}, {row.vector.begin(), row.vector.end()}};
     }
     return {};
   }
@@ -91,9 +98,13 @@ class Vectors final : public embedjobs::Persister {
     if (!accept(spec, context.fence)) {
       return stale();
     }
-    std::map<std::string, embedjobs::TextHash> rows;
+    std::map<std::string, Tables::Row> rows;
     for (std::size_t i = 0; i < manifest.size(); ++i) {
-      rows[std::string(manifest.operation_id(i))] = manifest.text_hash(i);
+      const auto row = spec.rows.find(std::string(manifest.operation_id(i)));
+      if (row == spec.rows.end() || row->second.text_hash != manifest.text_hash(i)) {
+        return {Code::kIncomplete, "no vector of operation " + std::string(manifest.operation_id(i))};
+      }
+      rows.insert(*row);
     }
     spec.rows = std::move(rows);  // exactly the manifest: what the document lost is gone
     spec.state = {context.key, true, context.space.id(), context.content_version, context.splitter_version};
@@ -111,10 +122,10 @@ class Vectors final : public embedjobs::Persister {
   }
 
  private:
-  /// A higher counter, or the same counter with the same nonce. Checked in the transaction that writes.
+  /// In the transaction that writes.
   static bool accept(Tables::Spec& spec, const embedjobs::Fence& fence) {
-    if (fence.counter < spec.fence.counter || (fence.counter == spec.fence.counter && fence != spec.fence)) {
-      return false;
+    if (!embedjobs::accepts(spec.fence, fence)) {
+      return false;  // another worker holds this document
     }
     spec.fence = fence;
     return true;

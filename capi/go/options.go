@@ -123,7 +123,7 @@ func embedderTable(memory *arena, handle C.uintptr_t, embedder Embedder) *C.embe
 }
 
 func (o *Options) fillNumbers(given *C.embedjobs_options) {
-	given.workers, given.batch_size, given.batch_bytes = C.int64_t(o.Workers), C.int64_t(o.BatchSize), C.int64_t(o.BatchBytes)
+	given.slots, given.batch_size, given.batch_bytes = C.int64_t(o.Slots), C.int64_t(o.BatchSize), C.int64_t(o.BatchBytes)
 	given.lease_duration_ms, given.embed_timeout_ms = ms(o.LeaseDuration), ms(o.EmbedTimeout)
 	given.provider_concurrency = C.int64_t(o.ProviderConcurrency)
 	given.requests_per_minute, given.tokens_per_minute = C.int64_t(o.RequestsPerMinute), C.int64_t(o.TokensPerMinute)

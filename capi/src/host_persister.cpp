@@ -70,7 +70,7 @@ class HostPersister final : public Persister {
     return answer;
   }
 
-  Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override {
+  Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) override {
     const PackedRows packed(rows, context.space.dimension);
     const embedjobs_rows view = packed.view();
     return call(Caller::kWorker, rows.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {

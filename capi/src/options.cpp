@@ -125,7 +125,7 @@ Duration to_duration(std::int64_t ms) {
 }
 
 void read_worker(const embedjobs_options& from, WorkerOptions& to) {
-  to.workers = to_int(from.workers);
+  to.slots = to_int(from.slots);
   to.batch_size = to_int(from.batch_size);
   to.batch_bytes = from.batch_bytes;
   to.lease_duration = to_duration(from.lease_duration_ms);

@@ -143,7 +143,7 @@ void Progress::say_outcome(const Event& event) {
       return;
     case EventKind::kJobReleased:
       if (style_ == Style::kOutcomesOnly) {
-        line(fmt::format("handed back: {}", name_of(event.key)));
+        line(fmt::format("released: {}", name_of(event.key)));
       }
       return;
     case EventKind::kLeaseLost:

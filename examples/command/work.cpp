@@ -62,7 +62,7 @@ int run_work(const Session& session, const WorkFlags& flags, bool until_idle) {
 
 WorkerOptions WorkFlags::options() const {
   WorkerOptions options;
-  options.workers = workers.value_or(options.workers);
+  options.slots = slots.value_or(options.slots);
   options.batch_size = batch_size.value_or(options.batch_size);
   options.provider_concurrency = provider_concurrency.value_or(options.provider_concurrency);
   options.requests_per_minute = requests_per_minute.value_or(options.requests_per_minute);
@@ -93,7 +93,7 @@ void add_work_flags(CLI::App& command, WorkFlags& flags) {
   add_duration(
       command, "--max-wait", [&flags](Duration value) { flags.max_wait = value; },
       "Idle is when nothing is due within this time [60s]");
-  command.add_option("--workers", flags.workers, "Jobs at a time in this process [1]");
+  command.add_option("--slots", flags.slots, "Jobs at a time in this process [1]");
   command.add_option("--batch-size", flags.batch_size, "Texts a provider call, at most [32]");
   add_duration(
       command, "--lease-duration", [&flags](Duration value) { flags.lease_duration = value; },
@@ -116,11 +116,11 @@ bool WorkEnd::report_what_is_left(Duration max_wait) const {
     std::fputs("embedjobs: stopped before everything was done; run it again to go on\n", stderr);
   }
   if (idle.next_due && !idle.provider) {
-    std::fputs(fmt::format("embedjobs: work is left: the next job is due in {}, later than --max-wait {}\n",
-                           format_duration(std::chrono::ceil<std::chrono::seconds>(*idle.next_due)),
-                           format_duration(max_wait))
-                   .c_str(),
-               stderr);
+    std::fputs(
+        fmt::format("embedjobs: work is left: the next job is due in {}, later than --max-wait {}\n",
+                    format_duration(std::chrono::ceil<std::chrono::seconds>(*idle.next_due)), format_duration(max_wait))
+            .c_str(),
+        stderr);
   }
   if (idle.other_space) {
     std::fputs(
@@ -169,7 +169,7 @@ WorkEnd work(Engine& engine, Progress& progress, const SignalStop& signals, bool
   const bool stopped = engine.stop(kStopDeadline);
   progress.finish();
   if (!stopped) {
-    // The engine's destructor would wait for the call that does not return. Leases are handed back already.
+    // The engine's destructor would wait for the call that does not return. Leases are released already.
     fail("a provider call does not return; what was done is kept, and the job is free for another worker");
     std::fflush(nullptr);
     ::_exit(kWorkLeft);
@@ -189,10 +189,10 @@ void add_work(CLI::App& app, Session& session) {
   command->footer(
       "Any number of 'work' processes may share one database file. The first signal stops cleanly: what is done is "
       "kept and the jobs are\n"
-      "handed back; a second one stops at once, which loses at most the provider calls in flight.\n"
+      "released; a second one stops at once, which loses at most the provider calls in flight.\n"
       "Examples:\n"
       "  embedjobs work --until-idle\n"
-      "  embedjobs work --workers 2 --lease-duration 2m --embed-timeout 1m");
+      "  embedjobs work --slots 2 --lease-duration 2m --embed-timeout 1m");
   command->callback([&session, flags, until_idle] {
     session.action = [&session, flags, until_idle] { return run_work(session, *flags, *until_idle); };
   });

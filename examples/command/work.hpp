@@ -11,7 +11,7 @@ namespace embedjobs::command {
 
 /// The knobs of a worker as they stand on the command line; those left out are none.
 struct WorkFlags {
-  std::optional<int> workers, batch_size, provider_concurrency;
+  std::optional<int> slots, batch_size, provider_concurrency;
   std::optional<long long> requests_per_minute, tokens_per_minute, daily_token_budget;
   std::optional<Duration> lease_duration, embed_timeout;
   Duration max_wait = std::chrono::seconds(60);

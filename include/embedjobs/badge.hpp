@@ -43,7 +43,7 @@ Badge make_badge(const std::optional<SpecStatus>& status);
 
 struct CatalogHealth {
   std::int64_t specs = 0, indexed = 0, pending = 0, running = 0, failed = 0;
-  bool degraded = false;  ///< A unit fails, retries are queued after errors, or a provider's pause has lasted a day.
+  bool degraded = false;  ///< A key fails, retries are queued after errors, or a provider's pause has lasted a day.
   std::string degraded_reason;  ///< One line; empty when not degraded.
 };
 

@@ -119,8 +119,8 @@ class Engine {
   Result<std::vector<Job>> jobs(const JobFilter& filter);
 
   // Work
-  /// Starts worker and sweeps. Acts once. kRefused: the embedder's space is not the target space of any catalog, or no
-  /// embedder fits. kRefused also where run() was used before.
+  /// Starts worker and maintenance. Acts once. kRefused: the embedder's space is not the target space of any catalog,
+  /// or no embedder fits. kRefused also where run() was used before.
   Status start();
   /// Runs the worker on the calling thread, in place of start(): embedder and computer are called on it, and resolver,
   /// persister and store too if the host brought its own resolver or persister. Heartbeats, events and log stay with
@@ -128,8 +128,8 @@ class Engine {
   /// kept. Success: as the options say, with how the queue stands (empty after a stop). Errors as start() and
   /// wait_idle().
   Result<IdleReport> run(const RunOptions& options, std::stop_token stop = {});
-  /// True: everything has ended, no call of a part is under way, and every lease is handed back. False: the deadline
-  /// passed first (a provider call does not return, or this is an event callback); leases are handed back all the same.
+  /// True: everything has ended, no call of a part is under way, and every lease is released. False: the deadline
+  /// passed first (a provider call does not return, or this is an event callback); leases are released all the same.
   /// Idempotent: ask again. Where run() was used and nobody is in it, the calling thread does what is left to do.
   bool stop(Duration deadline);
   /// Only asks for an end. Allowed everywhere, callbacks included. kRefused in a forked child.

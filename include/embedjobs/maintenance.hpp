@@ -1,4 +1,4 @@
-// The sweeps: reaper, reconciler, retention.
+// Maintenance: reaper, reconciler, retention. Retention also sweeps the vectors that nothing points to.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@
 
 namespace embedjobs {
 
-/// What the sweeps look at. `catalog` may be null: then nothing unreferenced is swept.
+/// What maintenance looks at. `catalog` may be null: then no vectors are swept.
 struct MaintenanceParts {
   std::shared_ptr<Store> store;
   std::shared_ptr<SpecResolver> resolver;
@@ -24,8 +24,8 @@ struct MaintenanceParts {
   EventSink events;
 };
 
-/// Runs each sweep at start and every interval. A sweep that fails is logged and tried again at the next tick. All
-/// methods from any thread.
+/// Runs each of its tasks at start and every interval. A task that fails is logged and tried again at the next tick.
+/// All methods from any thread.
 class Maintenance {
  public:
   Maintenance(Runtime& runtime, MaintenanceParts parts, MaintenanceOptions options);
@@ -34,7 +34,7 @@ class Maintenance {
   Maintenance& operator=(const Maintenance&) = delete;
   /// Acts once.
   void start();
-  /// Ends the sweeps; `stopped` runs on the logical thread when none is under way any more.
+  /// Ends its tasks. `stopped` runs on the logical thread when none is under way any more.
   void request_stop(std::function<void()> stopped);
 
  private:

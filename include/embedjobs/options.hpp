@@ -14,7 +14,7 @@ namespace embedjobs {
 struct WorkerOptions {
   /// Jobs at a time in this process. More help only when documents are small or the provider bears many calls: within
   /// one job calls are pipelined already.
-  int workers = 1;
+  int slots = 1;
   /// Texts a provider call, at most. Larger saves round trips; smaller loses less to a timeout or a crash. The worker
   /// goes below it by itself when the provider is slow.
   int batch_size = 32;

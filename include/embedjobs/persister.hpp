@@ -22,10 +22,8 @@ struct PassContext {
   std::uint64_t generation = 0;   ///< Of the key, as claimed.
   Space space;                    ///< Of the vectors.
   std::uint64_t epoch = 0;        ///< Stamped on the vectors that this pass computes.
-  std::uint64_t reuse_floor = 0;  ///< Vectors of an older epoch may not be reused; 0: all may.
-  std::size_t input_cap =
-      0;  ///< Texts longer than this are cut by the embedder in use; 0: no cap. A vector of a text that was cut
-          ///< under another cap, to fewer bytes than this one allows, may not be reused.
+  std::uint64_t reuse_floor = 0;  ///< See may_reuse.
+  std::size_t input_cap = 0;      ///< The embedder cuts longer texts to this many bytes; 0: it cuts none. See may_reuse.
   std::string content_version;  ///< Of the document that was resolved. Empty in list_existing before it is known.
   std::string splitter_version;
   std::uint64_t prompt_tokens = 0;  ///< Of the pass so far, as Progress has them: a persister over the store's own
@@ -41,6 +39,33 @@ struct VectorRow {
   std::size_t input_cap =
       0;  ///< With embedded_bytes: the cap under which it was cut, so that raising it embeds the text again.
 };
+
+/// What a persister keeps beside a vector, so that it can ask may_reuse.
+struct VectorMark {
+  std::uint64_t epoch = 0;         ///< PassContext::epoch of the pass that stored the vector.
+  std::size_t embedded_bytes = 0;  ///< VectorRow::embedded_bytes.
+  std::size_t input_cap = 0;       ///< VectorRow::input_cap.
+};
+
+/// May the pass use this stored vector, and not embed its text again? The rule for list_existing and for finalize.
+///
+/// No, when a person asked for fresh vectors (a manual retry) and this one is older.
+/// Yes, when the whole text was embedded.
+/// A text that was cut has two more cases. Yes, when today's cap is the one that it was cut under. Yes, when today's cap
+/// allows no more bytes than were embedded. Else no: the cap was raised, lifted or newly given, and the text is embedded
+/// once more.
+[[nodiscard]] constexpr bool may_reuse(std::uint64_t reuse_floor, std::size_t input_cap,
+                                       const VectorMark& row) noexcept {
+  if (row.epoch < reuse_floor) {
+    return false;
+  }
+  const bool whole = row.embedded_bytes == 0;
+  const bool no_more_allowed = input_cap != 0 && input_cap <= row.embedded_bytes;
+  return whole || row.input_cap == input_cap || no_more_allowed;
+}
+[[nodiscard]] inline bool may_reuse(const PassContext& pass, const VectorMark& row) noexcept {
+  return may_reuse(pass.reuse_floor, pass.input_cap, row);
+}
 
 /// What a persister knows of a spec, for the reconciler.
 struct SpecState {
@@ -58,7 +83,7 @@ enum class Reservation : std::int32_t {
   kElsewhere = 2,  ///< Another pass, whose lease holds, is about to embed it. Ask again later.
 };
 
-/// Thread safety: called from library threads; never two upsert_batch or finalize calls at once for the same key. No
+/// Thread safety: called from library threads; never two persist_batch or finalize calls at once for the same key. No
 /// library lock is held during a call. An exception that leaves a method becomes kInternal.
 ///
 /// Fencing: every call carries the fence. An implementation checks it in the transaction that writes, answers
@@ -84,7 +109,7 @@ class Persister {
   /// Adds or replaces rows; others survive. Visible at once when the space is the spec's visible one (or it has none
   /// yet), else not before finalize. Several operations may share a text. Empty: nothing to do, but the fence is
   /// checked. kNotFound: the spec does not exist.
-  virtual Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) = 0;
+  virtual Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) = 0;
   /// Makes the spec's visible rows exactly `manifest`, in the context's space, touching only what differs, and records
   /// its operation count, content and splitter version. kIncomplete, with nothing visible changed, when a text's vector
   /// is not stored.

@@ -30,12 +30,12 @@ class Clock {
 
 /// Where submitted work runs. Each lane has threads of its own, so that a slow one never delays another.
 enum class Lane : std::int32_t {
-  kStore = 0,      ///< Claims, progress, outcomes, resolving.
-  kPersist = 1,    ///< Chunks and manifests.
-  kHeartbeat = 2,  ///< Renewals, and nothing else.
-  kProvider = 3,   ///< Calls of the embedder.
-  kCompute = 4,    ///< Splitting, planning, and a host's own compute.
-  kSweep = 5,      ///< Reaper, reconciler, retention.
+  kStore = 0,        ///< Claims, progress, outcomes, resolving.
+  kPersist = 1,      ///< Chunks and manifests.
+  kHeartbeat = 2,    ///< Renewals, and nothing else.
+  kProvider = 3,     ///< Calls of the embedder.
+  kCompute = 4,      ///< Splitting, planning, and a host's own compute.
+  kMaintenance = 5,  ///< Reaper, reconciler, retention.
 };
 inline constexpr int kLaneCount = 6;
 
@@ -69,7 +69,7 @@ class Runtime : public Clock {
 
 /// Threads a lane of a SystemRuntime; values below 1 count as 1.
 struct LaneSizes {
-  int store = 2, persist = 2, heartbeat = 1, provider = 1, compute = 1, sweep = 1;
+  int store = 2, persist = 2, heartbeat = 1, provider = 1, compute = 1, maintenance = 1;
 };
 
 /// Real threads and clocks. Threads are made when first needed, with all signals blocked. The destructor runs no

@@ -37,15 +37,21 @@ TextHash hash_text(std::string_view text);
 /// 64 lower-case hexadecimal digits.
 std::string to_hex(const TextHash& hash);
 
-/// The right to write for a key. `counter` is the key's own, raised by every claim and never reset; `nonce` was drawn
-/// at random by the claimer beforehand, so that a number given twice (a failover that forgot a claim) is still told
-/// apart. Stores compare both for equality. A host that persists accepts a higher counter, or the same counter with the
-/// same nonce.
+/// The right to write for a key. Every claim raises `counter`; nothing lowers it. The claimer draws `nonce` at random
+/// before it claims. So two holders differ even where a database that failed over gave the same counter twice.
+/// A store compares both for equality. A host that persists asks accepts().
 struct Fence {
   std::uint64_t counter = 0;
   std::uint64_t nonce = 0;  ///< Never zero for a real fence.
-  friend bool operator==(const Fence&, const Fence&) = default;
+  friend constexpr bool operator==(const Fence&, const Fence&) = default;
 };
+
+/// The fence check of a host that persists. `stored` is the last fence that it accepted for the key; Fence{} where there
+/// is none yet. `given` came with the call. True: the caller may write, and the host stores `given` in the same
+/// transaction. False: the holder is stale; answer kLeaseLost and change nothing.
+[[nodiscard]] constexpr bool accepts(const Fence& stored, const Fence& given) noexcept {
+  return given.nonce != 0 && (given.counter > stored.counter || given == stored);
+}
 
 using JobId = std::int64_t;
 
@@ -100,7 +106,7 @@ struct Job {
   std::uint64_t epoch = 0;           ///< The store's epoch at the last claim: stamped on the vectors of the pass.
   std::int64_t errors_in_row = 0;
   std::int64_t crashes_in_row = 0;
-  std::int64_t hand_backs_in_row = 0;
+  std::int64_t releases_in_row = 0;
   std::int64_t crashes = 0;        ///< All crashes of this generation. From the first on, texts in flight are recorded.
   bool records_in_flight = false;  ///< The current pass records what it has in flight before it sends it.
   std::int64_t fewest_missing = -1;  ///< The fewest operations ever missing in this generation; -1: not known yet.
@@ -121,7 +127,7 @@ struct KeyState {
   bool removed = false;             ///< The tombstone.
 };
 
-/// A unit's record of failing, counted over jobs.
+/// A key's record of failing, counted over jobs.
 struct Failure {
   SpecKey key;
   std::int64_t occurrences = 0;  ///< Since the last success.

@@ -50,7 +50,7 @@ class Worker {
   /// Begins to work. Acts once; after stop it does nothing.
   void start();
   /// Asks for an end and returns at once: no new claims, calls are cancelled, what has come back is persisted, jobs are
-  /// handed back, then `stopped` runs on the logical thread. Before start, or twice, is fine; every `stopped` is called
+  /// released, then `stopped` runs on the logical thread. Before start, or twice, is fine; every `stopped` is called
   /// once.
   void request_stop(std::function<void()> stopped);
   /// Looks at the queue soon. A burst of calls is one look.

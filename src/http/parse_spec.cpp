@@ -5,8 +5,8 @@
 #include <charconv>
 #include <set>
 
-#include "embedjobs/duration.hpp"
 #include "core/values/utf8.hpp"
+#include "embedjobs/duration.hpp"
 #include "embedjobs/http.hpp"
 
 namespace embedjobs {

@@ -17,15 +17,15 @@ Status no_catalog(std::string_view catalog_id) {
   return {Code::kNotFound, fmt::format("there is no catalog {}", catalog_id)};
 }
 
-SpecInfo info_of(const SpecKey& key, const Unit& unit) {
-  const Spec& spec = *unit.spec;
+SpecInfo info_of(const SpecKey& key, const KeyRow& row) {
+  const Spec& spec = *row.spec;
   SpecInfo info;
   info.key = key;
   info.operation_count = spec.operation_count;
   info.embedding_count = static_cast<std::int64_t>(spec.visible_rows().size());
   info.visible_space_id = spec.visible_space;
   info.content_version = spec.document ? spec.document->version : spec.finalized.content_version;
-  info.generation = unit.state.generation;
+  info.generation = row.state.generation;
   info.complete = spec.complete();
   info.updated_at = spec.updated_at;
   return info;
@@ -48,7 +48,7 @@ class MemoryCatalog final : public Catalog {
     const std::string version = to_hex(hash_text(content));
     Result<EnqueueResult> result = locked(*state_, [&]() -> Result<EnqueueResult> {
       const WallTime now = state_->clock->wall_now();
-      UnitEntry& entry = state_->unit(key);
+      KeyEntry& entry = state_->key_row(key);
       CatalogRow& catalog = state_->catalog_of(key).second;
       if (catalog.target_space.empty()) {
         catalog.target_space = catalog.search_space = target_space_id;
@@ -66,7 +66,7 @@ class MemoryCatalog final : public Catalog {
 
   Status remove(const SpecKey& key) override {
     return locked(*state_, [&]() -> Status {
-      UnitEntry* entry = state_->find_unit(key);
+      KeyEntry* entry = state_->find_key(key);
       return entry != nullptr && remove(*entry) ? Status() : no_spec(key);
     });
   }
@@ -74,7 +74,7 @@ class MemoryCatalog final : public Catalog {
   Status remove_catalog(std::string_view catalog_id) override {
     return locked(*state_, [&]() -> Status {
       bool removed = false;
-      const auto [begin, end] = state_->units_of(catalog_id);
+      const auto [begin, end] = state_->keys_of(catalog_id);
       for (auto entry = begin; entry != end; ++entry) {
         removed = remove(*entry) || removed;
       }
@@ -96,10 +96,10 @@ class MemoryCatalog final : public Catalog {
       }
       catalog->second.target_space = target.id();
       std::size_t enqueued = 0;
-      const auto [begin, end] = state_->units_of(catalog_id);
+      const auto [begin, end] = state_->keys_of(catalog_id);
       for (auto entry = begin; entry != end; ++entry) {
-        const Unit& unit = entry->second;
-        if (!unit.state.removed && (unit.spec || unit.open_job != 0)) {
+        const KeyRow& row = entry->second;
+        if (!row.state.removed && (row.spec || row.open_job != 0)) {
           state_->enqueue_for_switch(*entry, state_->clock->wall_now());
           ++enqueued;
         }
@@ -115,7 +115,7 @@ class MemoryCatalog final : public Catalog {
 
   Result<Document> resolve(const SpecKey& key) override {
     return locked(*state_, [&]() -> Result<Document> {
-      const UnitEntry* entry = state_->find_unit(key);
+      const KeyEntry* entry = state_->find_key(key);
       if (entry == nullptr || !entry->second.spec || !entry->second.spec->document) {
         return {Code::kGone, fmt::format("there is no document {}/{}", key.catalog_id, key.spec_name)};
       }
@@ -126,7 +126,7 @@ class MemoryCatalog final : public Catalog {
   Result<std::vector<SpecVersion>> list(const SpecKey* after, std::size_t limit) override {
     return locked(*state_, [&]() -> Result<std::vector<SpecVersion>> {
       std::vector<SpecVersion> found;
-      for (auto entry = start(after); entry != state_->units.end() && found.size() < limit; ++entry) {
+      for (auto entry = start(after); entry != state_->keys.end() && found.size() < limit; ++entry) {
         if (entry->second.spec && entry->second.spec->document) {
           found.push_back({entry->first, entry->second.spec->document->version});
         }
@@ -176,8 +176,8 @@ class MemoryCatalog final : public Catalog {
     });
   }
 
-  Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override {
-    if (Status status = core::check_upsert(context, rows); !status.ok()) {
+  Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) override {
+    if (Status status = core::check_persist(context, rows); !status.ok()) {
       return status;
     }
     return locked(*state_, [&]() -> Status {
@@ -187,7 +187,7 @@ class MemoryCatalog final : public Catalog {
       Job& job = state_->jobs.at(context.job_id);
       state_->add_tokens(job, core::count_tokens(job, context.prompt_tokens));
       CatalogEntry& catalog = state_->catalog_of(context.key);
-      Spec& spec = made(state_->units.at(context.key));
+      Spec& spec = made(state_->keys.at(context.key));
       const SpaceId space = context.space.id();
       for (const VectorRow& row : rows) {
         store_vector(catalog, space, row, context.epoch);
@@ -231,7 +231,7 @@ class MemoryCatalog final : public Catalog {
     return locked(*state_, [&]() -> Result<std::vector<SpecState>> {
       std::vector<SpecState> answer;
       for (const SpecKey& key : keys) {
-        const UnitEntry* entry = state_->find_unit(key);
+        const KeyEntry* entry = state_->find_key(key);
         answer.push_back(entry != nullptr && entry->second.spec ? entry->second.spec->finalized : SpecState());
         answer.back().key = key;
       }
@@ -247,7 +247,7 @@ class MemoryCatalog final : public Catalog {
       for (const auto& [id, catalog] : state_->catalogs) {
         CatalogInfo info{
             .catalog_id = id, .target_space_id = catalog.target_space, .search_space_id = catalog.search_space};
-        const auto [begin, end] = state_->units_of(id);
+        const auto [begin, end] = state_->keys_of(id);
         for (auto entry = begin; entry != end; ++entry) {
           const std::optional<Spec>& spec = entry->second.spec;
           info.spec_count += spec ? 1 : 0;
@@ -271,9 +271,9 @@ class MemoryCatalog final : public Catalog {
                                       std::size_t limit) override {
     return locked(*state_, [&]() -> Result<std::vector<SpecInfo>> {
       const SpecKey first{catalog_id.value_or(""), ""};
-      auto entry = after == nullptr || *after < first ? state_->units.lower_bound(first) : start(after);
+      auto entry = after == nullptr || *after < first ? state_->keys.lower_bound(first) : start(after);
       std::vector<SpecInfo> found;
-      for (; entry != state_->units.end() && found.size() < limit; ++entry) {
+      for (; entry != state_->keys.end() && found.size() < limit; ++entry) {
         if (catalog_id && entry->first.catalog_id != *catalog_id) {
           break;
         }
@@ -289,7 +289,7 @@ class MemoryCatalog final : public Catalog {
                      const std::function<bool(const StoredRow&)>& visit) override {
     std::vector<StoredRow> copy;
     Result<Space> space = locked(*state_, [&]() -> Result<Space> {
-      const UnitEntry* entry = state_->find_unit(key);
+      const KeyEntry* entry = state_->find_key(key);
       if (entry == nullptr || !entry->second.spec) {
         return no_spec(key);
       }
@@ -372,19 +372,19 @@ class MemoryCatalog final : public Catalog {
   }
 
  private:
-  [[nodiscard]] UnitMap::const_iterator start(const SpecKey* after) const {
-    return after == nullptr ? state_->units.begin() : state_->units.upper_bound(*after);
+  [[nodiscard]] KeyMap::const_iterator start(const SpecKey* after) const {
+    return after == nullptr ? state_->keys.begin() : state_->keys.upper_bound(*after);
   }
 
-  static Spec& made(Unit& unit) { return unit.spec ? *unit.spec : unit.spec.emplace(); }
+  static Spec& made(KeyRow& row) { return row.spec ? *row.spec : row.spec.emplace(); }
 
-  bool remove(UnitEntry& entry) {
-    Unit& unit = entry.second;
-    if (!unit.spec && unit.open_job == 0) {
+  bool remove(KeyEntry& entry) {
+    KeyRow& row = entry.second;
+    if (!row.spec && row.open_job == 0) {
       return false;
     }
     state_->cancel(entry, state_->clock->wall_now());
-    if (unit.spec) {
+    if (row.spec) {
       state_->drop_spec(entry);
     }
     return true;
@@ -392,7 +392,7 @@ class MemoryCatalog final : public Catalog {
 
   /// The caller is the key's current holder, and works for the catalog's target space.
   [[nodiscard]] Status check_holder(const PassContext& context) const {
-    if (state_->find_unit(context.key) == nullptr) {
+    if (state_->find_key(context.key) == nullptr) {
       return no_spec(context.key);
     }
     if (state_->find_held(context.job_id, context.key, context.fence).first == nullptr) {
@@ -409,7 +409,7 @@ class MemoryCatalog final : public Catalog {
 
   [[nodiscard]] static bool reusable(const VectorTable& vectors, const TextHash& hash, const PassContext& context) {
     const auto found = vectors.find(hash);
-    return found != vectors.end() && core::may_reuse(found->second.mark, context);
+    return found != vectors.end() && may_reuse(context, found->second.mark);
   }
 
   Reservation reserve(CatalogRow& catalog, const PassContext& context, const TextHash& text) {
@@ -454,7 +454,7 @@ class MemoryCatalog final : public Catalog {
 
   void make_visible(CatalogEntry& catalog, const PassContext& context, OperationRows rows) {
     const SpaceId space = context.space.id();
-    Spec& spec = made(state_->units.at(context.key));
+    Spec& spec = made(state_->keys.at(context.key));
     spec.operation_count = static_cast<std::int64_t>(rows.size());
     spec.visible_space = space;
     spec.finalized = {.complete = true,
@@ -480,7 +480,7 @@ class MemoryCatalog final : public Catalog {
     const SpaceId& space = catalog.second.search_space;
     const VectorTable& vectors = catalog.second.vectors[space];
     core::TopHits best(k);
-    const auto [begin, end] = state_->units_of(catalog.first);
+    const auto [begin, end] = state_->keys_of(catalog.first);
     for (auto entry = begin; entry != end; ++entry) {
       if (!entry->second.spec) {
         continue;

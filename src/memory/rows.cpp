@@ -59,7 +59,7 @@ void State::replace_rows(CatalogEntry& catalog, Spec& spec, const SpaceId& space
   }
 }
 
-void State::drop_spec(UnitEntry& entry) {
+void State::drop_spec(KeyEntry& entry) {
   CatalogEntry& catalog = catalog_of(entry.first);
   Spec& spec = *entry.second.spec;
   while (!spec.rows.empty()) {
@@ -74,8 +74,8 @@ void State::flip_search_space(CatalogEntry& catalog) {
   if (catalog.second.search_space == target) {
     return;
   }
-  const auto [begin, end] = units_of(catalog.first);
-  const auto outside = [&](const UnitEntry& entry) {
+  const auto [begin, end] = keys_of(catalog.first);
+  const auto outside = [&](const KeyEntry& entry) {
     const std::optional<Spec>& spec = entry.second.spec;
     return spec && spec->visible_space != target && !spec->visible_rows().empty();
   };

@@ -6,22 +6,22 @@
 
 namespace embedjobs::memory {
 
-UnitEntry& State::unit(const SpecKey& key) {
+KeyEntry& State::key_row(const SpecKey& key) {
   catalogs.try_emplace(key.catalog_id);
-  UnitEntry& entry = *units.try_emplace(key).first;
+  KeyEntry& entry = *keys.try_emplace(key).first;
   entry.second.failure.key = key;
   return entry;
 }
 
-UnitEntry* State::find_unit(const SpecKey& key) {
-  const auto found = units.find(key);
-  return found == units.end() ? nullptr : &*found;
+KeyEntry* State::find_key(const SpecKey& key) {
+  const auto found = keys.find(key);
+  return found == keys.end() ? nullptr : &*found;
 }
 
-std::pair<UnitMap::iterator, UnitMap::iterator> State::units_of(std::string_view catalog_id) {
-  const auto begin = units.lower_bound(SpecKey{std::string(catalog_id), {}});
+std::pair<KeyMap::iterator, KeyMap::iterator> State::keys_of(std::string_view catalog_id) {
+  const auto begin = keys.lower_bound(SpecKey{std::string(catalog_id), {}});
   auto end = begin;
-  while (end != units.end() && end->first.catalog_id == catalog_id) {
+  while (end != keys.end() && end->first.catalog_id == catalog_id) {
     ++end;
   }
   return {begin, end};
@@ -39,13 +39,13 @@ void State::add_tokens(const Job& job, std::uint64_t tokens) {
   }
 }
 
-Job* State::open_job(const Unit& unit) {
-  return unit.open_job == 0 ? nullptr : &jobs.at(unit.open_job);
+Job* State::open_job(const KeyRow& row) {
+  return row.open_job == 0 ? nullptr : &jobs.at(row.open_job);
 }
 
-std::pair<Job*, Unit*> State::find_held(JobId job_id, const SpecKey& key, const Fence& fence) {
+std::pair<Job*, KeyRow*> State::find_held(JobId job_id, const SpecKey& key, const Fence& fence) {
   const auto job = jobs.find(job_id);
-  UnitEntry* entry = find_unit(key);
+  KeyEntry* entry = find_key(key);
   if (job == jobs.end() || entry == nullptr || job->second.key != key ||
       !core::holds(job->second, entry->second.state, fence)) {
     return {nullptr, nullptr};
@@ -54,81 +54,81 @@ std::pair<Job*, Unit*> State::find_held(JobId job_id, const SpecKey& key, const 
 }
 
 bool State::lives(const Holder& holder) {
-  UnitEntry* entry = find_unit(holder.key);
+  KeyEntry* entry = find_key(holder.key);
   const Job* job = entry == nullptr ? nullptr : open_job(entry->second);
   return job != nullptr && core::holds(*job, entry->second.state, holder.fence) &&
          !core::lease_ended(entry->second.lease_until, clock->boot_time());
 }
 
-EnqueueResult State::open_new_job(UnitEntry& entry, JobKind kind, WallTime now) {
-  auto& [key, unit] = entry;
-  Job job = core::new_job(key, unit.state, kind, now);
+EnqueueResult State::open_new_job(KeyEntry& entry, JobKind kind, WallTime now) {
+  auto& [key, row] = entry;
+  Job job = core::new_job(key, row.state, kind, now);
   job.id = ++last_job_id;
-  unit.open_job = unit.last_job = job.id;
-  unit.in_flight.clear();
+  row.open_job = row.last_job = job.id;
+  row.in_flight.clear();
   open_jobs.insert(job.id);
   jobs.emplace(job.id, job);
-  return {job.id, true, unit.state.generation};
+  return {job.id, true, row.state.generation};
 }
 
-EnqueueResult State::enqueue(UnitEntry& entry, JobKind kind, WallTime now) {
-  Unit& unit = entry.second;
-  Job* open = open_job(unit);
-  if (kind == JobKind::kReconciler && (open != nullptr || unit.state.removed)) {
-    return {unit.open_job, false, unit.state.generation};
+EnqueueResult State::enqueue(KeyEntry& entry, JobKind kind, WallTime now) {
+  KeyRow& row = entry.second;
+  Job* open = open_job(row);
+  if (kind == JobKind::kReconciler && (open != nullptr || row.state.removed)) {
+    return {row.open_job, false, row.state.generation};
   }
   ++enqueue_counter;
   epoch += kind == JobKind::kManualRetry ? 1 : 0;
-  core::raise_generation(unit.state, kind, epoch);
+  core::raise_generation(row.state, kind, epoch);
   if (open == nullptr) {
     return open_new_job(entry, kind, now);
   }
-  core::enqueue_open(*open, unit.state, kind, now);
+  core::enqueue_open(*open, row.state, kind, now);
   if (open->status == JobStatus::kPending) {
-    unit.in_flight.clear();
+    row.in_flight.clear();
   }
-  return {open->id, false, unit.state.generation};
+  return {open->id, false, row.state.generation};
 }
 
-void State::enqueue_for_switch(UnitEntry& entry, WallTime now) {
-  Unit& unit = entry.second;
+void State::enqueue_for_switch(KeyEntry& entry, WallTime now) {
+  KeyRow& row = entry.second;
   ++enqueue_counter;
-  core::raise_generation(unit.state, JobKind::kReconciler, epoch);
-  Job* open = open_job(unit);
+  core::raise_generation(row.state, JobKind::kReconciler, epoch);
+  Job* open = open_job(row);
   if (open == nullptr) {
     open_new_job(entry, JobKind::kReconciler, now);
     return;
   }
   if (open->status == JobStatus::kRunning) {
-    core::revoke(*open, unit.state, now);
+    core::revoke(*open, row.state, now);
   } else {
-    core::enqueue_open(*open, unit.state, open->kind, now);
+    core::enqueue_open(*open, row.state, open->kind, now);
   }
-  unit.in_flight.clear();
+  row.in_flight.clear();
 }
 
-void State::cancel(UnitEntry& entry, WallTime now) {
-  auto& [key, unit] = entry;
-  core::cancel(open_job(unit), unit.state, now);
-  open_jobs.erase(unit.open_job);
-  unit.open_job = 0;
-  unit.in_flight.clear();
-  unit.failure = {.key = key};
+void State::cancel(KeyEntry& entry, WallTime now) {
+  auto& [key, row] = entry;
+  core::cancel(open_job(row), row.state, now);
+  open_jobs.erase(row.open_job);
+  row.open_job = 0;
+  row.in_flight.clear();
+  row.failure = {.key = key};
 }
 
-void State::note_settled(Unit& unit, const Job& job, const core::Settled& settled, WallTime now) {
+void State::note_settled(KeyRow& row, const Job& job, const core::Settled& settled, WallTime now) {
   if (settled.succeeded) {
-    core::note_success(unit.failure, now);
+    core::note_success(row.failure, now);
   }
   if (settled.failed) {
-    core::note_failure(unit.failure, job.last_error, now);
+    core::note_failure(row.failure, job.last_error, now);
   }
   if (settled.fresh_budget) {
-    unit.in_flight.clear();
+    row.in_flight.clear();
   }
   if (!is_open(job.status)) {
     open_jobs.erase(job.id);
-    unit.open_job = 0;
+    row.open_job = 0;
   }
 }
 
@@ -138,9 +138,9 @@ std::size_t State::expire_ended(std::size_t limit) {
   std::size_t expired = 0;
   for (auto next = open_jobs.begin(); next != open_jobs.end() && expired < limit;) {
     Job& job = jobs.at(*next++);  // note_settled may take this job out of open_jobs
-    Unit& unit = units.at(job.key);
-    if (job.status == JobStatus::kRunning && core::lease_ended(unit.lease_until, boot_now)) {
-      note_settled(unit, job, core::expire(job, unit.state, unit.in_flight, rules, now), now);
+    KeyRow& row = keys.at(job.key);
+    if (job.status == JobStatus::kRunning && core::lease_ended(row.lease_until, boot_now)) {
+      note_settled(row, job, core::expire(job, row.state, row.in_flight, rules, now), now);
       ++expired;
     }
   }

@@ -17,7 +17,6 @@
 #include "core/backend/wake.hpp"
 #include "core/rules/fleet.hpp"
 #include "core/rules/provider_notes.hpp"
-#include "core/rules/reuse.hpp"
 #include "core/rules/transitions.hpp"
 #include "embedjobs/catalog.hpp"
 #include "embedjobs/runtime.hpp"
@@ -25,7 +24,7 @@
 namespace embedjobs::memory {
 
 struct StoredVector {
-  core::VectorMark mark;
+  VectorMark mark;
   std::vector<float> values;
   std::size_t references = 0;     ///< Operation rows that point here.
   WallTime unreferenced_since{};  ///< Since when there is none.
@@ -60,7 +59,7 @@ struct Spec {
 };
 
 /// All that one key has. It outlives its jobs and its removal.
-struct Unit {
+struct KeyRow {
   KeyState state;
   JobId open_job = 0;
   JobId last_job = 0;
@@ -69,8 +68,8 @@ struct Unit {
   Failure failure;
   std::optional<Spec> spec;
 };
-using UnitMap = std::map<SpecKey, Unit>;
-using UnitEntry = UnitMap::value_type;
+using KeyMap = std::map<SpecKey, KeyRow>;
+using KeyEntry = KeyMap::value_type;
 
 struct CatalogRow {
   SpaceId target_space;
@@ -94,7 +93,7 @@ class State {
   core::WakeSignal wake;
 
   std::mutex mutex;  // guards what follows
-  UnitMap units;
+  KeyMap keys;
   CatalogMap catalogs;
   std::map<JobId, Job> jobs;
   std::set<JobId> open_jobs;
@@ -106,23 +105,23 @@ class State {
   std::set<VectorKey> unreferenced;
   std::optional<VectorKey> swept_to;  ///< Where the round of sweeps under way goes on.
 
-  // Units and jobs
-  UnitEntry& unit(const SpecKey& key);  ///< Made if absent, with its catalog.
-  [[nodiscard]] UnitEntry* find_unit(const SpecKey& key);
-  /// The catalog's units, in order.
-  [[nodiscard]] std::pair<UnitMap::iterator, UnitMap::iterator> units_of(std::string_view catalog_id);
+  // Keys and jobs
+  KeyEntry& key_row(const SpecKey& key);  ///< Made if absent, with its catalog.
+  [[nodiscard]] KeyEntry* find_key(const SpecKey& key);
+  /// The catalog's keys, in order.
+  [[nodiscard]] std::pair<KeyMap::iterator, KeyMap::iterator> keys_of(std::string_view catalog_id);
   [[nodiscard]] CatalogEntry& catalog_of(const SpecKey& key) { return *catalogs.find(key.catalog_id); }
-  [[nodiscard]] Job* open_job(const Unit& unit);
-  /// The running job that this lease is the right to run, with its unit; null when the lease is lost.
-  std::pair<Job*, Unit*> find_held(JobId job_id, const SpecKey& key, const Fence& fence);
+  [[nodiscard]] Job* open_job(const KeyRow& row);
+  /// The running job that this lease is the right to run, with its row; null when the lease is lost.
+  std::pair<Job*, KeyRow*> find_held(JobId job_id, const SpecKey& key, const Fence& fence);
   /// Its fence is current and its lease has not ended.
   [[nodiscard]] bool lives(const Holder& holder);
-  EnqueueResult enqueue(UnitEntry& entry, JobKind kind, WallTime now);
+  EnqueueResult enqueue(KeyEntry& entry, JobKind kind, WallTime now);
   /// A generation because the target space changed: a running job is taken from its holder.
-  void enqueue_for_switch(UnitEntry& entry, WallTime now);
-  void cancel(UnitEntry& entry, WallTime now);
+  void enqueue_for_switch(KeyEntry& entry, WallTime now);
+  void cancel(KeyEntry& entry, WallTime now);
   /// Stores what a transition that ended a pass left beside job and key.
-  void note_settled(Unit& unit, const Job& job, const core::Settled& settled, WallTime now);
+  void note_settled(KeyRow& row, const Job& job, const core::Settled& settled, WallTime now);
   std::size_t expire_ended(std::size_t limit);
   core::ProviderRow& provider(std::string_view name);  ///< Made if absent.
   /// Tokens that a fenced write reported for the first time.
@@ -132,12 +131,12 @@ class State {
   void put_row(CatalogEntry& catalog, Spec& spec, const SpaceId& space, std::string_view operation_id,
                const TextHash& hash);
   void replace_rows(CatalogEntry& catalog, Spec& spec, const SpaceId& space, OperationRows rows);
-  void drop_spec(UnitEntry& entry);
+  void drop_spec(KeyEntry& entry);
   /// Searches follow the target once no spec has visible rows elsewhere; what only the old space needed goes.
   void flip_search_space(CatalogEntry& catalog);
 
  private:
-  EnqueueResult open_new_job(UnitEntry& entry, JobKind kind, WallTime now);
+  EnqueueResult open_new_job(KeyEntry& entry, JobKind kind, WallTime now);
   void refer(CatalogEntry& catalog, const SpaceId& space, const TextHash& hash);
   void release(CatalogEntry& catalog, const SpaceId& space, const TextHash& hash);
 };

@@ -42,7 +42,7 @@ class MemoryStore final : public Store {
       return status;
     }
     Result<EnqueueResult> result = locked(*state_, [&]() -> Result<EnqueueResult> {
-      return state_->enqueue(state_->unit(key), kind, state_->clock->wall_now());
+      return state_->enqueue(state_->key_row(key), kind, state_->clock->wall_now());
     });
     if (result.ok()) {
       state_->wake.fire();
@@ -52,7 +52,7 @@ class MemoryStore final : public Store {
 
   Status remove_key(const SpecKey& key) override {
     return locked(*state_, [&]() -> Status {
-      UnitEntry* entry = state_->find_unit(key);
+      KeyEntry* entry = state_->find_key(key);
       if (entry == nullptr || entry->second.state.removed) {
         return {Code::kNotFound, fmt::format("{}/{} is not known", key.catalog_id, key.spec_name)};
       }
@@ -87,9 +87,9 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Result<std::vector<bool>> {
       std::vector<bool> answer;
       for (const LeaseRef& lease : leases) {
-        const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
+        const auto [job, row] = state_->find_held(lease.job_id, lease.key, lease.fence);
         if (job != nullptr) {
-          stamp_lease(*job, *unit, extension);
+          stamp_lease(*job, *row, extension);
         }
         answer.push_back(job != nullptr);
       }
@@ -99,7 +99,7 @@ class MemoryStore final : public Store {
 
   Status progress(const LeaseRef& lease, const Progress& progress) override {
     return locked(*state_, [&]() -> Status {
-      const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
+      const auto [job, row] = state_->find_held(lease.job_id, lease.key, lease.fence);
       if (job == nullptr) {
         return lost(lease.key);
       }
@@ -111,25 +111,25 @@ class MemoryStore final : public Store {
   Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
                           std::span<const TextHash> answered) override {
     return locked(*state_, [&]() -> Status {
-      const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
+      const auto [job, row] = state_->find_held(lease.job_id, lease.key, lease.fence);
       if (job == nullptr) {
         return lost(lease.key);
       }
-      core::record_in_flight(*job, unit->in_flight, sent, answered);
+      core::record_in_flight(*job, row->in_flight, sent, answered);
       return {};
     });
   }
 
   Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) override {
     Result<JobStatus> result = locked(*state_, [&]() -> Result<JobStatus> {
-      const auto [job, unit] = state_->find_held(lease.job_id, lease.key, lease.fence);
+      const auto [job, row] = state_->find_held(lease.job_id, lease.key, lease.fence);
       if (job == nullptr) {
         return settled_before(lease);
       }
       const WallTime now = state_->clock->wall_now();
-      const core::Settled settled = core::settle(*job, unit->state, outcome, state_->rules, now);
-      core::land_in_flight(unit->in_flight);
-      state_->note_settled(*unit, *job, settled, now);
+      const core::Settled settled = core::settle(*job, row->state, outcome, state_->rules, now);
+      core::settle_in_flight(row->in_flight);
+      state_->note_settled(*row, *job, settled, now);
       state_->add_tokens(*job, settled.tokens);
       return job->status;
     });
@@ -184,7 +184,7 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Result<std::vector<std::optional<Job>>> {
       std::vector<std::optional<Job>> answer;
       for (const SpecKey& key : keys) {
-        const UnitEntry* entry = state_->find_unit(key);
+        const KeyEntry* entry = state_->find_key(key);
         const auto job = state_->jobs.find(entry == nullptr ? 0 : entry->second.last_job);
         answer.push_back(job == state_->jobs.end() ? std::nullopt : std::optional(job->second));
       }
@@ -211,9 +211,9 @@ class MemoryStore final : public Store {
   Result<std::vector<Failure>> failures(std::optional<std::string> catalog_id, std::size_t limit) override {
     return locked(*state_, [&]() -> Result<std::vector<Failure>> {
       std::vector<Failure> found;
-      for (const auto& [key, unit] : state_->units) {
-        if (unit.failure.occurrences > 0 && !unit.failure.resolved && (!catalog_id || key.catalog_id == *catalog_id)) {
-          found.push_back(unit.failure);
+      for (const auto& [key, row] : state_->keys) {
+        if (row.failure.occurrences > 0 && !row.failure.resolved && (!catalog_id || key.catalog_id == *catalog_id)) {
+          found.push_back(row.failure);
         }
       }
       std::stable_sort(found.begin(), found.end(),
@@ -227,7 +227,7 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Result<std::vector<Failure>> {
       std::vector<Failure> answer;
       for (const SpecKey& key : keys) {
-        const UnitEntry* entry = state_->find_unit(key);
+        const KeyEntry* entry = state_->find_key(key);
         answer.push_back(entry == nullptr ? Failure{.key = key} : entry->second.failure);
       }
       return answer;
@@ -236,7 +236,7 @@ class MemoryStore final : public Store {
 
   Status resolve_failure(const SpecKey& key) override {
     return locked(*state_, [&]() -> Status {
-      UnitEntry* entry = state_->find_unit(key);
+      KeyEntry* entry = state_->find_key(key);
       if (entry == nullptr || entry->second.failure.occurrences == 0) {
         return {Code::kNotFound, fmt::format("{}/{} has no failure", key.catalog_id, key.spec_name)};
       }
@@ -377,25 +377,25 @@ class MemoryStore final : public Store {
     if (catalog.target_space.empty()) {
       catalog.target_space = catalog.search_space = request.space_id;
     }
-    Unit& unit = state_->units.at(job.key);
-    core::claim(job, unit.state,
+    KeyRow& row = state_->keys.at(job.key);
+    core::claim(job, row.state,
                 {.worker_id = request.worker_id,
                  .nonce = request.nonce,
                  .epoch = state_->epoch,
                  .now = state_->clock->wall_now(),
                  .provider = request.provider});
-    stamp_lease(job, unit, state_->rules.lease_duration);
+    stamp_lease(job, row, state_->rules.lease_duration);
     return lease_of(job);
   }
 
   [[nodiscard]] Lease lease_of(const Job& job) const {
-    const Unit& unit = state_->units.at(job.key);
-    return {.job = job, .reuse_floor = unit.state.reuse_floor, .suspects = core::suspects_of(unit.in_flight)};
+    const KeyRow& row = state_->keys.at(job.key);
+    return {.job = job, .reuse_floor = row.state.reuse_floor, .suspects = core::suspects_of(row.in_flight)};
   }
 
-  void stamp_lease(Job& job, Unit& unit, Duration duration) {
+  void stamp_lease(Job& job, KeyRow& row, Duration duration) {
     job.lease_expires_at = state_->clock->wall_now() + duration;
-    unit.lease_until = state_->clock->boot_time() + duration;
+    row.lease_until = state_->clock->boot_time() + duration;
   }
 
   /// The answer to an outcome whose first sending took effect.
@@ -415,7 +415,7 @@ class MemoryStore final : public Store {
     }
     if (job.status == JobStatus::kRunning) {
       peek.running = true;
-      earlier(peek.next_due, std::max(state_->units.at(job.key).lease_until - state_->clock->boot_time(), Duration(0)));
+      earlier(peek.next_due, std::max(state_->keys.at(job.key).lease_until - state_->clock->boot_time(), Duration(0)));
       return;
     }
     const Duration due = core::due_in(job.next_run_at, state_->clock->wall_now());
@@ -431,9 +431,9 @@ class MemoryStore final : public Store {
     if (job.status != JobStatus::kFailed) {
       return true;
     }
-    const Unit& unit = state_->units.at(job.key);
-    const bool unresolved = unit.failure.occurrences > 0 && !unit.failure.resolved;
-    return !unresolved && unit.last_job != job.id;
+    const KeyRow& row = state_->keys.at(job.key);
+    const bool unresolved = row.failure.occurrences > 0 && !row.failure.resolved;
+    return !unresolved && row.last_job != job.id;
   }
 
   const std::shared_ptr<State> state_;

@@ -80,7 +80,7 @@ constexpr const char* kResolveFailure =
     "UPDATE @failures SET resolved = true WHERE occurrences > 0 AND key_id ="
     " (SELECT k.id FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = $1 AND k.spec_name = $2)";
 
-// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key. Looked up
+// A failed job stays while its key's failure is unresolved, and as long as it is the last job of its key. Looked up
 // one by one: joined with the list of those that go, the whole history would be read for each piece.
 #define EMBEDJOBS_PURGE(table)                                                                                 \
   "WITH gone AS (DELETE FROM " table " WHERE id = ANY (ARRAY(SELECT h.id FROM " table                          \

@@ -19,7 +19,7 @@ class PostgresCatalog final : public Catalog {
   Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) override;
   Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts,
                                            std::span<const TextHash> given_up) override;
-  Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override;
+  Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) override;
   Status finalize(const PassContext& context, const Manifest& manifest) override;
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override;
 

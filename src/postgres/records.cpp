@@ -60,7 +60,7 @@ constexpr const char* kInsertJob =
   " nullif(reused_count, 0) AS reused_count, nullif(embedded_count, 0) AS embedded_count,"                        \
   " nullif(operation_count, 0) AS operation_count, nullif(fence_counter, 0) AS fence_counter,"                    \
   " nullif(fence_nonce, 0) AS fence_nonce, nullif(epoch, 0) AS epoch, nullif(errors_in_row, 0) AS errors_in_row," \
-  " nullif(crashes_in_row, 0) AS crashes_in_row, nullif(hand_backs_in_row, 0) AS hand_backs_in_row,"              \
+  " nullif(crashes_in_row, 0) AS crashes_in_row, nullif(releases_in_row, 0) AS releases_in_row,"                  \
   " nullif(crashes, 0) AS crashes, nullif(fewest_missing, -1) AS fewest_missing, nullif(paused_since, 0) AS "     \
   "paused_since,"                                                                                                 \
   " nullif(prompt_tokens, 0) AS prompt_tokens, nullif(pass_prompt_tokens, 0) AS pass_prompt_tokens,"              \
@@ -78,7 +78,7 @@ constexpr const char* kInsertJob =
   "id, key_id, catalog_id, created_at, kind, status, priority, next_run_at, updated_at, generation, attempts, "   \
   "started_at, completed_at, "                                                                                    \
   "embedded_so_far, reused_count, embedded_count, operation_count, fence_counter, "                               \
-  "fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, fewest_missing, "               \
+  "fence_nonce, epoch, errors_in_row, crashes_in_row, releases_in_row, crashes, fewest_missing, "                 \
   "paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, records_in_flight, worker_id, "          \
   "last_error, provider)) AS u"
 constexpr const char* kSaveJobs =
@@ -89,17 +89,17 @@ constexpr const char* kSaveJobs =
     "embedded_count = u.embedded_count, operation_count = u.operation_count, generation = u.generation, "
     "fence_counter = u.fence_counter, fence_nonce = u.fence_nonce, epoch = u.epoch, "
     "errors_in_row = u.errors_in_row, crashes_in_row = u.crashes_in_row, "
-    "hand_backs_in_row = u.hand_backs_in_row, crashes = u.crashes, fewest_missing = u.fewest_missing, "
+    "releases_in_row = u.releases_in_row, crashes = u.crashes, fewest_missing = u.fewest_missing, "
     "paused_since = u.paused_since, prompt_tokens = u.prompt_tokens, "
     "pass_prompt_tokens = u.pass_prompt_tokens, settled = u.settled, progressed = u.progressed, "
     "records_in_flight = u.records_in_flight, worker_id = u.worker_id, last_error = u.last_error, "
     "provider = u.provider"
     " FROM " EMBEDJOBS_SAVED_ROWS " WHERE j.id = ANY (ARRAY[u.id])";
-#define EMBEDJOBS_HISTORY_COLUMNS                                                                     \
-  "key_id, catalog_id, created_at, id, kind, status, priority, attempts, next_run_at, updated_at, "   \
-  "started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, "        \
-  "generation, fence_counter, fence_nonce, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, " \
-  "crashes, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, "   \
+#define EMBEDJOBS_HISTORY_COLUMNS                                                                   \
+  "key_id, catalog_id, created_at, id, kind, status, priority, attempts, next_run_at, updated_at, " \
+  "started_at, completed_at, embedded_so_far, reused_count, embedded_count, operation_count, "      \
+  "generation, fence_counter, fence_nonce, epoch, errors_in_row, crashes_in_row, releases_in_row, " \
+  "crashes, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, settled, progressed, " \
   "records_in_flight, worker_id, last_error, provider"
 constexpr const char* kDeleteJobs = "DELETE FROM @jobs WHERE id = ANY ($1)";
 constexpr const char* kInsertHistory = "INSERT INTO @history (" EMBEDJOBS_HISTORY_COLUMNS
@@ -114,7 +114,7 @@ constexpr const char* kSaveProgress =
     "UPDATE @jobs AS j SET updated_at = u.updated_at, embedded_so_far = nullif(u.embedded_so_far, 0),"
     " reused_count = nullif(u.reused_count, 0), embedded_count = nullif(u.embedded_count, 0),"
     " operation_count = nullif(u.operation_count, 0), errors_in_row = nullif(u.errors_in_row, 0),"
-    " crashes_in_row = nullif(u.crashes_in_row, 0), hand_backs_in_row = nullif(u.hand_backs_in_row, 0),"
+    " crashes_in_row = nullif(u.crashes_in_row, 0), releases_in_row = nullif(u.releases_in_row, 0),"
     " fewest_missing = nullif(u.fewest_missing, -1), paused_since = nullif(u.paused_since, 0), prompt_tokens = "
     "nullif(u.prompt_tokens, 0),"
     " pass_prompt_tokens = nullif(u.pass_prompt_tokens, 0), progressed = nullif(u.progressed, false),"
@@ -124,7 +124,7 @@ constexpr const char* kSaveProgress =
     " $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::boolean[], $15::boolean[])"
     " AS u (id, updated_at, embedded_so_far, reused_count, embedded_count, operation_count, errors_in_row, "
     "crashes_in_row,"
-    " hand_backs_in_row, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, progressed, "
+    " releases_in_row, fewest_missing, paused_since, prompt_tokens, pass_prompt_tokens, progressed, "
     "records_in_flight) "
     "WHERE j.id = ANY (ARRAY[u.id])";
 
@@ -184,7 +184,7 @@ class SavedRows {
                                                      static_cast<std::int64_t>(job.epoch),
                                                      job.errors_in_row,
                                                      job.crashes_in_row,
-                                                     job.hand_backs_in_row,
+                                                     job.releases_in_row,
                                                      job.crashes,
                                                      job.fewest_missing,
                                                      nanoseconds(job.paused_since),
@@ -423,7 +423,7 @@ void save_progress(Connection& connection, std::span<const Job* const> jobs) {
                                                      job->operation_count,
                                                      job->errors_in_row,
                                                      job->crashes_in_row,
-                                                     job->hand_backs_in_row,
+                                                     job->releases_in_row,
                                                      job->fewest_missing,
                                                      nanoseconds(job->paused_since),
                                                      static_cast<std::int64_t>(job->prompt_tokens),

@@ -64,7 +64,7 @@ std::optional<JobRow> load_job(Connection& connection, JobId id);
   return job.records_in_flight || job.crashes > 0;
 }
 
-/// A job with its key and its unit's record of failing, as a transition needs them.
+/// A job with its key and its key's record of failing, as a transition needs them.
 struct Held {
   KeyRow key;
   JobRow row;
@@ -117,7 +117,7 @@ void clear_in_flight(Connection& connection, JobId id);
 Failure read_failure(const Query& row, int first);
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure);
 
-/// Stores what a transition said beside job and key: the unit's record of failing (the last success goes into held.key,
+/// Stores what a transition said beside job and key: the key's record of failing (the last success goes into held.key,
 /// which is saved afterwards), and the in-flight rows, which a fresh budget forgets. `flew`: there may be some.
 void note_settled(Connection& connection, Held& held, const core::Settled& settled,
                   const std::vector<core::InFlight>& in_flight, bool flew);

@@ -105,7 +105,7 @@ std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<con
     const bool flew = may_fly(job);
     std::vector<core::InFlight> in_flight = flew ? load_in_flight(connection, job.id) : std::vector<core::InFlight>();
     const core::Settled settled = core::settle(job, one->key.state, outcome, rules, connection.now());
-    core::land_in_flight(in_flight);
+    core::settle_in_flight(in_flight);
     note_settled(connection, *one, settled, in_flight, flew);
     tokens[job.provider] += settled.tokens;
     keys.push_back(one->key);
@@ -187,8 +187,7 @@ Status PostgresStore::remove_key(const SpecKey& key) {
 
 Result<std::vector<bool>> PostgresStore::renew(std::span<const LeaseRef> leases, Duration lease_duration,
                                                Duration time_limit) {
-  const Duration duration =
-      lease_duration > Duration(0) ? std::min(lease_duration, kMaxLease) : rules().lease_duration;
+  const Duration duration = lease_duration > Duration(0) ? std::min(lease_duration, kMaxLease) : rules().lease_duration;
   std::vector<std::int64_t> ids, counters, nonces;
   std::vector<std::string_view> catalogs, specs;
   for (const LeaseRef& lease : leases) {

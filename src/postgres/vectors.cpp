@@ -6,7 +6,6 @@
 
 #include "core/backend/stored_texts.hpp"
 #include "core/rules/checks.hpp"
-#include "core/rules/reuse.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 
@@ -141,8 +140,8 @@ std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const 
   if (!texts.empty()) {
     Query row = connection.query(kProbe, space_id, texts);
     while (row.next()) {
-      const core::VectorMark mark{.epoch = row.number(1), .embedded_bytes = row.number(2), .input_cap = row.number(3)};
-      if (core::may_reuse(mark, context)) {
+      const VectorMark mark{.epoch = row.number(1), .embedded_bytes = row.number(2), .input_cap = row.number(3)};
+      if (may_reuse(context, mark)) {
         found.insert(row.hash(0));
       }
     }

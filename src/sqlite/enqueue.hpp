@@ -13,7 +13,7 @@ EnqueueResult enqueue_generation(Connection& connection, KeyRow& key, const Spec
 /// is void.
 void enqueue_for_switch(Connection& connection, KeyRow& key, const SpecKey& name, WallTime now);
 
-/// Tombstone: cancels the open job, revokes the lease, drops the unit's record of failing.
+/// Tombstone: cancels the open job, revokes the lease, drops the key's record of failing.
 void cancel_key(Connection& connection, KeyRow& key, WallTime now);
 
 }  // namespace embedjobs::sqlite

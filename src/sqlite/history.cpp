@@ -31,7 +31,7 @@ constexpr const char* kOpenFailures =
     "WHERE f.resolved = 0 AND f.occurrences > 0 AND (?1 = '' OR c.name = ?1) ORDER BY f.last_failed_at DESC LIMIT ?2";
 constexpr const char* kResolveFailure = "UPDATE failures SET resolved = 1 WHERE key_id = ? AND occurrences > 0";
 
-// A failed job stays while its unit's failure is unresolved, and as long as it is the last job of its key.
+// A failed job stays while its key's failure is unresolved, and as long as it is the last job of its key.
 constexpr const char* kPurge =
     "DELETE FROM jobs WHERE id IN ("
     "SELECT j.id FROM jobs AS j INDEXED BY jobs_ended WHERE j.status >= 2 AND j.completed_at < ?1"

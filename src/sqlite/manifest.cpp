@@ -110,8 +110,8 @@ bool put_operation(Connection& connection, std::int64_t manifest_id, std::string
   return false;
 }
 
-Status SqliteCatalog::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
-  if (Status status = core::check_upsert(context, rows); !status.ok()) {
+Status SqliteCatalog::persist_batch(const PassContext& context, std::span<const VectorRow> rows) {
+  if (Status status = core::check_persist(context, rows); !status.ok()) {
     return status;
   }
   do {

@@ -38,7 +38,7 @@ constexpr const char* kInsertJob =
     "lease_expires_at,"
     " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, embedded_count, "
     "operation_count, generation,"
-    " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, crashes, "
+    " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, releases_in_row, crashes, "
     "fewest_missing, progressed,"
     " paused_since, records_in_flight, provider, prompt_tokens, pass_prompt_tokens, lease_boot_id, lease_boot_time, "
     "lease_holder) "
@@ -52,14 +52,14 @@ constexpr const char* kSaveJob =
     "reused_count = ?14,"
     " embedded_count = ?15, operation_count = ?16, generation = ?17, fence_counter = ?18, fence_nonce = ?19, settled = "
     "?20, epoch = ?21,"
-    " errors_in_row = ?22, crashes_in_row = ?23, hand_backs_in_row = ?24, crashes = ?25, fewest_missing = ?26, "
+    " errors_in_row = ?22, crashes_in_row = ?23, releases_in_row = ?24, crashes = ?25, fewest_missing = ?26, "
     "progressed = ?27,"
     " paused_since = ?28, records_in_flight = ?29, provider = ?30, prompt_tokens = ?31, pass_prompt_tokens = ?32 "
     "WHERE id = ?1";
 constexpr const char* kSaveProgress =
     "UPDATE jobs SET updated_at = ?2, embedded_so_far = ?3, reused_count = ?4, embedded_count = ?5, operation_count = "
     "?6,"
-    " errors_in_row = ?7, crashes_in_row = ?8, hand_backs_in_row = ?9, fewest_missing = ?10, progressed = ?11, "
+    " errors_in_row = ?7, crashes_in_row = ?8, releases_in_row = ?9, fewest_missing = ?10, progressed = ?11, "
     "paused_since = ?12,"
     " records_in_flight = ?13, prompt_tokens = ?14, pass_prompt_tokens = ?15 "
     "WHERE id = ?1";
@@ -215,13 +215,13 @@ void save_job(Connection& connection, const Job& job) {
                  job.worker_id, job.lease_expires_at, job.updated_at, job.started_at, job.completed_at,
                  job.embedded_so_far, job.reused_count, job.embedded_count, job.operation_count, job.generation,
                  job.fence.counter, job.fence.nonce, job.settled, job.epoch, job.errors_in_row, job.crashes_in_row,
-                 job.hand_backs_in_row, job.crashes, job.fewest_missing, job.progressed, job.paused_since,
+                 job.releases_in_row, job.crashes, job.fewest_missing, job.progressed, job.paused_since,
                  job.records_in_flight, job.provider, job.prompt_tokens, job.pass_prompt_tokens);
 }
 
 void save_progress(Connection& connection, const Job& job) {
   connection.run(kSaveProgress, job.id, job.updated_at, job.embedded_so_far, job.reused_count, job.embedded_count,
-                 job.operation_count, job.errors_in_row, job.crashes_in_row, job.hand_backs_in_row, job.fewest_missing,
+                 job.operation_count, job.errors_in_row, job.crashes_in_row, job.releases_in_row, job.fewest_missing,
                  job.progressed, job.paused_since, job.records_in_flight, job.prompt_tokens, job.pass_prompt_tokens);
 }
 

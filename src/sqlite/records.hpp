@@ -81,7 +81,7 @@ Failure load_failure(Connection& connection, std::int64_t key_id, const SpecKey&
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure);
 void drop_failure(Connection& connection, std::int64_t key_id);
 
-/// Stores what a transition said beside job and key: the unit's record of failing, and the in-flight rows, which a
+/// Stores what a transition said beside job and key: the key's record of failing, and the in-flight rows, which a
 /// fresh budget forgets.
 void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled,
                   const std::vector<core::InFlight>& in_flight, WallTime now);

@@ -94,8 +94,7 @@ Status SqliteStore::remove_key(const SpecKey& key) {
 
 Result<std::vector<bool>> SqliteStore::renew(std::span<const LeaseRef> leases, Duration lease_duration,
                                              Duration time_limit) {
-  const Duration duration =
-      lease_duration > Duration(0) ? std::min(lease_duration, kMaxLease) : rules().lease_duration;
+  const Duration duration = lease_duration > Duration(0) ? std::min(lease_duration, kMaxLease) : rules().lease_duration;
   return database_->write_renewal(time_limit, [&](Connection& connection) -> Result<std::vector<bool>> {
     const std::string boot_id = database_->clock().boot_id();
     const Duration ends = database_->clock().boot_time() + duration;
@@ -151,7 +150,7 @@ Result<JobStatus> SqliteStore::settle(const LeaseRef& lease, const Outcome& outc
     save_key(connection, held->key);
     save_job(connection, job);
     std::vector<core::InFlight> in_flight = load_in_flight(connection, job.id);
-    core::land_in_flight(in_flight);
+    core::settle_in_flight(in_flight);
     note_settled(connection, held->row, settled, in_flight, now());
     add_tokens(connection, job.provider, settled.tokens, now());
     return job.status;

@@ -6,7 +6,6 @@
 
 #include "core/backend/stored_texts.hpp"
 #include "core/rules/checks.hpp"
-#include "core/rules/reuse.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/sqlite_catalog.hpp"
 
@@ -28,7 +27,7 @@ constexpr const char* kUpdateData = "UPDATE vector_data SET vector = ?2 WHERE id
 constexpr const char* kMarkReferenced =
     "UPDATE vectors SET unreferenced_since = 0 WHERE space_id = ? AND text_hash = ? AND unreferenced_since <> 0";
 
-core::VectorMark mark_of(const Query& row) {
+VectorMark mark_of(const Query& row) {
   return {.epoch = row.number(0), .embedded_bytes = row.number(1), .input_cap = row.number(2)};
 }
 
@@ -68,7 +67,7 @@ VectorProbe::VectorProbe(Connection& connection, std::int64_t space_id, const Pa
 
 bool VectorProbe::reusable(const TextHash& hash) {
   query_.again(space_id_, hash);
-  return query_.next() && core::may_reuse(mark_of(query_), context_);
+  return query_.next() && may_reuse(context_, mark_of(query_));
 }
 
 std::vector<bool> reusable(Connection& connection, std::int64_t space_id, const PassContext& context,

@@ -239,7 +239,7 @@ void measure_persist(const std::string& vectors, std::size_t size, std::size_t c
       const Chunk chunk = chunk_of((i * times.size() + which) * size, size);
       const auto begun = Clock::now();
       if (which == 0) {
-        must(backend.catalog->upsert_batch(pass.context, chunk.rows));
+        must(backend.catalog->persist_batch(pass.context, chunk.rows));
       } else if (which == 1) {
         copy.put_vectors(chunk);
       } else if (which == 2) {
@@ -272,7 +272,7 @@ void measure_unchanged(const std::string& vectors, std::size_t operations) {
   Manifest manifest;
   for (std::size_t i = 0; i < operations; i += 500) {
     const Chunk chunk = chunk_of(i, std::min<std::size_t>(500, operations - i));
-    must(backend.catalog->upsert_batch(pass.context, chunk.rows));
+    must(backend.catalog->persist_batch(pass.context, chunk.rows));
     for (const VectorRow& row : chunk.rows) {
       manifest.add(row.operation_id, row.text_hash);
     }

@@ -112,7 +112,7 @@ double persist(const std::string& path, const Data& data, std::size_t chunk) {
     for (std::size_t row = i; row < std::min(i + chunk, data.ids.size()); ++row) {
       rows.push_back({.operation_id = data.ids[row], .text_hash = data.hashes[row], .vector = data.vector(row)});
     }
-    must(pass.backend.catalog->upsert_batch(pass.context, rows));
+    must(pass.backend.catalog->persist_batch(pass.context, rows));
   }
   return seconds_since(begin);
 }
@@ -204,7 +204,7 @@ std::string with_finished_jobs(const test::TempFolder& folder, int finished) {
                       "lease_expires_at,"
                       " created_at, updated_at, started_at, completed_at, embedded_so_far, reused_count, "
                       "embedded_count, operation_count, generation,"
-                      " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, hand_backs_in_row, "
+                      " fence_counter, fence_nonce, settled, epoch, errors_in_row, crashes_in_row, releases_in_row, "
                       "crashes, fewest_missing,"
                       " progressed, paused_since, records_in_flight, lease_boot_id, lease_boot_time, lease_holder, "
                       "provider, prompt_tokens,"
@@ -260,7 +260,7 @@ void bench_finalize(const test::TempFolder& folder) {
       manifest.add(data.ids[row], data.hashes[row]);
       rows.push_back({.operation_id = data.ids[row], .text_hash = data.hashes[row], .vector = vector});
     }
-    must(pass.backend.catalog->upsert_batch(pass.context, rows));
+    must(pass.backend.catalog->persist_batch(pass.context, rows));
   }
   const auto timed = [&](const char* what) {
     const long before = peak_memory_kib();

@@ -205,7 +205,7 @@ TEST_CASE("the worker runs on the host's own thread") {
   scene.ok(embedjobs_engine_stop(scene.engine, -1, scene.error.out()));
 }
 
-TEST_CASE("a running worker is stopped from a callback, and its job handed back") {
+TEST_CASE("a running worker is stopped from a callback, and its job released") {
   ReadScene scene;
   scene.options.batch_size = 1;
   scene.embedder.first = [&](embedjobs_call*, const embedjobs_texts*, embedjobs_vectors*, std::size_t*) {
@@ -273,7 +273,7 @@ TEST_CASE("every option reaches the engine") {
   Scene scene;
   scene.options.host_embedder = &table;
   scene.options.worker_id = "worker-of-c";
-  scene.options.workers = 2;
+  scene.options.slots = 2;
   scene.options.batch_size = 7;
   scene.options.batch_bytes = 1 << 20;
   scene.options.lease_duration_ms = 600'000;

@@ -342,7 +342,7 @@ TEST_CASE("a holder that was overtaken while it wrote is refused; the other one'
     }
     return -1;
   };
-  scene.options.workers = 2;
+  scene.options.slots = 2;
   scene.open();
   scene.put(spec_with(3, "users"));
   scene.start();

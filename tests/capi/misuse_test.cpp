@@ -335,7 +335,7 @@ TEST_CASE("numbers of any size mean what can be meant") {
     *number = SIZE_MAX;
   }
   for (std::int64_t* number :
-       {&scene.options.workers, &scene.options.batch_size, &scene.options.batch_bytes, &scene.options.lease_duration_ms,
+       {&scene.options.slots, &scene.options.batch_size, &scene.options.batch_bytes, &scene.options.lease_duration_ms,
         &scene.options.requests_per_minute, &scene.options.tokens_per_minute, &scene.options.daily_token_budget,
         &scene.options.safety_bound_ms, &scene.options.provider_concurrency}) {
     *number = INT64_MAX;

@@ -55,7 +55,7 @@ run 1 export default api --json
 run 0 jobs --limit 1 --json
 equal "$(field status)" cancelled "the job of a removed spec"
 
-echo "SIGTERM: a clean stop hands the job back at once"
+echo "SIGTERM: a clean stop releases the job at once"
 document 40 stopped > api.json
 run 0 put default api api.json
 start_slow

@@ -11,7 +11,7 @@ for name in index put remove work status jobs retry reconcile switch-space searc
   grep -q 'Example' help || fail "$name --help shows no example"
 done
 
-for arguments in "" "nosuch" "index" "search default" "work --max-wait 5" "work --max-wait 1d" "work --workers x" "jobs --status done" \
+for arguments in "" "nosuch" "index" "search default" "work --max-wait 5" "work --max-wait 1d" "work --slots x" "jobs --status done" \
   "jobs --limit 0" "retry" "retry default" "retry default spec --failed" "switch-space default" "search default x -k 0" "status --nosuch"; do
   # The words are separate arguments.
   # shellcheck disable=SC2086

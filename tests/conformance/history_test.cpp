@@ -98,7 +98,7 @@ TEST_CASE("counts are over all jobs") {
   CHECK(counts.pending == 2);
 }
 
-TEST_CASE("failures are counted a unit until a success") {
+TEST_CASE("failures are counted a key until a success") {
   Scene scene;
   CHECK(failure_of(scene).occurrences == 0);
   const WallTime first = scene.clock->wall_now();
@@ -128,7 +128,7 @@ TEST_CASE("failures are counted a unit until a success") {
   CHECK_FALSE(failure.resolved);
 }
 
-TEST_CASE("a retry is no failure of the unit, and the last success is known without one") {
+TEST_CASE("a retry is no failure of the key, and the last success is known without one") {
   Scene scene;
   const WallTime success = scene.clock->wall_now();
   scene.settle(scene.run());

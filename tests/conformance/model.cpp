@@ -32,7 +32,7 @@ void Model::start_over(Job& job, ModelSpec& spec) {
   job.status = JobStatus::kPending;
   job.generation = spec.generation;
   job.next_run_at = now();
-  job.attempts = job.errors_in_row = job.crashes_in_row = job.hand_backs_in_row = job.crashes = 0;
+  job.attempts = job.errors_in_row = job.crashes_in_row = job.releases_in_row = job.crashes = 0;
   job.fewest_missing = -1;
   job.progressed = false;
   job.paused_since = {};
@@ -242,7 +242,7 @@ void Model::apply(Job& job, const Progress& progress) {
   const bool fewer = job.fewest_missing == -1 ? progress.embedded > 0 : progress.missing < job.fewest_missing;
   job.fewest_missing = job.fewest_missing == -1 || fewer ? progress.missing : job.fewest_missing;
   if (fewer) {
-    job.errors_in_row = job.crashes_in_row = job.hand_backs_in_row = 0;
+    job.errors_in_row = job.crashes_in_row = job.releases_in_row = 0;
     job.paused_since = {};
   }
 }
@@ -293,8 +293,8 @@ void Model::count_error(Job& job, ModelSpec& spec, WallTime next) {
   job.next_run_at = next;
 }
 
-void Model::hand_back(Job& job, ModelSpec& spec, WallTime next) {
-  if (++job.hand_backs_in_row % 5 == 0) {
+void Model::release(Job& job, ModelSpec& spec, WallTime next) {
+  if (++job.releases_in_row % 5 == 0) {
     count_error(job, spec, next);
     return;
   }
@@ -342,13 +342,13 @@ std::pair<Code, JobStatus> Model::settle(const LeaseRef& lease, const Outcome& o
   } else if (outcome.kind == OutcomeKind::kFail) {
     fail(job, spec);
   } else if (outcome.kind == OutcomeKind::kRetry && outcome.retry_at_once) {
-    hand_back(job, spec, now());
+    release(job, spec, now());
   } else if (outcome.kind == OutcomeKind::kRetry) {
     const Duration base = std::min<Duration>(5s * (1 << (job.errors_in_row + 1)), 10min);
     const auto tenths = 8 + std::llround(outcome.jitter * 4);
     count_error(job, spec, now() + std::min<Duration>(base / 10 * tenths, 10min));
   } else if (outcome.reason != ReleaseReason::kPause) {
-    hand_back(job, spec, later);
+    release(job, spec, later);
   } else {
     job.attempts = std::max<std::int64_t>(job.attempts - 1, 0);
     job.paused_since = job.paused_since == WallTime{} ? now() : job.paused_since;
@@ -369,7 +369,7 @@ void Model::crash(Job& job, ModelSpec& spec) {
   const auto flying =
       std::count_if(spec.flights.begin(), spec.flights.end(), [](const auto& flight) { return flight.second.sent; });
   if (job.records_in_flight && flying == 0) {  // some other job's fault
-    hand_back(job, spec, now());
+    release(job, spec, now());
     return;
   }
   ++job.crashes_in_row;

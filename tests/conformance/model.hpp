@@ -95,7 +95,7 @@ class Model {
   Code remove_catalog(const std::string& catalog);
   std::size_t switch_space(const std::string& catalog, const std::string& target);
   std::pair<Code, std::vector<bool>> list_existing(const PassContext& context, const ModelOps& ops) const;
-  Code upsert_batch(const PassContext& context, const ModelOps& ops, const ModelVector& mark);
+  Code persist_batch(const PassContext& context, const ModelOps& ops, const ModelVector& mark);
   Code finalize(const PassContext& context, const ModelOps& ops);
 
   [[nodiscard]] bool complete(const ModelSpec& spec) const;
@@ -115,7 +115,7 @@ class Model {
   void leave(Job& job, ModelSpec& spec);  ///< The holder holds the key no more.
   void fail(Job& job, ModelSpec& spec);
   void count_error(Job& job, ModelSpec& spec, WallTime next);
-  void hand_back(Job& job, ModelSpec& spec, WallTime next);
+  void release(Job& job, ModelSpec& spec, WallTime next);
   void land(ModelSpec& spec);
   void crash(Job& job, ModelSpec& spec);
   void apply(Job& job, const Progress& progress);

@@ -98,7 +98,7 @@ std::pair<Code, std::vector<bool>> Model::list_existing(const PassContext& conte
   return {code, code == Code::kOk ? answer : std::vector<bool>()};
 }
 
-Code Model::upsert_batch(const PassContext& context, const ModelOps& ops, const ModelVector& mark) {
+Code Model::persist_batch(const PassContext& context, const ModelOps& ops, const ModelVector& mark) {
   const Code code = check_pass(context);
   if (code != Code::kOk) {
     return code;

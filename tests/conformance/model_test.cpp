@@ -387,8 +387,8 @@ class Sequence {
       row.embedded_bytes = mark.embedded_bytes;
       row.input_cap = mark.input_cap;
     }
-    ::same("upsert_batch", scene_.catalog.upsert_batch(context, rows.all()).code(),
-           model_.upsert_batch(context, ops, mark));
+    ::same("persist_batch", scene_.catalog.persist_batch(context, rows.all()).code(),
+           model_.persist_batch(context, ops, mark));
   }
 
   void finalize() {
@@ -454,7 +454,7 @@ class Sequence {
     field("epoch", backend.epoch, model.epoch);
     field("errors_in_row", backend.errors_in_row, model.errors_in_row);
     field("crashes_in_row", backend.crashes_in_row, model.crashes_in_row);
-    field("hand_backs_in_row", backend.hand_backs_in_row, model.hand_backs_in_row);
+    field("releases_in_row", backend.releases_in_row, model.releases_in_row);
     field("crashes", backend.crashes, model.crashes);
     field("fewest_missing", backend.fewest_missing, model.fewest_missing);
     field("progressed", backend.progressed, model.progressed);

@@ -85,7 +85,7 @@ TEST_CASE("fail ends the job at once, with its error") {
   CHECK(scene.enqueue().created);
 }
 
-TEST_CASE("a worker that stops hands its jobs back at once, at no cost") {
+TEST_CASE("a worker that stops releases its jobs at once, at no cost") {
   Scene scene;
   const Lease lease = scene.run();
   CHECK(scene.settle(lease, {.kind = OutcomeKind::kRelease, .error = "stopping"}) == JobStatus::kPending);
@@ -93,7 +93,7 @@ TEST_CASE("a worker that stops hands its jobs back at once, at no cost") {
   CHECK(scene.claim_one().job.attempts == 1);
 }
 
-TEST_CASE("every fifth hand-back without progress costs an attempt, so that nothing loops for ever") {
+TEST_CASE("every fifth release without progress costs an attempt, so that nothing loops for ever") {
   Scene scene;
   scene.enqueue();
   int passes = 0;
@@ -174,7 +174,7 @@ TEST_CASE("an outcome sent again finds its own effect") {
   const Job after = scene.job(lease.job.id);
   CHECK(after.attempts == before.attempts);
   CHECK(after.errors_in_row == before.errors_in_row);
-  CHECK(after.hand_backs_in_row == before.hand_backs_in_row);
+  CHECK(after.releases_in_row == before.releases_in_row);
   CHECK(after.next_run_at == before.next_run_at);
   CHECK(get(scene.store.failures_of(std::vector{kKey}))[0].occurrences == (kind == OutcomeKind::kFail ? 1 : 0));
 }

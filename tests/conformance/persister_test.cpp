@@ -52,7 +52,7 @@ TEST_CASE("vectors come back as they were stored") {
                                -1.5F};
   const std::vector rows{VectorRow{
       .operation_id = "a", .text_hash = hash_text("text"), .vector = odd, .embedded_bytes = 300, .input_cap = 512}};
-  ok(scene.catalog.upsert_batch(scene.context(lease), rows));
+  ok(scene.catalog.persist_batch(scene.context(lease), rows));
   std::size_t visited = 0;
   const Space space = get(scene.catalog.rows(kKey, true, [&](const StoredRow& row) {
     CHECK(row.operation_id == "a");
@@ -83,7 +83,7 @@ TEST_CASE("an unknown spec is not found") {
   context.job_id = 1;
   context.fence = {1, 1};
   context.space = kSpace;
-  CHECK(scene.catalog.upsert_batch(context, Rows({{"a", "1"}}, kSpace).all()).code() == Code::kNotFound);
+  CHECK(scene.catalog.persist_batch(context, Rows({{"a", "1"}}, kSpace).all()).code() == Code::kNotFound);
   CHECK(scene.catalog.finalize(context, manifest_of({})).code() == Code::kNotFound);
 }
 
@@ -98,7 +98,7 @@ TEST_CASE("a vector that is none is refused, and with it its whole batch") {
   for (const std::vector<float>& vector : bad) {
     Rows rows({{"b", "2"}, {"c", "3"}}, kSpace);
     rows.edit()[1].vector = vector;
-    CHECK(scene.catalog.upsert_batch(scene.context(lease), rows.all()).code() == Code::kInvalidArgument);
+    CHECK(scene.catalog.persist_batch(scene.context(lease), rows.all()).code() == Code::kInvalidArgument);
   }
   CHECK(scene.rows() == seen({{"a", "1"}}));
   CHECK(scene.existing(lease, {{"b", "2"}}) == std::vector{false});
@@ -109,7 +109,7 @@ TEST_CASE("a context that makes no sense is refused") {
   const Lease lease = start(scene);
   PassContext context = scene.context(lease);
   context.space.dimension = 0;
-  CHECK(scene.catalog.upsert_batch(context, {}).code() == Code::kInvalidArgument);
+  CHECK(scene.catalog.persist_batch(context, {}).code() == Code::kInvalidArgument);
   CHECK(scene.catalog.finalize(context, {}).code() == Code::kInvalidArgument);
   CHECK(scene.catalog.list_existing(context, {}).status().code() == Code::kInvalidArgument);
   context = scene.context(lease);
@@ -193,7 +193,7 @@ TEST_CASE("a pass over an old document may finalize, but is not complete, and ru
   const Lease lease = scene.claim_one();
   PassContext context = scene.context(lease);
   scene.put(kKey, "new");
-  ok(scene.catalog.upsert_batch(context, Rows({{"a", "1"}}, kSpace).all()));
+  ok(scene.catalog.persist_batch(context, Rows({{"a", "1"}}, kSpace).all()));
   ok(scene.catalog.finalize(context, manifest_of({{"a", "1"}})));
   CHECK_FALSE(scene.info().complete);
   CHECK(scene.settle(lease) == JobStatus::kPending);

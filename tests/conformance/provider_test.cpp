@@ -121,8 +121,8 @@ TEST_CASE(
   PassContext context = scene.context(lease);
   context.prompt_tokens = 130;
   const Rows rows({{"a", "1"}}, kSpace);
-  ok(scene.catalog.upsert_batch(context, rows.all()));
-  ok(scene.catalog.upsert_batch(context, rows.all()));
+  ok(scene.catalog.persist_batch(context, rows.all()));
+  ok(scene.catalog.persist_batch(context, rows.all()));
   CHECK(scene.job(lease.job.id).prompt_tokens == 130);
   CHECK(state_of(scene).tokens_total == 130);
   const Outcome outcome{.kind = OutcomeKind::kRelease,
@@ -158,7 +158,7 @@ TEST_CASE("a stale holder's tokens are not counted") {
   lost(scene.store.progress(ref(lease), {.prompt_tokens = 100}));
   PassContext context = scene.context(lease);
   context.prompt_tokens = 100;
-  lost(scene.catalog.upsert_batch(context, Rows({{"a", "1"}}, kSpace).all()));
+  lost(scene.catalog.persist_batch(context, Rows({{"a", "1"}}, kSpace).all()));
   CHECK(state_of(scene).tokens_total == 0);
 }
 
@@ -170,9 +170,9 @@ TEST_CASE("a batch that is refused counts no tokens; a pass without a provider's
   Rows rows({{"a", "1"}}, kSpace);
   const std::vector<float> zero(kSpace.dimension);
   rows.edit()[0].vector = zero;
-  CHECK_FALSE(scene.catalog.upsert_batch(context, rows.all()).ok());
+  CHECK_FALSE(scene.catalog.persist_batch(context, rows.all()).ok());
   CHECK(scene.job(lease.job.id).prompt_tokens == 0);
-  ok(scene.catalog.upsert_batch(context, Rows({{"a", "1"}}, kSpace).all()));
+  ok(scene.catalog.persist_batch(context, Rows({{"a", "1"}}, kSpace).all()));
   CHECK(scene.job(lease.job.id).prompt_tokens == 100);
   CHECK(get(scene.store.providers()).empty());
 }

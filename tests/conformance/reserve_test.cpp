@@ -39,7 +39,7 @@ TEST_CASE("a reservation ends with its pass, however that ends") {
   SECTION("settled") {
     scene.settle(scene.first, {.kind = OutcomeKind::kFail, .error = "no"});
   }
-  SECTION("handed back") {
+  SECTION("released") {
     scene.settle(scene.first, {.kind = OutcomeKind::kRelease, .error = "stop"});
   }
   SECTION("removed") {

@@ -117,18 +117,18 @@ TEST_CASE("a vector of a cut text is not reused when the cap was raised or lifte
   Rows rows(ops, kSpace);
   rows.edit()[0].embedded_bytes = 900;
   rows.edit()[0].input_cap = 1000;
-  ok(scene.catalog.upsert_batch(context, rows.all()));
+  ok(scene.catalog.persist_batch(context, rows.all()));
   CHECK(usable(1000));
   CHECK(usable(500));
   CHECK_FALSE(usable(1001));
   CHECK_FALSE(usable(0));
   rows.edit()[0].input_cap = 2000;
-  ok(scene.catalog.upsert_batch(context, rows.all()));
+  ok(scene.catalog.persist_batch(context, rows.all()));
   CHECK(usable(2000));
   CHECK_FALSE(usable(0));
   rows.edit()[0].embedded_bytes = 0;
   rows.edit()[0].input_cap = 0;
-  ok(scene.catalog.upsert_batch(context, rows.all()));
+  ok(scene.catalog.persist_batch(context, rows.all()));
   CHECK(usable(0));
   CHECK(usable(1'000'000));
   CHECK(usable(10));
@@ -147,14 +147,14 @@ TEST_CASE(
     return get(scene.catalog.list_existing(context, manifest_of({{"a", "long"}})))[0];
   };
   rows.edit()[0].embedded_bytes = 256;
-  ok(scene.catalog.upsert_batch(context, rows.all()));
+  ok(scene.catalog.persist_batch(context, rows.all()));
   CHECK(usable(0));
   CHECK(usable(256));
   CHECK(usable(100));
   CHECK_FALSE(usable(1000));
   // The model refused more than 256 again: that is not tried at each pass.
   rows.edit()[0].input_cap = 1000;
-  ok(scene.catalog.upsert_batch(context, rows.all()));
+  ok(scene.catalog.persist_batch(context, rows.all()));
   CHECK(usable(1000));
   CHECK_FALSE(usable(500));
   CHECK_FALSE(usable(0));

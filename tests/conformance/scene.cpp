@@ -84,7 +84,7 @@ PassContext Scene::context(const Lease& lease, const Space& space) {
 }
 
 Status Scene::persist(const Lease& lease, const Ops& ops, const Space& space, int salt) {
-  return catalog.upsert_batch(context(lease, space), Rows(ops, space, salt).all());
+  return catalog.persist_batch(context(lease, space), Rows(ops, space, salt).all());
 }
 
 Status Scene::finalize(const Lease& lease, const Ops& ops, const Space& space) {

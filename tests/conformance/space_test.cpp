@@ -56,7 +56,7 @@ TEST_CASE("search finds the nearest operations, best first") {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     rows.push_back({.operation_id = ids[i], .text_hash = hash_text(ids[i]), .vector = vectors[i]});
   }
-  ok(scene.catalog.upsert_batch(scene.context(lease), rows));
+  ok(scene.catalog.persist_batch(scene.context(lease), rows));
   const std::vector<float> query{5, 0, 0, 0};
   const auto hits = get(scene.catalog.search("catalog", kSpace, query, 10));
   REQUIRE(hits.size() == 4);

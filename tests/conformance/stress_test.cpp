@@ -70,7 +70,7 @@ class Crew {
                               .content_version = "v"};
     const Ops ops{{"own", lease.job.key.spec_name}, {"shared", "shared"}};
     const bool fine =
-        try_until_answered([&] { return scene_.catalog.upsert_batch(context, Rows(ops, kSpace).all()); }) &&
+        try_until_answered([&] { return scene_.catalog.persist_batch(context, Rows(ops, kSpace).all()); }) &&
         try_until_answered([&] { return scene_.store.renew(std::vector{ref(lease)}, 0s, 10s).status(); }) &&
         try_until_answered([&] { return scene_.catalog.finalize(context, manifest_of(ops)); }) &&
         try_until_answered([&] { return scene_.store.settle(ref(lease), {}).status(); });

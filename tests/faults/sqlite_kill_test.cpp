@@ -36,7 +36,7 @@ Result<Backend> open(const std::string& path) {
                           .fence = lease.job.fence,
                           .space = kSpace,
                           .epoch = lease.job.epoch};
-      ok(backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()));
+      ok(backend.catalog->persist_batch(context, Rows(ops, kSpace).all()));
       ok(backend.catalog->finalize(context, manifest_of(ops)));
       get(backend.store->settle(ref(lease), {}));
     }

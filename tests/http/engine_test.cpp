@@ -114,7 +114,7 @@ TEST_CASE("a provider that is not there is waited for, and nothing is lost") {
   CHECK(scene.check_rows("late") == 20);
 }
 
-TEST_CASE("a stop ends calls to a provider that never answers, and hands the job back") {
+TEST_CASE("a stop ends calls to a provider that never answers, and releases the job") {
   HttpScene scene;
   REQUIRE(scene.engine->search("catalog", "x", 1).status().code() == Code::kNotFound);
   scene.put(spec_with(5, "hang"));

@@ -93,7 +93,7 @@ TEST_CASE("the last spec of the old space, removed in a snapshot that is too old
                               .space = space,
                               .epoch = lease.job.epoch};
     const Ops ops{{"a", "text"}};
-    ok(host.backend.catalog->upsert_batch(context, Rows(ops, space).all()));
+    ok(host.backend.catalog->persist_batch(context, Rows(ops, space).all()));
     ok(host.backend.catalog->finalize(context, manifest_of(ops)));
     CHECK(get(host.backend.store->settle(ref(lease), {})) == JobStatus::kSucceeded);
     return lease.job.key.spec_name;
@@ -144,7 +144,7 @@ TEST_CASE(
   const Backend other = get(open_postgres(host.schema.dsn(), hurried, nullptr));
   CHECK(get(other.catalog->reserve(context, std::vector{hash_text("text")}, {})) == std::vector{Reservation::kMine});
   host.sql.ask("COMMIT");
-  ok(other.catalog->upsert_batch(context, Rows(ops, kSpace).all()));
+  ok(other.catalog->persist_batch(context, Rows(ops, kSpace).all()));
   CHECK(get(host.backend.store->settle(ref(lease), {})) == JobStatus::kPending);
 }
 
@@ -157,15 +157,15 @@ TEST_CASE(
                           .leases.at(0);
   PassContext context{
       .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
-  ok(host.backend.catalog->upsert_batch(context, Rows({{"first", "text of the first"}}, kSpace).all()));
+  ok(host.backend.catalog->persist_batch(context, Rows({{"first", "text of the first"}}, kSpace).all()));
   host.sql.ask("BEGIN");
   host.call("enqueue('catalog', 'spec')");
   PostgresOptions hurried;
   hurried.call_timeout = 3s;
   const Backend other = get(open_postgres(host.schema.dsn(), hurried, nullptr));
-  ok(other.catalog->upsert_batch(context, Rows({{"a", "text"}}, kSpace).all()));
+  ok(other.catalog->persist_batch(context, Rows({{"a", "text"}}, kSpace).all()));
   context.prompt_tokens = 5;
-  ok(other.catalog->upsert_batch(context, Rows({{"b", "another text"}}, kSpace).all()));
+  ok(other.catalog->persist_batch(context, Rows({{"b", "another text"}}, kSpace).all()));
   host.sql.ask("COMMIT");
   CHECK(get(host.backend.store->settle(ref(lease), {.progress = Progress{.operation_count = 3, .prompt_tokens = 5}})) ==
         JobStatus::kPending);

@@ -178,7 +178,7 @@ class Fleet {
     const std::string name = "worker-" + std::to_string(lives_.size() + 1);
     lives_[name] = {.born = moment_};
     return {name, CommandProcess(work_words(dsn_ + "&application_name=" + name, embedder_,
-                                            {"--batch-size", "8", "--provider-concurrency", "2", "--workers", "2"}),
+                                            {"--batch-size", "8", "--provider-concurrency", "2", "--slots", "2"}),
                                  name)};
   }
 

@@ -77,7 +77,7 @@ inline bool run_pass(const Backend& backend, const Lease& lease, Steps& steps) {
     steps.add();
     return done;
   };
-  return written([&] { return backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()); }) &&
+  return written([&] { return backend.catalog->persist_batch(context, Rows(ops, kSpace).all()); }) &&
          written([&] { return backend.catalog->finalize(context, manifest_of(ops)); }) &&
          written([&] { return backend.store->settle(ref(lease), {}); });
 }

@@ -32,7 +32,7 @@ void index_one(const Backend& backend, const SpecKey& key, std::uint64_t nonce) 
                             .content_version = "v"};
   const Ops ops{{"a", "text of " + lease.job.key.spec_name}, {"b", "shared"}};
   get(backend.catalog->reserve(context, std::vector{hash_text("shared")}, {}));
-  ok(backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()));
+  ok(backend.catalog->persist_batch(context, Rows(ops, kSpace).all()));
   ok(backend.catalog->finalize(context, manifest_of(ops)));
   CHECK(get(backend.store->settle(ref(lease), {})) == JobStatus::kSucceeded);
 }

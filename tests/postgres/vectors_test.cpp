@@ -60,7 +60,7 @@ struct Writer {
     for (const auto& [id, vector] : vectors) {
       rows.push_back({.operation_id = id, .text_hash = hash_text(id), .vector = vector});
     }
-    return backend.catalog->upsert_batch(context, rows);
+    return backend.catalog->persist_batch(context, rows);
   }
   void end(const Manifest& manifest) {
     ok(backend.catalog->finalize(context, manifest));

@@ -82,7 +82,7 @@ TEST_CASE("the commit of a host that enqueued on its own connection wakes") {
   CHECK(here.bell.wait_beyond(before));
 }
 
-TEST_CASE("a job that is handed back wakes other processes") {
+TEST_CASE("a job that is released wakes other processes") {
   Listening here;
   const Backend there = get(open_postgres(here.schema.dsn(), {}, nullptr));
   get(there.store->enqueue(kKey, JobKind::kSpecWrite));

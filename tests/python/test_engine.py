@@ -95,7 +95,7 @@ class EngineTest(unittest.TestCase):
             engine.put("a\0b", "spec", openapi(1))
         with self.assertRaises(embedjobs.InvalidArgument):
             embedjobs.Engine("nonsense:")
-        with self.assertRaisesRegex(embedjobs.InvalidArgument, "no option wokers; there are workers, "):
+        with self.assertRaisesRegex(embedjobs.InvalidArgument, "no option slot; there are slots, "):
             embedjobs.Engine("memory:", wokers=1)
         with self.assertRaises(embedjobs.NotFound):
             engine.search("nosuch", "x")

@@ -69,7 +69,7 @@ class MisuseTest(unittest.TestCase):
     def test_numbers_that_c_would_wrap_are_refused(self):
         engine = self.engine()
         for call in (lambda: engine.search("catalog", "one", -1), lambda: engine.search("catalog", "one", 2**70),
-                     lambda: engine.jobs(limit=-1), lambda: engine.wait_idle(timeout=math.nan), lambda: self.engine(workers=2**70),
+                     lambda: engine.jobs(limit=-1), lambda: engine.wait_idle(timeout=math.nan), lambda: self.engine(slots=2**70),
                      lambda: self.engine(lease_duration=math.nan),
                      lambda: self.engine(embedder=Words().embedder(batch_texts=-1)),
                      lambda: self.engine(embedder=embedjobs.Embedder(Words(), "m", 2**64 + 8))):

@@ -233,12 +233,12 @@ void Checker::told_progress(const SpecKey& key, const Progress& progress) {
   Budget& budget = budgets_[key];
   const std::int64_t before = budget.fewest_missing < 0 ? progress.missing + progress.embedded : budget.fewest_missing;
   if (progress.missing < before) {
-    budget.errors = budget.hand_backs = 0;
+    budget.errors = budget.releases = 0;
   }
   budget.fewest_missing = std::min(before, progress.missing);
 }
 
-// Errors count, and every fifth hand-back; pauses never. Only five in a row without anything new stored end a job.
+// Errors count, and every fifth release; pauses never. Only five in a row without anything new stored end a job.
 void Checker::count_outcome(const LeaseRef& lease, const Outcome& outcome, JobStatus status) {
   if (outcome.progress) {
     told_progress(lease.key, *outcome.progress);
@@ -247,12 +247,11 @@ void Checker::count_outcome(const LeaseRef& lease, const Outcome& outcome, JobSt
   const bool pause = outcome.kind == OutcomeKind::kRelease && outcome.reason == ReleaseReason::kPause;
   const bool error = outcome.kind == OutcomeKind::kRetry && !outcome.retry_at_once;
   budget.errors += error ? 1 : 0;
-  budget.hand_backs += !error && !pause ? 1 : 0;
+  budget.releases += !error && !pause ? 1 : 0;
   const bool could_go_on = outcome.kind == OutcomeKind::kRetry || outcome.kind == OutcomeKind::kRelease;
-  if (could_go_on && status == JobStatus::kFailed && budget.errors + budget.hand_backs / 5 < 5) {
-    violation(
-        "10 (budget)", lease.key,
-        fmt::format("failed after {} errors and {} hand-backs without progress", budget.errors, budget.hand_backs));
+  if (could_go_on && status == JobStatus::kFailed && budget.errors + budget.releases / 5 < 5) {
+    violation("10 (budget)", lease.key,
+              fmt::format("failed after {} errors and {} releases without progress", budget.errors, budget.releases));
   }
 }
 
@@ -416,13 +415,13 @@ Result<std::vector<Reservation>> CheckedPersister::reserve(const PassContext& co
   return answer;
 }
 
-Status CheckedPersister::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
+Status CheckedPersister::persist_batch(const PassContext& context, std::span<const VectorRow> rows) {
   const bool held = checker_.holds(context.key, context.job_id, context.fence);
   Space before;
   const auto visible = checker_.rows(context.key, &before);
   const Checker::Tokens tokens = checker_.tokens(context.job_id);
   const bool stored_before = checker_.took_effect(context, rows);
-  Status answer = inner_->upsert_batch(context, rows);
+  Status answer = inner_->persist_batch(context, rows);
   if (!stored_before && checker_.took_effect(context, rows) &&
       checker_.tokens(context.job_id).pass < context.prompt_tokens) {
     checker_.world().violation("tokens: what a stored chunk cost is not counted");

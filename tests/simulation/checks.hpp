@@ -29,7 +29,7 @@ class Checker {
   // Effects, told by the wrapped parts after an accepted call. `held`: holds() before the call.
   void claimed(const Lease& lease, const std::string& worker);
   void renewed(const LeaseRef& lease, bool held);
-  /// The worker may have leases that it has not been told of; as long as they last it can't hand them back.
+  /// The worker may have leases that it has not been told of; as long as they last it can't release them.
   void claim_lost(const std::string& worker) { lost_claims_[worker] = world_.elapsed(); }
   [[nodiscard]] bool knows_its_leases(const std::string& worker) const {
     const auto lost = lost_claims_.find(worker);
@@ -113,7 +113,7 @@ class Checker {
   std::map<std::pair<SpecKey, std::uint64_t>, std::uint64_t> floor_of_;  // by key and nonce: what the claim said
   struct Budget {
     std::uint64_t generation = 0;
-    int errors = 0, hand_backs = 0;  // since fewer operations were missing than ever before
+    int errors = 0, releases = 0;  // since fewer operations were missing than ever before
     std::int64_t fewest_missing = -1;
   };
   std::map<SpecKey, Budget> budgets_;
@@ -181,7 +181,7 @@ class CheckedPersister final : public Persister {
   Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) override;
   Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts,
                                            std::span<const TextHash> given_up) override;
-  Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override;
+  Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) override;
   Status finalize(const PassContext& context, const Manifest& manifest) override;
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override { return inner_->describe(keys); }
 

@@ -176,7 +176,7 @@ class History {
                       .embedder = std::make_shared<SimEmbedder>(provider_, space_, process->runtime,
                                                                 static_cast<std::size_t>(concurrency_))};
     process->worker = std::make_unique<Worker>(*process->runtime, parts,
-                                               WorkerOptions{.workers = slots_,
+                                               WorkerOptions{.slots = slots_,
                                                              .batch_size = batch_size_,
                                                              .lease_duration = lease_,
                                                              .provider_concurrency = concurrency_,
@@ -233,7 +233,7 @@ class History {
   void check_handed_back(const std::string& worker) {
     const auto running = shared_.store->list({.status = JobStatus::kRunning, .limit = 1000});
     for (const Job& job : *running) {
-      // With faults about the last try of a hand-back may have gone wrong, or the lease ended while the process was
+      // With faults about the last try of a release may have gone wrong, or the lease ended while the process was
       // frozen.
       if (job.worker_id == worker && calm_ && checker_.leased(job.key) && checker_.knows_its_leases(worker)) {
         world_.violation("9 (stop): a stopped worker kept " + job.key.spec_name);

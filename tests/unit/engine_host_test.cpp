@@ -75,7 +75,7 @@ class Vectors final : public Persister {
     }
     return existing;
   }
-  Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override {
+  Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) override {
     const std::lock_guard lock(mutex_);
     if (!accept(context)) {
       return {Code::kLeaseLost, "stale"};

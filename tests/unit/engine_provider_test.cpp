@@ -71,7 +71,7 @@ TEST_CASE("a pause in the middle of a job shows in its row") {
   CHECK(row.provider_pause.ends_with(": 429 slow down"));
   const auto report = scene->wait_idle(1min);
   REQUIRE(report.ok());
-  REQUIRE(report->provider);  // whether the job is handed back already or not yet
+  REQUIRE(report->provider);  // whether the job is released already or not yet
   CHECK(report->provider->reason == "429 slow down");
   CHECK(report->provider->left > 1min);
 }

@@ -137,7 +137,7 @@ TEST_CASE("start twice acts once; stop is idempotent, before start too, and fina
   }
 }
 
-TEST_CASE("stop says false while a provider call does not return, and hands the job back all the same") {
+TEST_CASE("stop says false while a provider call does not return, and releases the job all the same") {
   std::promise<void> handed_back;
   EngineOptions options = memory_options();
   options.events = [&](const Event& event) {

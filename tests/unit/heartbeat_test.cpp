@@ -103,7 +103,7 @@ TEST_CASE("a pass that could not renew in time fences itself before its lease ca
   scene.put(lines(3));
   scene.start();
   CHECK(cancelled);
-  CHECK(scene.job().status == JobStatus::kSucceeded);  // it was handed back, and claimed again
+  CHECK(scene.job().status == JobStatus::kSucceeded);  // it was released, and claimed again
   CHECK(scene.worker->metrics().jobs_released == 1);
 }
 
@@ -138,7 +138,7 @@ TEST_CASE("progress starts the safety bound anew: a long document may take longe
 
 TEST_CASE("options have the documented defaults") {
   const WorkerOptions options;
-  CHECK(options.workers == 1);
+  CHECK(options.slots == 1);
   CHECK(options.batch_size == 32);
   CHECK(options.lease_duration == minutes(10));
   CHECK(options.embed_timeout == minutes(5));
@@ -149,7 +149,7 @@ TEST_CASE("options have the documented defaults") {
 
 TEST_CASE("non-positive options keep the default") {
   for (const int bad : {0, -1}) {
-    WorkerOptions options{.workers = bad,
+    WorkerOptions options{.slots = bad,
                           .batch_size = bad,
                           .batch_bytes = bad,
                           .lease_duration = Duration(bad),
@@ -159,7 +159,7 @@ TEST_CASE("non-positive options keep the default") {
                           .fallback_poll = Duration(bad)};
     apply_defaults(options);
     const WorkerOptions defaults;
-    CHECK(options.workers == defaults.workers);
+    CHECK(options.slots == defaults.slots);
     CHECK(options.batch_size == defaults.batch_size);
     CHECK(options.batch_bytes == defaults.batch_bytes);
     CHECK(options.lease_duration == defaults.lease_duration);
@@ -172,7 +172,7 @@ TEST_CASE("non-positive options keep the default") {
 
 TEST_CASE("a worker with non-positive options works by the defaults") {
   WorkerScene scene;
-  scene.options.workers = 0;
+  scene.options.slots = 0;
   scene.options.batch_size = -3;
   scene.put(lines(40));
   scene.start();

@@ -130,7 +130,7 @@ TEST_CASE("a host's manifest that names a text without a vector is no success") 
   CHECK(scene.rows().empty());
 }
 
-TEST_CASE("a host's compute is told to stop, and its job is handed back at no cost") {
+TEST_CASE("a host's compute is told to stop, and its job is released at no cost") {
   HostScene scene;
   scene.computer->on_compute = [&](ComputeRequest& request) -> Result<Manifest> {
     scene.stop();

@@ -63,7 +63,7 @@ struct Scene {
     REQUIRE(
         backend.store->settle({lease.job.id, lease.job.key, lease.job.fence}, {.kind = kind, .error = "boom"}).ok());
   }
-  std::size_t rounds(const char* sweep) const { return runtime->submitted(sweep); }
+  std::size_t rounds(const char* task) const { return runtime->submitted(task); }
 };
 
 struct SilentResolver final : SpecResolver {
@@ -72,7 +72,7 @@ struct SilentResolver final : SpecResolver {
 
 }  // namespace
 
-TEST_CASE("each sweep runs at start and at every interval") {
+TEST_CASE("each task runs at start and at every interval") {
   Scene scene;
   scene.start();
   CHECK(scene.rounds("reaper") == 1);
@@ -130,16 +130,16 @@ TEST_CASE("the reconciler enqueues a gap at start and at a tick") {
   CHECK(scene.backend.store->counts()->pending == 2);
 }
 
-TEST_CASE("a sweep that fails is logged and tried again at the next tick") {
-  for (const char* sweep : {"reaper", "reconciler", "retention"}) {
+TEST_CASE("a task that fails is logged and tried again at the next tick") {
+  for (const char* task : {"reaper", "reconciler", "retention"}) {
     Scene scene;
-    scene.runtime->fail_next(sweep, {Code::kRetry, "the disk sleeps"});
+    scene.runtime->fail_next(task, {Code::kRetry, "the disk sleeps"});
     scene.start();
-    CHECK(scene.rounds(sweep) == 1);
+    CHECK(scene.rounds(task) == 1);
     REQUIRE(scene.lines.size() == 1);
-    CHECK(scene.lines[0] == fmt::format("retry: {}: the disk sleeps", sweep));
+    CHECK(scene.lines[0] == fmt::format("retry: {}: the disk sleeps", task));
     scene.runtime->run_for(1h);
-    CHECK(scene.rounds(sweep) > 1);
+    CHECK(scene.rounds(task) > 1);
     CHECK(scene.lines.size() == 1);
   }
 }
@@ -157,7 +157,7 @@ TEST_CASE("a reconciler whose round broke off begins again from the first page")
   CHECK(scene.backend.store->counts()->pending == 600);
 }
 
-TEST_CASE("a resolver that can't list is said once, and the other sweeps go on") {
+TEST_CASE("a resolver that can't list is said once, and the other tasks go on") {
   Scene scene(std::make_shared<SilentResolver>());
   scene.start();
   scene.runtime->run_for(1h);
@@ -165,7 +165,7 @@ TEST_CASE("a resolver that can't list is said once, and the other sweeps go on")
   CHECK(scene.rounds("reaper") == 121);
 }
 
-TEST_CASE("a sweep that takes longer than its interval never overtakes itself") {
+TEST_CASE("a task that takes longer than its interval never overtakes itself") {
   Scene scene;
   scene.runtime->hold("reaper");
   scene.start();
@@ -234,7 +234,7 @@ TEST_CASE("stop before start is fine, and start after it does nothing") {
   CHECK(scene.rounds("reaper") == 0);
 }
 
-TEST_CASE("an event sink that throws does not stop the sweeps") {
+TEST_CASE("an event sink that throws does not stop the tasks") {
   Scene scene;
   scene.put_and_claim(1);
   MaintenanceParts parts{.store = scene.backend.store,

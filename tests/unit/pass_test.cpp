@@ -450,7 +450,7 @@ struct SharedScene : WorkerScene {
   void other_stores(const std::string& text) {
     const std::vector<float> vector(embedder->space({})->dimension, 1.0F);
     const std::vector<VectorRow> rows{{.operation_id = "theirs", .text_hash = hash_text(text), .vector = vector}};
-    REQUIRE(backend.catalog->upsert_batch(context(), rows).ok());
+    REQUIRE(backend.catalog->persist_batch(context(), rows).ok());
   }
   std::size_t sent() {
     std::size_t texts = 0;

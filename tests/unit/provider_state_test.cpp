@@ -258,7 +258,7 @@ TEST_CASE("no minute sees more than its limit, and a tenth may go at once") {
 
 TEST_CASE("calls keep to the requests a minute, over all jobs") {
   WorkerScene scene(hours(1), {.concurrent_calls = 4});
-  scene.options.workers = 2;
+  scene.options.slots = 2;
   scene.options.batch_size = 1;
   scene.options.requests_per_minute = 10;
   std::vector<MonoTime> times;
@@ -297,7 +297,7 @@ TEST_CASE("calls keep to the tokens a minute, as the provider counts them") {
 
 TEST_CASE("calls in a row without an answer open the breaker: one call probes after a pause, and an answer closes it") {
   WorkerScene scene(minutes(10), {.concurrent_calls = 8});
-  scene.options.workers = 8;
+  scene.options.slots = 8;
   bool broken = true;
   scene.embedder->on_call = [&](Texts, const CallContext&) {
     return broken ? Status(Code::kRetry, "connection reset") : Status();

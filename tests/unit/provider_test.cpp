@@ -258,7 +258,7 @@ TEST_CASE("a pause of the provider that is shorter than a lease keeps the slot")
   CHECK(scene.events_of(EventKind::kProviderResumed).size() == 1);
 }
 
-TEST_CASE("a longer pause hands the job back without costing an attempt, however often") {
+TEST_CASE("a longer pause releases the job without costing an attempt, however often") {
   WorkerScene scene(seconds(1));
   scene.answer_next(std::vector<Status>(20, Status::paused(seconds(20), "429 slow down")));
   scene.put(lines(3));

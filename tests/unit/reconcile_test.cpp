@@ -83,7 +83,7 @@ struct Scene {
                         .splitter_version = splitter_version};
     const std::vector<float> vector{1, 0};
     const VectorRow row{.operation_id = "op", .text_hash = hash_text(document->content), .vector = vector};
-    REQUIRE(backend.catalog->upsert_batch(context, std::span(&row, 1)).ok());
+    REQUIRE(backend.catalog->persist_batch(context, std::span(&row, 1)).ok());
     Manifest manifest;
     manifest.add("op", row.text_hash);
     REQUIRE(backend.catalog->finalize(context, manifest).ok());
@@ -158,7 +158,7 @@ TEST_CASE("an open job leaves nothing for the reconciler to do") {
   }
 }
 
-TEST_CASE("a unit that failed three times is left alone until its time has come") {
+TEST_CASE("a key that failed three times is left alone until its time has come") {
   Line line;
   line.actual = {.key = kKey};
   line.job = job_that(JobStatus::kFailed);
@@ -263,7 +263,7 @@ struct HostPersister final : Persister {
   Result<std::vector<bool>> list_existing(const PassContext&, const Manifest& wanted) override {
     return std::vector<bool>(wanted.size());
   }
-  Status upsert_batch(const PassContext&, std::span<const VectorRow>) override { return {}; }
+  Status persist_batch(const PassContext&, std::span<const VectorRow>) override { return {}; }
   Status finalize(const PassContext&, const Manifest&) override { return {}; }
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override {
     return answer ? answer(keys) : Persister::describe(keys);

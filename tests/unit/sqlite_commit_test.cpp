@@ -55,7 +55,7 @@ std::string live(const std::string& path, OneFault& fault) {
   const auto must = [](const auto& call) { ok(sent_again(call)); };
   must([&] { return store.progress(ref(lease), {.operation_count = 1500, .missing = 1500}); });
   must([&] { return store.record_in_flight(ref(lease), std::vector{hash_text("text 1")}, {}); });
-  must([&] { return catalog.upsert_batch(context, Rows(ops, kSpace).all()); });
+  must([&] { return catalog.persist_batch(context, Rows(ops, kSpace).all()); });
   CHECK(get(sent_again([&] { return store.renew(std::vector{ref(lease)}, 0s, 1s); })) == std::vector{true});
   for (Op& op : ops) {
     op.id = "renamed " + op.id;  // a difference that is built beside and flipped to

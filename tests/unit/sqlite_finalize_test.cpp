@@ -27,7 +27,7 @@ struct Watched {
     for (int i = 0; i < 3000; ++i) {
       ops.push_back({"operation " + std::to_string(i), "text " + std::to_string(i)});
     }
-    ok(backend.catalog->upsert_batch(context, Rows(ops, kSpace).all()));
+    ok(backend.catalog->persist_batch(context, Rows(ops, kSpace).all()));
     finalize();
     raw_sql(path, "CREATE TABLE written (what TEXT)");
     for (const std::string table : {"operations", "vectors", "vector_data", "manifests"}) {

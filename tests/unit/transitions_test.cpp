@@ -80,7 +80,7 @@ TEST_CASE("progress is fewer operations missing than ever before, and forgives e
   CHECK(scene.job.errors_in_row == 0);
 }
 
-TEST_CASE("hand-backs cost nothing, every fifth without progress costs an attempt") {
+TEST_CASE("releases cost nothing, every fifth without progress costs an attempt") {
   Scene scene;
   for (int i = 1; i <= 5; ++i) {
     scene.claim_now();

@@ -33,7 +33,7 @@ class Driver {
  private:
   static WorkerOptions options() {
     WorkerOptions options;
-    options.workers = 2;
+    options.slots = 2;
     options.fallback_poll = milliseconds(500);
     options.safety_bound = seconds(3);
     options.requests_per_minute = 300;
@@ -147,10 +147,10 @@ class Driver {
             out);
       });
     } else if (auto* embed = std::get_if<EmbedAction>(&step.action)) {
-      const std::size_t texts = embed->chunk.pieces.size();
+      const std::size_t texts = embed->batch.texts.size();
       const Embeddings good{.vectors = Matrix(texts, 4), .prompt_tokens = random_() % 200};
       const Status error = chance(50) ? status : Status::paused(milliseconds(random_() % 1500), "429");
-      machine_.on_embedded(step.pass, embed->chunk.id, embed->chunk.size(),
+      machine_.on_embedded(step.pass, embed->batch.id, embed->batch.size(),
                            status.ok() ? Result<Embeddings>(good) : Result<Embeddings>(error), 0.5, now_, out_);
     } else if (std::holds_alternative<PersistAction>(step.action)) {
       tell([&](Pass& pass, PassActions& out) { pass.on_persisted(status, now_, out); });

@@ -128,11 +128,11 @@ class WatchedPersister final : public Persister {
                                            std::span<const TextHash> given_up) override {
     return inner_->reserve(context, texts, given_up);
   }
-  Status upsert_batch(const PassContext& context, std::span<const VectorRow> rows) override {
+  Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) override {
     if (on_upsert) {
       on_upsert();
     }
-    Status status = inner_->upsert_batch(context, rows);
+    Status status = inner_->persist_batch(context, rows);
     if (status.ok() && lose_answers > 0) {
       --lose_answers;
       return {Code::kRetry, "the answer was lost"};

@@ -28,7 +28,7 @@ TEST_CASE("a notification wakes an idle worker at once") {
 
 TEST_CASE("jobs run in parallel up to the number of slots") {
   WorkerScene scene(minutes(10), {.concurrent_calls = 8});
-  scene.options.workers = 3;
+  scene.options.slots = 3;
   for (int i = 0; i < 5; ++i) {
     scene.put(lines(1, std::to_string(i)), {"catalog", std::to_string(i)});
   }
@@ -179,7 +179,7 @@ TEST_CASE("a provider that is down at start is waited for") {
   CHECK(scene.job().status == JobStatus::kSucceeded);
 }
 
-TEST_CASE("stop hands jobs back at once and at no cost, even when a provider call hangs") {
+TEST_CASE("stop releases jobs at once and at no cost, even when a provider call hangs") {
   WorkerScene scene;
   scene.options.batch_size = 2;
   scene.put(lines(6));
@@ -217,7 +217,7 @@ TEST_CASE("stop cancels the provider call that is under way") {
   CHECK(scene.job().status == JobStatus::kPending);
 }
 
-TEST_CASE("a claim whose answer comes after stop is handed back") {
+TEST_CASE("a claim whose answer comes after stop is released") {
   WorkerScene scene;
   scene.put(lines(1));
   scene.runtime.hold("claim");
@@ -299,7 +299,7 @@ TEST_CASE("provider calls in flight never exceed the limit, over all jobs, and r
   };
   for (const Case& tried : {Case{2, 0, 2}, Case{2, 8, 2}, Case{8, 3, 3}, Case{0, 0, 1}}) {
     WorkerScene scene(minutes(10), {.concurrent_calls = tried.embedder});
-    scene.options.workers = 3;
+    scene.options.slots = 3;
     scene.options.batch_size = 1;
     scene.options.provider_concurrency = tried.option;
     for (const char* name : {"a", "b", "c"}) {

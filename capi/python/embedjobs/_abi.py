@@ -64,7 +64,7 @@ Resolver = _struct("Resolver", *_HOST, ("resolve", Resolve), ("list", ListDocume
 Observer = _struct("Observer", *_HOST, ("log", Log), ("event", OnEvent), ("reload", Reload))
 SecretSource = _struct("SecretSource", *_HOST, ("get", GetSecret))
 
-NUMBERS = ("workers", "batch_size", "batch_bytes", "lease_duration_ms", "embed_timeout_ms", "provider_concurrency", "requests_per_minute",
+NUMBERS = ("slots", "batch_size", "batch_bytes", "lease_duration_ms", "embed_timeout_ms", "provider_concurrency", "requests_per_minute",
            "tokens_per_minute", "daily_token_budget", "safety_bound_ms", "fallback_poll_ms", "reaper_interval_ms",
            "reconciler_interval_ms", "retention_interval_ms", "job_retention_ms", "vector_grace_ms")
 Options = _struct("Options", ("dsn", c_char_p), ("embedder", c_char_p), ("host_embedder", POINTER(Embedder)),

@@ -97,7 +97,7 @@ class Engine:
     embedder: a spec ("hashing", "openai:MODEL", ...) or an `Embedder` of the host's, made by the decorator `embedder`.
     log: called with (level 0..3, line); default: the logger "embedjobs". events, reload: called when something happened; quickly, please.
     secret: asked for the key of an HTTP provider before each request.
-    options: workers, batch_size, ... as in embedjobs_options of embedjobs.h; spans of time are seconds and have no "_ms":
+    options: slots, batch_size, ... as in embedjobs_options of embedjobs.h; spans of time are seconds and have no "_ms":
     lease_duration=60.0.
     """
 

@@ -22,7 +22,7 @@ struct JobRow {
       " j.created_at, j.updated_at, j.started_at, j.completed_at, j.embedded_so_far, j.reused_count, "          \
       "j.embedded_count,"                                                                                       \
       " j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.settled, j.epoch, j.errors_in_row,"  \
-      " j.crashes_in_row, j.hand_backs_in_row, j.crashes, coalesce(j.fewest_missing, -1), j.progressed, "       \
+      " j.crashes_in_row, j.releases_in_row, j.crashes, coalesce(j.fewest_missing, -1), j.progressed, "         \
       "j.paused_since,"                                                                                         \
       " j.records_in_flight, j.provider, j.prompt_tokens, j.pass_prompt_tokens, c.name, k.spec_name"
 inline constexpr int kJobColumns = 37;
@@ -56,7 +56,7 @@ JobRow read_job(const Row& row) {
   job.epoch = row.number(23);
   job.errors_in_row = row.integer(24);
   job.crashes_in_row = row.integer(25);
-  job.hand_backs_in_row = row.integer(26);
+  job.releases_in_row = row.integer(26);
   job.crashes = row.integer(27);
   job.fewest_missing = row.integer(28);
   job.progressed = row.boolean(29);

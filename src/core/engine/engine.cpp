@@ -13,7 +13,7 @@
 namespace embedjobs {
 namespace {
 
-/// Failed units that one retry_failed looks at where the library does not hold the documents.
+/// Failed keys that one retry_failed looks at where the library does not hold the documents.
 constexpr std::size_t kMaxFailed = 10'000;
 
 }  // namespace

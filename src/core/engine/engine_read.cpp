@@ -312,7 +312,7 @@ Result<CatalogHealth> Engine::Impl::health(const std::optional<std::string>& cat
   if (!status.ok()) {
     return status;
   }
-  // A unit that failed and is queued again still fails, until it succeeds or an operator says otherwise.
+  // A key that failed and is queued again still fails, until it succeeds or an operator says otherwise.
   Result<std::vector<Failure>> failures = store_->failures(catalog_id, 1);
   if (!failures.ok()) {
     return failures.status();

@@ -34,13 +34,13 @@ std::optional<IdleReport> Engine::Impl::end_of_wait(const Peek& peek, Duration m
   return pause ? std::optional(IdleReport{.provider = std::move(pause)}) : std::nullopt;
 }
 
-/// Keeps what it learned between two looks. No answer: the wait goes on.
+/// Keeps what it learned between two questions to the store. No answer: the wait goes on.
 class Engine::Impl::IdleWatch {
  public:
   IdleWatch(Impl& engine, Duration max_wait)
       : engine_(engine), max_wait_(max_wait), space_id_(engine.known_space_id()) {}
 
-  std::optional<Result<IdleReport>> look() {
+  std::optional<Result<IdleReport>> answer() {
     if (space_id_.empty()) {
       space_id_ = engine_.known_space_id();
     }
@@ -87,7 +87,7 @@ Result<IdleReport> Engine::Impl::wait_idle(Duration max_wait, std::stop_token st
   IdleWatch watch(*this, max_wait);
   for (;;) {
     const std::uint64_t seen = signal_->count();
-    if (auto answer = watch.look()) {
+    if (auto answer = watch.answer()) {
       return *std::move(answer);
     }
     if (stop.stop_requested()) {
@@ -112,7 +112,7 @@ core::HostedLanes Engine::Impl::hosted_lanes() const {
   if (!own_vectors_) {
     host(Lane::kStore);  // resolves and lists too
     host(Lane::kPersist);
-    host(Lane::kSweep);
+    host(Lane::kMaintenance);
   }
   return lanes;
 }
@@ -134,7 +134,7 @@ Result<IdleReport> Engine::Impl::serve_until(const RunOptions& options, const st
       return {Code::kCancelled, "cancelled while jobs are open"};
     }
     if (watch) {
-      if (auto answer = watch->look()) {
+      if (auto answer = watch->answer()) {
         return *std::move(answer);
       }
     }

@@ -1,4 +1,4 @@
-// start and stop: the life of the worker and the sweeps.
+// start and stop: the life of worker and maintenance.
 //
 //   open --start--> starting --> started --stop--> stopping --both ended--> stopped
 //   starting --refused--> open;  open or starting --stop--> stopped
@@ -132,7 +132,7 @@ LaneSizes Engine::Impl::lane_sizes(const EmbedderLimits& limits) const {
   LaneSizes sizes;
   sizes.provider = static_cast<int>(wanted == 0 ? bears : std::min(bears, wanted));
   if (computer_) {
-    sizes.compute = std::clamp(options_.worker.workers, 1, static_cast<int>(kMostThreads));
+    sizes.compute = std::clamp(options_.worker.slots, 1, static_cast<int>(kMostThreads));
   }
   return sizes;
 }
@@ -181,9 +181,9 @@ void Engine::Impl::make_machines(const Work& work, Threads threads) {
   parts.log = log_;
   parts.events = event_sink();
   worker_ = std::make_unique<Worker>(*runtime_, std::move(parts), options_.worker);
-  MaintenanceParts sweeps = maintenance_parts(work.space_id);
-  sweeps.events = event_sink();
-  maintenance_ = std::make_unique<Maintenance>(*runtime_, std::move(sweeps), options_.maintenance);
+  MaintenanceParts upkeep = maintenance_parts(work.space_id);
+  upkeep.events = event_sink();
+  maintenance_ = std::make_unique<Maintenance>(*runtime_, std::move(upkeep), options_.maintenance);
 }
 
 Status Engine::Impl::start(Threads threads) {

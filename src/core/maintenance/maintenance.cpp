@@ -1,9 +1,9 @@
-// The sweeps as a small state machine on the logical thread:
+// Maintenance as a small state machine on the logical thread:
 //
-//   waiting --timer--> busy --piece, more--> busy --piece, last or error--> waiting
-//   any --stop--> ended, as soon as no piece is under way
+//   waiting --timer--> busy --step, more--> busy --step, last or error--> waiting
+//   any --stop--> ended, as soon as no step is under way
 //
-// A piece is one bounded blocking call on Lane::kSweep. A sweep has one piece or one timer, never both: it can't
+// A step is one bounded blocking call on Lane::kMaintenance. A task has one step or one timer, never both: it can't
 // overtake itself.
 #include "embedjobs/maintenance.hpp"
 
@@ -20,30 +20,30 @@
 namespace embedjobs {
 namespace {
 
-constexpr std::size_t kReapPiece = 100;
-constexpr std::size_t kPurgePiece = 1000;
-constexpr std::size_t kVectorPiece = 1000;
+constexpr std::size_t kReapAtOnce = 100;
+constexpr std::size_t kPurgeAtOnce = 1000;
+constexpr std::size_t kSweepAtOnce = 1000;
 constexpr Duration kWorkerGrace = std::chrono::hours(24);
 
-/// What a piece came to: an error, or whether the sweep has more to do.
-struct Piece {
+/// What a step came to: an error, or whether the task has more to do.
+struct Step {
   Status status;
   bool more = false;
   std::size_t expired = 0;  ///< Leases that the reaper put back.
 };
 
-Piece piece_of(const Result<std::size_t>& count, bool more) {
+Step step_of(const Result<std::size_t>& count, bool more) {
   return {.status = count.status(), .more = count.ok() && more};
 }
 
-/// One kind of sweep. `next_piece` runs on a lane, one at a time; what it remembers between pieces is its own.
-struct Sweep {
+/// One task of maintenance. `next_step` runs on a lane, one at a time; what it remembers between steps is its own.
+struct MaintenanceTask {
   const char* name = "";
   Duration interval{0};
-  std::function<Piece()> next_piece;
-  std::function<void()> begin_round;  ///< Forgets what an earlier round left. Logical thread, no piece under way.
+  std::function<Step()> next_step;
+  std::function<void()> begin_round;  ///< Forgets what an earlier round left. Logical thread, no step under way.
   bool busy = false;
-  bool told_refused = false;
+  bool logged_refused = false;
   MonoTime began{};
   std::optional<TimerId> timer;
 };
@@ -55,15 +55,15 @@ class Maintenance::Impl : public std::enable_shared_from_this<Impl> {
   Impl(Runtime& runtime, MaintenanceParts parts, MaintenanceOptions options)
       : runtime_(runtime), parts_(std::move(parts)), options_(options) {
     apply_defaults(options_);
-    sweeps_[0] = {.name = "reaper", .interval = options_.reaper_interval, .next_piece = [this] { return reap(); }};
-    sweeps_[1] = {.name = "reconciler",
-                  .interval = options_.reconciler_interval,
-                  .next_piece = [this] { return reconcile_page(); },
-                  .begin_round = [this] { round_.emplace(parts_); }};
-    sweeps_[2] = {.name = "retention",
-                  .interval = options_.retention_interval,
-                  .next_piece = [this] { return retain(); },
-                  .begin_round = [this] { purged_ = false; }};
+    tasks_[0] = {.name = "reaper", .interval = options_.reaper_interval, .next_step = [this] { return reap(); }};
+    tasks_[1] = {.name = "reconciler",
+                 .interval = options_.reconciler_interval,
+                 .next_step = [this] { return reconcile_page(); },
+                 .begin_round = [this] { round_.emplace(parts_); }};
+    tasks_[2] = {.name = "retention",
+                 .interval = options_.retention_interval,
+                 .next_step = [this] { return retain(); },
+                 .begin_round = [this] { purged_ = false; }};
   }
 
   void start() {
@@ -71,22 +71,22 @@ class Maintenance::Impl : public std::enable_shared_from_this<Impl> {
       return;
     }
     started_ = true;
-    for (Sweep& sweep : sweeps_) {
-      begin(sweep);
+    for (MaintenanceTask& task : tasks_) {
+      begin(task);
     }
   }
 
   void request_stop(std::function<void()> stopped) {
     stopping_ = true;
-    for (Sweep& sweep : sweeps_) {
-      if (sweep.timer) {
-        runtime_.cancel_timer(*std::exchange(sweep.timer, std::nullopt));
+    for (MaintenanceTask& task : tasks_) {
+      if (task.timer) {
+        runtime_.cancel_timer(*std::exchange(task.timer, std::nullopt));
       }
     }
     if (stopped) {
       stopped_.push_back(std::move(stopped));
     }
-    tell_stopped();
+    notify_stopped();
   }
 
   /// Runs `method` on the logical thread, unless the owner has gone by then.
@@ -101,57 +101,57 @@ class Maintenance::Impl : public std::enable_shared_from_this<Impl> {
   void abandon() { abandoned_ = true; }
 
  private:
-  void begin(Sweep& sweep) {
-    sweep.timer.reset();
-    sweep.busy = true;
-    sweep.began = runtime_.now();
-    if (sweep.begin_round) {
-      sweep.begin_round();
+  void begin(MaintenanceTask& task) {
+    task.timer.reset();
+    task.busy = true;
+    task.began = runtime_.now();
+    if (task.begin_round) {
+      task.begin_round();
     }
-    submit_piece(sweep);
+    submit_step(task);
   }
 
-  void submit_piece(Sweep& sweep) {
-    auto answer = std::make_shared<Piece>();
-    runtime_.submit({.lane = Lane::kSweep,
-                     .name = sweep.name,
-                     .run = [self = shared_from_this(), &sweep, answer] { *answer = sweep.next_piece(); },
+  void submit_step(MaintenanceTask& task) {
+    auto answer = std::make_shared<Step>();
+    runtime_.submit({.lane = Lane::kMaintenance,
+                     .name = task.name,
+                     .run = [self = shared_from_this(), &task, answer] { *answer = task.next_step(); },
                      .finish =
-                         [self = shared_from_this(), &sweep, answer](const Status& fault) {
+                         [self = shared_from_this(), &task, answer](const Status& fault) {
                            if (!self->abandoned_) {
-                             self->end_piece(sweep, fault.ok() ? *answer : Piece{.status = fault});
+                             self->end_step(task, fault.ok() ? *answer : Step{.status = fault});
                            }
                          }});
   }
 
-  void end_piece(Sweep& sweep, const Piece& piece) {
-    report(sweep, piece);
+  void end_step(MaintenanceTask& task, const Step& step) {
+    report(task, step);
     if (stopping_) {
-      sweep.busy = false;
-      tell_stopped();
-    } else if (piece.more) {
-      submit_piece(sweep);
+      task.busy = false;
+      notify_stopped();
+    } else if (step.more) {
+      submit_step(task);
     } else {
-      sweep.busy = false;
+      task.busy = false;
       const MonoTime now = runtime_.now();
-      const MonoTime due = sweep.began + sweep.interval;
-      const MonoTime when = due > now ? due : now + sweep.interval;
-      sweep.timer = runtime_.set_timer(when, [self = shared_from_this(), &sweep] { self->begin(sweep); });
+      const MonoTime due = task.began + task.interval;
+      const MonoTime when = due > now ? due : now + task.interval;
+      task.timer = runtime_.set_timer(when, [self = shared_from_this(), &task] { self->begin(task); });
     }
   }
 
-  void report(Sweep& sweep, const Piece& piece) {
-    if (piece.expired > 0 && parts_.events) {
+  void report(MaintenanceTask& task, const Step& step) {
+    if (step.expired > 0 && parts_.events) {
       Event event;
       event.kind = EventKind::kLeaseExpired;
-      event.count = static_cast<std::int64_t>(piece.expired);
+      event.count = static_cast<std::int64_t>(step.expired);
       const Status status = core::guarded("the event sink", [&] { parts_.events(event); });
       log(LogLevel::kWarning, status);
     }
-    if (piece.status.code() != Code::kRefused) {
-      log(stopping_ ? LogLevel::kDebug : LogLevel::kWarning, piece.status.with_context(sweep.name));
-    } else if (!std::exchange(sweep.told_refused, true)) {  // a host that can't list stays one: once is enough
-      log(LogLevel::kInfo, piece.status.with_context(sweep.name));
+    if (step.status.code() != Code::kRefused) {
+      log(stopping_ ? LogLevel::kDebug : LogLevel::kWarning, step.status.with_context(task.name));
+    } else if (!std::exchange(task.logged_refused, true)) {  // a host that can't list stays one: once is enough
+      log(LogLevel::kInfo, step.status.with_context(task.name));
     }
   }
 
@@ -161,9 +161,9 @@ class Maintenance::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
-  void tell_stopped() {
-    for (const Sweep& sweep : sweeps_) {
-      if (sweep.busy) {
+  void notify_stopped() {
+    for (const MaintenanceTask& task : tasks_) {
+      if (task.busy) {
         return;
       }
     }
@@ -172,40 +172,40 @@ class Maintenance::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
-  // The pieces, on a lane.
-  Piece reap() {
-    const auto reaped = core::guarded("the store", [&] { return parts_.store->reap(kReapPiece); });
-    Piece piece = piece_of(reaped, reaped.ok() && *reaped >= kReapPiece);
-    piece.expired = reaped.ok() ? *reaped : 0;
-    return piece;
+  // The steps, on a lane.
+  Step reap() {
+    const auto reaped = core::guarded("the store", [&] { return parts_.store->reap(kReapAtOnce); });
+    Step step = step_of(reaped, reaped.ok() && *reaped >= kReapAtOnce);
+    step.expired = reaped.ok() ? *reaped : 0;
+    return step;
   }
 
-  Piece reconcile_page() {
+  Step reconcile_page() {
     const Status status = core::guarded("the reconciler", [&] { return round_->next_page(runtime_.wall_now()); });
     return {.status = status, .more = status.ok() && !round_->done()};
   }
 
   /// First workers and jobs, then what these leave behind.
-  Piece retain() {
+  Step retain() {
     if (!purged_) {
       const auto forgotten = core::guarded("the store", [&] { return parts_.store->forget_workers(kWorkerGrace); });
       if (!forgotten.ok()) {
-        return piece_of(forgotten, false);
+        return step_of(forgotten, false);
       }
       const auto deleted =
-          core::guarded("the store", [&] { return parts_.store->purge(options_.job_retention, kPurgePiece); });
-      purged_ = deleted.ok() && *deleted < kPurgePiece;
-      return piece_of(deleted, !purged_ || parts_.catalog != nullptr);
+          core::guarded("the store", [&] { return parts_.store->purge(options_.job_retention, kPurgeAtOnce); });
+      purged_ = deleted.ok() && *deleted < kPurgeAtOnce;
+      return step_of(deleted, !purged_ || parts_.catalog != nullptr);
     }
     const auto swept =
-        core::guarded("the catalog", [&] { return parts_.catalog->sweep(options_.vector_grace, kVectorPiece); });
-    return piece_of(swept, swept.ok() && *swept > 0);
+        core::guarded("the catalog", [&] { return parts_.catalog->sweep(options_.vector_grace, kSweepAtOnce); });
+    return step_of(swept, swept.ok() && *swept > 0);
   }
 
   Runtime& runtime_;
   const MaintenanceParts parts_;
   MaintenanceOptions options_;
-  std::array<Sweep, 3> sweeps_;
+  std::array<MaintenanceTask, 3> tasks_;
   std::optional<core::ReconcileRound> round_;
   bool purged_ = false;
   bool started_ = false;

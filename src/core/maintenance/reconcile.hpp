@@ -25,7 +25,7 @@ struct Desired {
 };
 
 /// Why the reconciler must enqueue a spec, for people; none: it must not, since nothing is missing, or a job is open,
-/// or the unit is parked after failures. The whole rule, in the order in which it is tried.
+/// or the key is parked after failures. The whole rule, in the order in which it is tried.
 std::optional<std::string> gap_reason(const Desired& desired, const SpecState& actual,
                                       const std::optional<Job>& last_job, const Failure& failure, WallTime now);
 

@@ -32,7 +32,7 @@ Status check_pass(const PassContext& context) {
   return validate(context.space);
 }
 
-Status check_upsert(const PassContext& context, std::span<const VectorRow> rows) {
+Status check_persist(const PassContext& context, std::span<const VectorRow> rows) {
   if (Status status = check_pass(context); !status.ok()) {
     return status;
   }

@@ -17,7 +17,7 @@ Status check_claim(const ClaimRequest& request);
 Status check_pass(const PassContext& context);
 /// Of an upsert: the pass, and that every vector may be stored in its space. The message names the first operation
 /// whose vector may not.
-Status check_upsert(const PassContext& context, std::span<const VectorRow> rows);
+Status check_persist(const PassContext& context, std::span<const VectorRow> rows);
 /// No operation id stands twice.
 Status check_manifest(const Manifest& manifest);
 

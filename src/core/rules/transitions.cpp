@@ -12,7 +12,7 @@ void reset_budgets(Job& job) {
   job.attempts = 0;
   job.errors_in_row = 0;
   job.crashes_in_row = 0;
-  job.hand_backs_in_row = 0;
+  job.releases_in_row = 0;
   job.crashes = 0;
   job.fewest_missing = -1;
   job.progressed = false;
@@ -55,10 +55,10 @@ bool spend_attempt(Job& job, const StoreOptions& rules) {
   return ++job.errors_in_row >= rules.max_attempts;
 }
 
-/// A hand-back is free, but every fifth one without progress costs an attempt. True when the budget is used up.
-bool hand_back(Job& job, const StoreOptions& rules) {
-  ++job.hand_backs_in_row;
-  if (job.hand_backs_in_row % kHandBacksPerAttempt == 0) {
+/// A release is free, but every fifth one without progress costs an attempt. True when the budget is used up.
+bool release(Job& job, const StoreOptions& rules) {
+  ++job.releases_in_row;
+  if (job.releases_in_row % kReleasesPerAttempt == 0) {
     return spend_attempt(job, rules);
   }
   job.attempts = std::max<std::int64_t>(0, job.attempts - 1);
@@ -83,7 +83,7 @@ void drop_landed(std::vector<InFlight>& in_flight) {
 }
 
 Settled settle_retry(Job& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
-  const bool used_up = outcome.retry_at_once ? hand_back(job, rules) : spend_attempt(job, rules);
+  const bool used_up = outcome.retry_at_once ? release(job, rules) : spend_attempt(job, rules);
   if (used_up) {
     return fail(job, now);
   }
@@ -97,7 +97,7 @@ Settled settle_release(Job& job, const Outcome& outcome, const StoreOptions& rul
     if (job.paused_since == WallTime{}) {
       job.paused_since = now;
     }
-  } else if (hand_back(job, rules)) {
+  } else if (release(job, rules)) {
     return fail(job, now);
   }
   make_pending(job, now + std::clamp(outcome.delay, Duration(0), kMaxPause));
@@ -209,7 +209,7 @@ std::uint64_t apply_progress(Job& job, const Progress& progress, WallTime now) {
   if (progress.missing < before) {
     job.errors_in_row = 0;
     job.crashes_in_row = 0;
-    job.hand_backs_in_row = 0;
+    job.releases_in_row = 0;
     job.paused_since = {};
   }
   job.fewest_missing = std::min(before, progress.missing);
@@ -238,7 +238,7 @@ Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const 
     // It had nothing in flight: another job of the process is the likely cause.
     job.last_error = "the worker died while the job waited for another one";
     make_pending(job, now);
-    return hand_back(job, rules) ? fail(job, now) : Settled{};
+    return release(job, rules) ? fail(job, now) : Settled{};
   }
   ++job.crashes_in_row;
   for (InFlight& row : in_flight) {
@@ -303,7 +303,7 @@ void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<cons
   drop_landed(in_flight);
 }
 
-void land_in_flight(std::vector<InFlight>& in_flight) {
+void settle_in_flight(std::vector<InFlight>& in_flight) {
   for (InFlight& row : in_flight) {
     row.sent = false;
   }

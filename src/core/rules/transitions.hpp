@@ -24,7 +24,7 @@ namespace embedjobs::core {
 inline constexpr Duration kMaxPause = std::chrono::hours(1);
 inline constexpr Duration kMaxBackoff = std::chrono::minutes(10);
 inline constexpr int kStrikesToSetAside = 2;
-inline constexpr int kHandBacksPerAttempt = 5;
+inline constexpr int kReleasesPerAttempt = 5;
 
 /// A text that was or is in flight, as recorded from the first crash of a generation on.
 struct InFlight {
@@ -65,8 +65,8 @@ std::uint64_t apply_progress(Job& job, const Progress& progress, WallTime now);
 
 /// What the caller stores beside job and key.
 struct Settled {
-  bool succeeded = false;     ///< Note a success of the unit.
-  bool failed = false;        ///< Note a failure of the unit, with job.last_error.
+  bool succeeded = false;     ///< Note a success of the key.
+  bool failed = false;        ///< Note a failure of the key, with job.last_error.
   bool fresh_budget = false;  ///< A new generation or the end of one: forget the in-flight records.
   std::uint64_t tokens = 0;   ///< Prompt tokens to add to those of job.provider.
 };
@@ -85,13 +85,13 @@ void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<cons
                       std::span<const TextHash> answered);
 /// After settle, unless it gave a fresh budget: the holder has ended in order, so nothing is in flight any more. What
 /// is suspect stays.
-void land_in_flight(std::vector<InFlight>& in_flight);
+void settle_in_flight(std::vector<InFlight>& in_flight);
 /// What a claim tells the pass: the suspects, those that were alone most often first, then by hash.
 std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight);
 
 void note_failure(Failure& failure, std::string_view error, WallTime now);
 void note_success(Failure& failure, WallTime now);
-/// Until when the reconciler leaves a failing unit alone: 30 min x 2^(n-3) after its n-th failure, n >= 3, at most 6 h.
+/// Until when the reconciler leaves a failing key alone: 30 min x 2^(n-3) after its n-th failure, n >= 3, at most 6 h.
 WallTime parked_until(const Failure& failure);
 
 }  // namespace embedjobs::core

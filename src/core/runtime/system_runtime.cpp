@@ -187,7 +187,7 @@ class SystemRuntime final : public Runtime {
  public:
   explicit SystemRuntime(const LaneSizes& sizes) {
     const std::array<int, kLaneCount> counts{sizes.store,    sizes.persist, sizes.heartbeat,
-                                             sizes.provider, sizes.compute, sizes.sweep};
+                                             sizes.provider, sizes.compute, sizes.maintenance};
     for (const int count : counts) {
       lanes_.push_back(
           std::make_unique<LanePool>(count, [this](std::function<void()> callback) { post(std::move(callback)); }));

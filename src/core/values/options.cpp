@@ -28,7 +28,7 @@ void default_if_not_positive(T& value, const T& fallback) {
 
 void apply_defaults(WorkerOptions& options) {
   const WorkerOptions defaults;
-  default_if_not_positive(options.workers, defaults.workers);
+  default_if_not_positive(options.slots, defaults.slots);
   default_if_not_positive(options.batch_size, defaults.batch_size);
   default_if_not_positive(options.batch_bytes, defaults.batch_bytes);
   default_if_not_positive(options.lease_duration, defaults.lease_duration);

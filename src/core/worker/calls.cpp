@@ -12,9 +12,9 @@ namespace embedjobs::core {
 namespace {
 
 /// How many bytes of a text are sent.
-std::size_t sent_bytes(std::string_view text, const Piece& piece, std::size_t input_cap) {
+std::size_t sent_bytes(std::string_view text, const BatchText& sent, std::size_t input_cap) {
   std::size_t most = text.size();
-  for (const std::size_t cap : {input_cap, piece.cut}) {
+  for (const std::size_t cap : {input_cap, sent.cut}) {
     most = cap == 0 ? most : std::min(most, cap);
   }
   return cut_utf8(text, most).size();
@@ -73,7 +73,7 @@ Result<std::shared_ptr<const Plan>> split(const Splitter& splitter, const Docume
 
 Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext& context,
                                          const ReserveAction& action) {
-  static constexpr std::size_t kPiece = 1000;
+  static constexpr std::size_t kMostAtOnce = 1000;
   const auto texts_of = [&](std::span<const std::uint32_t> operations) {
     std::vector<TextHash> texts;
     std::transform(operations.begin(), operations.end(), std::back_inserter(texts),
@@ -84,28 +84,28 @@ Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext
   std::vector<Reservation> answer;
   answer.reserve(action.operations->size());
   for (std::span<const std::uint32_t> left = *action.operations; !left.empty();) {
-    const auto piece = left.first(std::min(left.size(), kPiece));
-    Result<std::vector<Reservation>> part = persister.reserve(context, texts_of(piece), given_up);
-    if (!part.ok()) {
-      return part;
+    const auto part = left.first(std::min(left.size(), kMostAtOnce));
+    Result<std::vector<Reservation>> reserved = persister.reserve(context, texts_of(part), given_up);
+    if (!reserved.ok()) {
+      return reserved;
     }
-    answer.insert(answer.end(), part->begin(), part->end());
+    answer.insert(answer.end(), reserved->begin(), reserved->end());
     given_up.clear();
-    left = left.subspan(piece.size());
+    left = left.subspan(part.size());
   }
   return answer;
 }
 
-Result<Embeddings> embed(Embedder& embedder, const Plan& plan, const Chunk& chunk, std::size_t input_cap,
+Result<Embeddings> embed(Embedder& embedder, const Plan& plan, const Batch& batch, std::size_t input_cap,
                          std::size_t dimension, const CallContext& context) {
   if (context.stop.stop_requested()) {
     return {Code::kCancelled, "stopped before the call"};
   }
   std::vector<std::string_view> texts;
-  texts.reserve(chunk.pieces.size());
-  for (const Piece& piece : chunk.pieces) {
-    const std::string_view text = plan.operations().text(piece.operation);
-    texts.push_back(text.substr(0, sent_bytes(text, piece, input_cap)));
+  texts.reserve(batch.texts.size());
+  for (const BatchText& wanted : batch.texts) {
+    const std::string_view text = plan.operations().text(wanted.operation);
+    texts.push_back(text.substr(0, sent_bytes(text, wanted, input_cap)));
   }
   Result<Embeddings> answer = embedder.embed(texts, context);
   if (answer.ok()) {
@@ -117,14 +117,14 @@ Result<Embeddings> embed(Embedder& embedder, const Plan& plan, const Chunk& chun
 }
 
 Status persist(Persister& persister, const PassContext& context, const Plan& plan,
-               const std::vector<FinishedChunk>& chunks) {
+               const std::vector<EmbeddedBatch>& chunk) {
   std::vector<VectorRow> rows;
-  for (const FinishedChunk& finished : chunks) {
-    for (std::size_t i = 0; i < finished.chunk.pieces.size(); ++i) {
-      const Piece& piece = finished.chunk.pieces[i];
-      const std::string_view text = plan.operations().text(piece.operation);
-      const std::size_t sent = sent_bytes(text, piece, context.input_cap);
-      for (std::uint32_t operation = piece.operation; operation != Plan::kNone;
+  for (const EmbeddedBatch& finished : chunk) {
+    for (std::size_t i = 0; i < finished.batch.texts.size(); ++i) {
+      const BatchText& embedded = finished.batch.texts[i];
+      const std::string_view text = plan.operations().text(embedded.operation);
+      const std::size_t sent = sent_bytes(text, embedded, context.input_cap);
+      for (std::uint32_t operation = embedded.operation; operation != Plan::kNone;
            operation = plan.next_of_text(operation)) {
         rows.push_back({.operation_id = plan.operations().operation_id(operation),
                         .text_hash = plan.operations().text_hash(operation),
@@ -134,7 +134,7 @@ Status persist(Persister& persister, const PassContext& context, const Plan& pla
       }
     }
   }
-  return persister.upsert_batch(context, rows);
+  return persister.persist_batch(context, rows);
 }
 
 Result<Manifest> HostCompute::run() const {
@@ -157,7 +157,7 @@ Result<Manifest> HostCompute::run() const {
     if (persisting.exchange(true)) {
       return {Code::kRefused, "persist_batch was called while another call of it was under way"};
     }
-    Status status = persister->upsert_batch(context, rows);
+    Status status = persister->persist_batch(context, rows);
     persisting = false;
     if (status.ok()) {
       on_persisted(static_cast<std::int64_t>(rows.size()));

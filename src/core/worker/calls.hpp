@@ -18,17 +18,17 @@ Result<Space> ask_space(const WorkerParts& parts, Duration time_limit, const std
 /// Splits and links equal texts. kInvalidDocument also when an operation id comes twice.
 Result<std::shared_ptr<const Plan>> split(const Splitter& splitter, const Document& document);
 
-/// The texts of these operations, in pieces.
+/// The texts of these operations, a bounded number at a time.
 Result<std::vector<Reservation>> reserve(Persister& persister, const PassContext& context, const ReserveAction& action);
 
 /// Cuts what is over the cap, calls the embedder, and refuses an answer that breaks the embedder's promise: another
 /// number of vectors or another dimension (kRetry), a vector that is zero or not finite (kInputRejected).
-Result<Embeddings> embed(Embedder& embedder, const Plan& plan, const Chunk& chunk, std::size_t input_cap,
+Result<Embeddings> embed(Embedder& embedder, const Plan& plan, const Batch& batch, std::size_t input_cap,
                          std::size_t dimension, const CallContext& context);
 
-/// Every operation with a text of the chunks gets its row.
+/// Every operation with a text of the chunk gets its row.
 Status persist(Persister& persister, const PassContext& context, const Plan& plan,
-               const std::vector<FinishedChunk>& chunks);
+               const std::vector<EmbeddedBatch>& chunk);
 
 /// A host's own compute, with what it may call back.
 struct HostCompute {

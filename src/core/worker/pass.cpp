@@ -79,7 +79,7 @@ void Pass::on_resolved(Result<Document> answer, MonoTime now, PassActions& out) 
     return;
   }
   const bool gone = !answer.ok() && answer.status().code() == Code::kGone;
-  if (phase_ == PassPhase::kLookAgain) {
+  if (phase_ == PassPhase::kResolveAgain) {
     if (gone) {
       ending_.reset();
     } else if (answer.ok() && answer->version != content_version_) {
@@ -105,7 +105,7 @@ void Pass::on_resolved(Result<Document> answer, MonoTime now, PassActions& out) 
     counted_ = true;
     failing_.clear();
     enter_finalize(std::make_shared<const Manifest>(), out);
-  } else if (phase_ == PassPhase::kLookAgain) {
+  } else if (phase_ == PassPhase::kResolveAgain) {
     enter_settle(*ending_, out);
   }
   advance(now, out);
@@ -367,9 +367,9 @@ void Pass::on_finalized(const Status& answer, MonoTime now, PassActions& out) {
 
 /// Everything that was in flight is back: on to the outcome that was kept.
 void Pass::finish(PassActions& out) {
-  if (ending_->kind == OutcomeKind::kFail && !looked_again_ && !stopping_) {
-    looked_again_ = true;
-    phase_ = PassPhase::kLookAgain;
+  if (ending_->kind == OutcomeKind::kFail && !resolved_again_ && !stopping_) {
+    resolved_again_ = true;
+    phase_ = PassPhase::kResolveAgain;
     out.push_back(ResolveAction{});
     return;
   }
@@ -425,7 +425,7 @@ void Pass::on_lease_lost(MonoTime /*now*/, PassActions& out) {
   }
   phase_ = PassPhase::kEnded;
   stop_.request_stop();
-  flying_.clear();
+  in_flight_.clear();
   finished_.clear();
   emit(EventKind::kLeaseLost, out);
 }
@@ -438,13 +438,13 @@ void Pass::on_lease_expired(MonoTime now, PassActions& out) {
             .error = "the lease could not be renewed in time",
             .reason = ReleaseReason::kStop});
   stop_.request_stop();
-  flying_.clear();
+  in_flight_.clear();
   finished_.clear();
   enter_settle(*ending_, out);
   advance(now, out);
 }
 
-void Pass::hand_back(const std::string& why, MonoTime now, PassActions& out) {
+void Pass::release(const std::string& why, MonoTime now, PassActions& out) {
   if (stopping_ || settling()) {
     return;
   }
@@ -492,11 +492,11 @@ void Pass::on_time(MonoTime now, PassActions& out) {
     last_progress_ = now;
     end_with(OutcomeKind::kRetry, "no progress within the safety bound");
     stop_.request_stop();
-    flying_.clear();  // calls that hang do not hold the job
+    in_flight_.clear();  // calls that hang do not hold the job
     enter_settle(*ending_, out);
   }
   if (stop_grace_ && now >= *stop_grace_ && !settling()) {
-    flying_.clear();
+    in_flight_.clear();
     finished_.clear();
     enter_settle(*ending_, out);
   }
@@ -541,7 +541,7 @@ void Pass::advance(MonoTime now, PassActions& out) {
         finish(out);
       }
       return;
-    case PassPhase::kLookAgain:
+    case PassPhase::kResolveAgain:
     case PassPhase::kSettle:
     case PassPhase::kEnded: return;
   }

@@ -6,10 +6,10 @@
 //   split      its operations            list
 //   list       which are stored          reserve
 //   reserve    which others embed        embed
-//   embed      chunks, rows, progress    finalize when nothing is missing; reserve again what others embed
+//   embed      batches, rows, progress   finalize when nothing is missing; reserve again what others embed
 //   compute    the host's manifest       finalize
 //   finalize   the visible manifest      settle; list again when a vector is missing
-//   look_again the document, once more   settle (before a terminal failure: it may be gone or changed)
+//   again      the document, once more   settle (before a terminal failure: it may be gone or changed)
 //   settle     the outcome's answer      ended
 //
 // An outcome that is not success is kept in `ending_` until what is in flight has come back and is persisted. A lost
@@ -36,25 +36,25 @@
 
 namespace embedjobs::core {
 
-/// A text of a chunk.
-struct Piece {
+/// A text of a batch.
+struct BatchText {
   std::uint32_t operation = 0;  ///< The first operation with the text.
   std::size_t cut = 0;          ///< Embed at most this many bytes; 0: as the provider's input cap says.
 };
 
 /// The texts of one provider call.
-struct Chunk {
+struct Batch {
   std::uint64_t id = 0;
-  std::vector<Piece> pieces;
+  std::vector<BatchText> texts;
   bool alone = false;     ///< A suspect: nothing else of this process may be in flight beside it.
   std::size_t bytes = 0;  ///< Sent of all texts; set when it is taken.
   bool full_by_bytes = false;
 
-  [[nodiscard]] CallSize size() const { return {pieces.size(), bytes, full_by_bytes}; }
+  [[nodiscard]] CallSize size() const { return {texts.size(), bytes, full_by_bytes}; }
 };
 
-struct FinishedChunk {
-  Chunk chunk;
+struct EmbeddedBatch {
+  Batch batch;
   Matrix vectors;
 };
 
@@ -76,11 +76,11 @@ struct RecordAction {
 };
 struct EmbedAction {
   std::shared_ptr<const Plan> plan;
-  Chunk chunk;
+  Batch batch;
 };
 struct PersistAction {
   std::shared_ptr<const Plan> plan;
-  std::shared_ptr<const std::vector<FinishedChunk>> chunks;
+  std::shared_ptr<const std::vector<EmbeddedBatch>> chunk;
 };
 struct ProgressAction {
   Progress progress;
@@ -109,7 +109,7 @@ struct PassSettings {
   Duration safety_bound = std::chrono::hours(1);
 };
 
-enum class PassPhase { kResolve, kSplit, kList, kReserve, kEmbed, kCompute, kFinalize, kLookAgain, kSettle, kEnded };
+enum class PassPhase { kResolve, kSplit, kList, kReserve, kEmbed, kCompute, kFinalize, kResolveAgain, kSettle, kEnded };
 
 class Pass {
  public:
@@ -123,7 +123,7 @@ class Pass {
   void on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions& out);
   void on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out);
   void on_recorded(const Status& answer, MonoTime now, PassActions& out);
-  void on_embedded(std::uint64_t chunk_id, Result<Embeddings> answer, MonoTime now, PassActions& out);
+  void on_embedded(std::uint64_t batch_id, Result<Embeddings> answer, MonoTime now, PassActions& out);
   void on_persisted(const Status& answer, MonoTime now, PassActions& out);
   void on_progress_written(const Status& answer, MonoTime now, PassActions& out);
   void on_computed(Result<Manifest> answer, MonoTime now, PassActions& out);
@@ -134,16 +134,16 @@ class Pass {
   void on_host_persisted(std::int64_t operations, MonoTime now, PassActions& out);
 
   // From outside.
-  /// Starts a chunk of at most these sizes, if the pass has one, and answers its size. Its EmbedAction comes at once,
-  /// or after a record: until then it counts in chunks_waiting().
-  std::optional<CallSize> take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out);
+  /// Starts a batch of at most these sizes, if the pass has one, and answers its size. Its EmbedAction comes at once,
+  /// or after a record: until then it counts in batches_waiting().
+  std::optional<CallSize> take_batch(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out);
   void on_lease_lost(MonoTime now, PassActions& out);
   /// By our own clock the lease has ended: nothing is written any more but the outcome, which its fence makes harmless
-  /// and which hands the job back if it is still ours.
+  /// and which releases the job if it is still ours.
   void on_lease_expired(MonoTime now, PassActions& out);
-  void on_stop(MonoTime now, PassActions& out) { hand_back("the worker stopped", now, out); }
+  void on_stop(MonoTime now, PassActions& out) { release("the worker stopped", now, out); }
   /// Ends the pass and gives the job back, for whatever reason: calls are cancelled, what has come back is persisted.
-  void hand_back(const std::string& why, MonoTime now, PassActions& out);
+  void release(const std::string& why, MonoTime now, PassActions& out);
   void on_yield(MonoTime now, PassActions& out);
   /// The provider pauses until `until`, longer than a lease.
   void on_pause(Duration wait, const std::string& why, MonoTime now, PassActions& out);
@@ -151,15 +151,15 @@ class Pass {
   void on_paused_until(MonoTime until);
   void on_time(MonoTime now, PassActions& out);
 
-  [[nodiscard]] bool wants_chunk() const;
-  /// The chunk that it wants is a suspect: it goes alone, in the whole process.
+  [[nodiscard]] bool wants_batch() const;
+  /// The batch that it wants is a suspect: it goes alone, in the whole process.
   [[nodiscard]] bool wants_alone() const;
   /// A suspect is on its way, or its answer is not on record yet.
   [[nodiscard]] bool has_alone() const {
-    return alone_to_clear_ || (!flying_.empty() && flying_.begin()->second.chunk.alone);
+    return alone_to_clear_ || (!in_flight_.empty() && in_flight_.begin()->second.batch.alone);
   }
   /// Chunks that were taken, and whose EmbedAction is still to come.
-  [[nodiscard]] std::size_t chunks_waiting() const;
+  [[nodiscard]] std::size_t batches_waiting() const;
   /// When on_time() should be called.
   [[nodiscard]] std::optional<MonoTime> wake_at() const;
   /// Over, and no write of it is under way any more.
@@ -176,13 +176,13 @@ class Pass {
   [[nodiscard]] Progress progress() const;
 
  private:
-  static constexpr int kWriteTries = 4;  // of a chunk or manifest within a pass
+  static constexpr int kWriteTries = 4;  // of a batch or manifest within a pass
   static Duration write_backoff(int tries);
 
-  enum class ChunkState { kToRecord, kRecording, kSent };
-  struct Flying {
-    Chunk chunk;
-    ChunkState state = ChunkState::kSent;
+  enum class BatchState { kToRecord, kRecording, kSent };
+  struct BatchInFlight {
+    Batch batch;
+    BatchState state = BatchState::kSent;
   };
 
   void advance(MonoTime now, PassActions& out);
@@ -207,16 +207,16 @@ class Pass {
   void maybe_write_progress(PassActions& out);
   void end_with(OutcomeKind kind, const std::string& error);
   void end_with(Outcome outcome);
-  void split_chunk(const Chunk& chunk);
-  void cut_piece(const Chunk& chunk, const Status& error);
+  void split_batch(const Batch& batch);
+  void cut_text(const Batch& batch, const Status& error);
   void postpone(std::uint32_t operation, const Status& error);
   void set_aside(std::uint32_t operation, const std::string& why);
-  void on_embed_error(const Chunk& chunk, const Status& error);
-  void next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk);
-  void take_again(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk);
-  [[nodiscard]] std::size_t bytes_of(const Piece& piece) const;
+  void on_embed_error(const Batch& batch, const Status& error);
+  void next_texts(std::size_t most_texts, std::size_t most_bytes, Batch& batch);
+  void take_again(std::size_t most_texts, std::size_t most_bytes, Batch& batch);
+  [[nodiscard]] std::size_t bytes_of(const BatchText& text) const;
   void emit(EventKind kind, PassActions& out, std::string message = {}, std::int64_t count = 0);
-  [[nodiscard]] std::string describe(const Chunk& chunk) const;
+  [[nodiscard]] std::string describe(const Batch& batch) const;
   [[nodiscard]] std::string failing_message() const;
   [[nodiscard]] bool nothing_left() const;
   [[nodiscard]] bool ignores_answers() const { return settling(); }
@@ -227,7 +227,7 @@ class Pass {
   std::stop_source stop_;
   std::optional<Outcome> ending_;
   bool stopping_ = false;
-  bool looked_again_ = false;
+  bool resolved_again_ = false;
   int writes_out_ = 0;  // persist, finalize and compute under way
 
   std::shared_ptr<const Document> document_;
@@ -244,12 +244,12 @@ class Pass {
   std::size_t next_missing_ = 0;
   std::set<std::uint32_t> skipped_;  // of missing_: suspects and what was set aside
   std::deque<std::uint32_t> alone_;  // suspects, sent one after the other before anything else
-  std::deque<Chunk> again_;          // halves, cut texts, chunks that met a pause
-  std::map<std::uint64_t, Flying> flying_;
-  std::uint64_t last_chunk_id_ = 0;
-  std::vector<FinishedChunk> finished_;  // embedded, to be persisted
+  std::deque<Batch> again_;          // halves, cut texts, batches that met a pause
+  std::map<std::uint64_t, BatchInFlight> in_flight_;
+  std::uint64_t last_batch_id_ = 0;
+  std::vector<EmbeddedBatch> finished_;  // to be persisted
   std::size_t finished_rows_ = 0;
-  std::shared_ptr<const std::vector<FinishedChunk>> persisting_;
+  std::shared_ptr<const std::vector<EmbeddedBatch>> persisting_;
   int persist_tries_ = 0;
   std::optional<MonoTime> persist_at_;
   bool recording_ = false;

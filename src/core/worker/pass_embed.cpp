@@ -1,4 +1,5 @@
-// The embedding half of a pass: chunks go out, rows come back and are persisted, what fails is split, cut or set aside.
+// The embedding half of a pass: batches go out, rows come back and are persisted, what fails is split, cut or set
+// aside.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +10,7 @@ namespace embedjobs::core {
 namespace {
 
 constexpr std::size_t kRowsAWrite = 1000;  // a writing transaction is short
-constexpr std::size_t kRowsToHold = 2000;  // embedded, not yet persisted: above it no new chunk is sent
+constexpr std::size_t kRowsToHold = 2000;  // embedded, not yet persisted: above it no new batch is sent
 constexpr std::size_t kSmallestCut = 256;  // bytes
 constexpr std::int64_t kErrorsToLookClosely =
     2;  // from this pass on a failing batch is split, and a failing text is left for the next one
@@ -24,122 +25,122 @@ Duration reserve_backoff(int rounds) {
 }  // namespace
 
 bool Pass::nothing_left() const {
-  return next_missing_ >= missing_.size() && alone_.empty() && again_.empty() && flying_.empty() && finished_.empty() &&
-         !persisting_;
+  return next_missing_ >= missing_.size() && alone_.empty() && again_.empty() && in_flight_.empty() &&
+         finished_.empty() && !persisting_;
 }
 
-bool Pass::wants_chunk() const {
+bool Pass::wants_batch() const {
   if (phase_ != PassPhase::kEmbed || ending_ || stopping_ || finished_rows_ >= kRowsToHold) {
     return false;
   }
   if (!alone_.empty() || has_alone()) {
-    return flying_.empty() && !alone_to_clear_;
+    return in_flight_.empty() && !alone_to_clear_;
   }
   if (!again_.empty()) {
-    return !again_.front().alone || flying_.empty();
+    return !again_.front().alone || in_flight_.empty();
   }
   return next_missing_ < missing_.size();
 }
 
 bool Pass::wants_alone() const {
-  return wants_chunk() && (again_.empty() ? !alone_.empty() : again_.front().alone);
+  return wants_batch() && (again_.empty() ? !alone_.empty() : again_.front().alone);
 }
 
-std::size_t Pass::chunks_waiting() const {
+std::size_t Pass::batches_waiting() const {
   return static_cast<std::size_t>(std::count_if(
-      flying_.begin(), flying_.end(), [](const auto& entry) { return entry.second.state != ChunkState::kSent; }));
+      in_flight_.begin(), in_flight_.end(), [](const auto& entry) { return entry.second.state != BatchState::kSent; }));
 }
 
-std::size_t Pass::bytes_of(const Piece& piece) const {
-  std::size_t bytes = plan_->operations().text(piece.operation).size();
-  for (const std::size_t cap : {settings_.input_cap, piece.cut}) {
+std::size_t Pass::bytes_of(const BatchText& text) const {
+  std::size_t bytes = plan_->operations().text(text.operation).size();
+  for (const std::size_t cap : {settings_.input_cap, text.cut}) {
     bytes = cap == 0 ? bytes : std::min(bytes, cap);
   }
   return bytes;
 }
 
 /// What comes again goes first: a text that was alone stays so. Batches may have become smaller since it was sent.
-void Pass::take_again(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk) {
-  Chunk whole = std::move(again_.front());
+void Pass::take_again(std::size_t most_texts, std::size_t most_bytes, Batch& batch) {
+  Batch whole = std::move(again_.front());
   again_.pop_front();
-  chunk.alone = whole.alone;
-  auto rest = whole.pieces.begin();
-  for (; rest != whole.pieces.end() && chunk.pieces.size() < most_texts; ++rest) {
-    if (chunk.bytes + bytes_of(*rest) > most_bytes && !chunk.pieces.empty()) {
-      chunk.full_by_bytes = true;
+  batch.alone = whole.alone;
+  auto rest = whole.texts.begin();
+  for (; rest != whole.texts.end() && batch.texts.size() < most_texts; ++rest) {
+    if (batch.bytes + bytes_of(*rest) > most_bytes && !batch.texts.empty()) {
+      batch.full_by_bytes = true;
       break;
     }
-    chunk.bytes += bytes_of(*rest);
-    chunk.pieces.push_back(*rest);
+    batch.bytes += bytes_of(*rest);
+    batch.texts.push_back(*rest);
   }
-  if (rest != whole.pieces.end()) {
-    again_.push_front({.pieces = {rest, whole.pieces.end()}});
+  if (rest != whole.texts.end()) {
+    again_.push_front({.texts = {rest, whole.texts.end()}});
   }
 }
 
-void Pass::next_pieces(std::size_t most_texts, std::size_t most_bytes, Chunk& chunk) {
+void Pass::next_texts(std::size_t most_texts, std::size_t most_bytes, Batch& batch) {
   if (!again_.empty()) {
-    take_again(most_texts, most_bytes, chunk);
+    take_again(most_texts, most_bytes, batch);
     return;
   }
   if (!alone_.empty()) {
-    chunk.pieces.push_back({alone_.front()});
-    chunk.bytes = bytes_of(chunk.pieces.front());
-    chunk.alone = true;
+    batch.texts.push_back({alone_.front()});
+    batch.bytes = bytes_of(batch.texts.front());
+    batch.alone = true;
     alone_.pop_front();
     return;
   }
-  for (; next_missing_ < missing_.size() && chunk.pieces.size() < most_texts; ++next_missing_) {
-    const Piece piece{missing_[next_missing_]};
-    if (skipped_.contains(piece.operation)) {
+  for (; next_missing_ < missing_.size() && batch.texts.size() < most_texts; ++next_missing_) {
+    const BatchText text{missing_[next_missing_]};
+    if (skipped_.contains(text.operation)) {
       continue;
     }
-    if (chunk.bytes + bytes_of(piece) > most_bytes && !chunk.pieces.empty()) {
-      chunk.full_by_bytes = true;
+    if (batch.bytes + bytes_of(text) > most_bytes && !batch.texts.empty()) {
+      batch.full_by_bytes = true;
       break;
     }
-    chunk.bytes += bytes_of(piece);
-    chunk.pieces.push_back(piece);
+    batch.bytes += bytes_of(text);
+    batch.texts.push_back(text);
   }
 }
 
-std::optional<CallSize> Pass::take_chunk(std::size_t most_texts, std::size_t most_bytes, MonoTime now,
+std::optional<CallSize> Pass::take_batch(std::size_t most_texts, std::size_t most_bytes, MonoTime now,
                                          PassActions& out) {
-  if (!wants_chunk()) {
+  if (!wants_batch()) {
     return std::nullopt;
   }
-  Chunk chunk;
-  next_pieces(std::max<std::size_t>(most_texts, 1), std::max<std::size_t>(most_bytes, 1), chunk);
-  if (chunk.pieces.empty()) {
+  Batch batch;
+  next_texts(std::max<std::size_t>(most_texts, 1), std::max<std::size_t>(most_bytes, 1), batch);
+  if (batch.texts.empty()) {
     advance(now, out);  // only skipped ones were left
     return std::nullopt;
   }
-  chunk.id = ++last_chunk_id_;
-  const CallSize size = chunk.size();
+  batch.id = ++last_batch_id_;
+  const CallSize size = batch.size();
   // From the first crash of a generation on, what is in flight is recorded before it is sent.
   if (lease_.job.crashes > 0) {
-    flying_.emplace(last_chunk_id_, Flying{std::move(chunk), ChunkState::kToRecord});
+    in_flight_.emplace(last_batch_id_, BatchInFlight{std::move(batch), BatchState::kToRecord});
     maybe_record(out);
   } else {
-    out.push_back(EmbedAction{plan_, chunk});
-    flying_.emplace(last_chunk_id_, Flying{std::move(chunk), ChunkState::kSent});
+    out.push_back(EmbedAction{plan_, batch});
+    in_flight_.emplace(last_batch_id_, BatchInFlight{std::move(batch), BatchState::kSent});
   }
   return size;
 }
 
 void Pass::maybe_record(PassActions& out) {
-  const auto to_record = [](const auto& entry) { return entry.second.state == ChunkState::kToRecord; };
-  if (recording_ || (!alone_to_clear_ && std::none_of(flying_.begin(), flying_.end(), to_record))) {
+  const auto to_record = [](const auto& entry) { return entry.second.state == BatchState::kToRecord; };
+  if (recording_ || (!alone_to_clear_ && std::none_of(in_flight_.begin(), in_flight_.end(), to_record))) {
     return;
   }
   recording_ = true;
   RecordAction record;
-  for (auto& [id, flying] : flying_) {
-    if (flying.state == ChunkState::kToRecord) {
-      flying.state = ChunkState::kRecording;
+  for (auto& [id, sent] : in_flight_) {
+    if (sent.state == BatchState::kToRecord) {
+      sent.state = BatchState::kRecording;
     }
-    for (const Piece& piece : flying.chunk.pieces) {
-      record.sent.push_back(plan_->operations().text_hash(piece.operation));
+    for (const BatchText& text : sent.batch.texts) {
+      record.sent.push_back(plan_->operations().text_hash(text.operation));
     }
   }
   record.answered.swap(answered_);
@@ -158,86 +159,86 @@ void Pass::on_recorded(const Status& answer, MonoTime now, PassActions& out) {
   if (!answer.ok()) {
     end_with(OutcomeKind::kRetry, "what is in flight can't be recorded: " + answer.message());
   }
-  for (auto entry = flying_.begin(); entry != flying_.end();) {
-    Flying& flying = entry->second;
-    if (flying.state != ChunkState::kRecording) {
+  for (auto entry = in_flight_.begin(); entry != in_flight_.end();) {
+    BatchInFlight& sent = entry->second;
+    if (sent.state != BatchState::kRecording) {
       ++entry;
     } else if (!answer.ok() || ending_ || stopping_) {
-      entry = flying_.erase(entry);  // never sent
+      entry = in_flight_.erase(entry);  // never sent
     } else {
-      flying.state = ChunkState::kSent;
-      out.push_back(EmbedAction{plan_, flying.chunk});
+      sent.state = BatchState::kSent;
+      out.push_back(EmbedAction{plan_, sent.batch});
       ++entry;
     }
   }
   advance(now, out);
 }
 
-void Pass::on_embedded(std::uint64_t chunk_id, Result<Embeddings> answer, MonoTime now, PassActions& out) {
-  const auto entry = flying_.find(chunk_id);
-  if (entry == flying_.end() || ignores_answers()) {
+void Pass::on_embedded(std::uint64_t batch_id, Result<Embeddings> answer, MonoTime now, PassActions& out) {
+  const auto entry = in_flight_.find(batch_id);
+  if (entry == in_flight_.end() || ignores_answers()) {
     return;
   }
-  Chunk chunk = std::move(entry->second.chunk);
-  flying_.erase(entry);
+  Batch batch = std::move(entry->second.batch);
+  in_flight_.erase(entry);
   if (lease_.job.crashes > 0 && answer.status().code() != Code::kCancelled) {
-    for (const Piece& piece : chunk.pieces) {
-      answered_.push_back(plan_->operations().text_hash(piece.operation));
+    for (const BatchText& text : batch.texts) {
+      answered_.push_back(plan_->operations().text_hash(text.operation));
     }
-    alone_to_clear_ = chunk.alone;
+    alone_to_clear_ = batch.alone;
   }
   if (answer.ok()) {
     single_failures_ = 0;
     last_failure_.clear();
     prompt_tokens_ += answer->prompt_tokens.value_or(0);
-    finished_rows_ += chunk.pieces.size();
-    finished_.push_back({std::move(chunk), std::move(answer->vectors)});
+    finished_rows_ += batch.texts.size();
+    finished_.push_back({std::move(batch), std::move(answer->vectors)});
   } else {
-    on_embed_error(chunk, answer.status());
+    on_embed_error(batch, answer.status());
   }
   advance(now, out);
 }
 
 // A batch is first split or a text cut where the error says so. An error that stays ends the pass, after what is in
 // flight is persisted.
-void Pass::on_embed_error(const Chunk& chunk, const Status& error) {
-  const bool single = chunk.pieces.size() == 1;
+void Pass::on_embed_error(const Batch& batch, const Status& error) {
+  const bool single = batch.texts.size() == 1;
   switch (error.code()) {
-    case Code::kPaused: again_.push_front(chunk); return;
+    case Code::kPaused: again_.push_front(batch); return;
     case Code::kCancelled:
       if (!stopping_) {
-        end_with(OutcomeKind::kRetry, describe(chunk) + ": the provider call was cancelled");
+        end_with(OutcomeKind::kRetry, describe(batch) + ": the provider call was cancelled");
       }
       return;
     case Code::kTimeout:
       if (!single) {
-        split_chunk(chunk);
+        split_batch(batch);
         return;
       }
       break;
     case Code::kBatchTooLarge:
     case Code::kInputTooLarge:
       if (!single) {
-        split_chunk(chunk);
+        split_batch(batch);
       } else {
-        cut_piece(chunk, error);
+        cut_text(batch, error);
       }
       return;
     case Code::kInputRejected:
       if (!single) {
-        split_chunk(chunk);
+        split_batch(batch);
       } else {
-        set_aside(chunk.pieces[0].operation, error.message());
+        set_aside(batch.texts[0].operation, error.message());
       }
       return;
-    case Code::kFailed: end_with(OutcomeKind::kFail, describe(chunk) + ": " + error.message()); return;
+    case Code::kFailed: end_with(OutcomeKind::kFail, describe(batch) + ": " + error.message()); return;
     default: break;
   }
-  last_failure_ = describe(chunk) + ": " + error.message();
+  last_failure_ = describe(batch) + ": " + error.message();
   if (lease_.job.errors_in_row >= kErrorsToLookClosely && !single) {
-    split_chunk(chunk);
+    split_batch(batch);
   } else if (lease_.job.errors_in_row >= kErrorsToLookClosely && ++single_failures_ < kSingleFailures) {
-    postpone(chunk.pieces[0].operation, error);
+    postpone(batch.texts[0].operation, error);
   } else {
     end_with(OutcomeKind::kRetry, last_failure_);
   }
@@ -249,21 +250,21 @@ void Pass::postpone(std::uint32_t operation, const Status& error) {
   postponed_.emplace_back(operation, error.message());
 }
 
-void Pass::split_chunk(const Chunk& chunk) {
-  const auto middle = chunk.pieces.begin() + static_cast<std::ptrdiff_t>(chunk.pieces.size() / 2);
-  again_.push_front({.pieces = {middle, chunk.pieces.end()}});
-  again_.push_front({.pieces = {chunk.pieces.begin(), middle}});
+void Pass::split_batch(const Batch& batch) {
+  const auto middle = batch.texts.begin() + static_cast<std::ptrdiff_t>(batch.texts.size() / 2);
+  again_.push_front({.texts = {middle, batch.texts.end()}});
+  again_.push_front({.texts = {batch.texts.begin(), middle}});
 }
 
-void Pass::cut_piece(const Chunk& chunk, const Status& error) {
-  Piece piece = chunk.pieces[0];
-  const std::size_t sent = bytes_of(piece);
+void Pass::cut_text(const Batch& batch, const Status& error) {
+  BatchText text = batch.texts[0];
+  const std::size_t sent = bytes_of(text);
   if (sent <= kSmallestCut) {
-    set_aside(piece.operation, error.message());
+    set_aside(text.operation, error.message());
     return;
   }
-  piece.cut = std::max(kSmallestCut, sent / 2);
-  again_.push_front({.pieces = {piece}, .alone = chunk.alone});
+  text.cut = std::max(kSmallestCut, sent / 2);
+  again_.push_front({.texts = {text}, .alone = batch.alone});
 }
 
 void Pass::set_aside(std::uint32_t operation, const std::string& why) {
@@ -271,11 +272,11 @@ void Pass::set_aside(std::uint32_t operation, const std::string& why) {
   failing_.emplace_back(operation, why);
 }
 
-std::string Pass::describe(const Chunk& chunk) const {
+std::string Pass::describe(const Batch& batch) const {
   const OperationList& operations = plan_->operations();
-  const std::uint32_t first = chunk.pieces.front().operation;
-  const std::uint32_t last = chunk.pieces.back().operation;
-  if (chunk.pieces.size() == 1) {
+  const std::uint32_t first = batch.texts.front().operation;
+  const std::uint32_t last = batch.texts.back().operation;
+  if (batch.texts.size() == 1) {
     return fmt::format("operation {} of {} ({})", first + 1, operations.size(), operations.operation_id(first));
   }
   return fmt::format("operations {} to {} of {} ({} ... {})", first + 1, last + 1, operations.size(),
@@ -301,16 +302,16 @@ void Pass::maybe_persist(MonoTime now, PassActions& out) {
   if (persisting_ || finished_.empty()) {
     return;
   }
-  auto group = std::make_shared<std::vector<FinishedChunk>>();
+  auto chunk = std::make_shared<std::vector<EmbeddedBatch>>();
   std::size_t rows = 0;
   auto end = finished_.begin();
   do {
-    rows += end->chunk.pieces.size();
-    group->push_back(std::move(*end));
+    rows += end->batch.texts.size();
+    chunk->push_back(std::move(*end));
     ++end;
-  } while (end != finished_.end() && rows + end->chunk.pieces.size() <= kRowsAWrite);
+  } while (end != finished_.end() && rows + end->batch.texts.size() <= kRowsAWrite);
   finished_.erase(finished_.begin(), end);
-  persisting_ = std::move(group);
+  persisting_ = std::move(chunk);
   persist_tries_ = 0;
   ++writes_out_;
   out.push_back(PersistAction{plan_, persisting_});
@@ -330,16 +331,16 @@ void Pass::on_persisted(const Status& answer, MonoTime now, PassActions& out) {
       return;
     }
     end_with(outcome_of(answer),
-             describe(persisting_->front().chunk) + ": the vectors can't be stored: " + answer.message());
+             describe(persisting_->front().batch) + ": the vectors can't be stored: " + answer.message());
     persisting_.reset();
     finished_.clear();
     finished_rows_ = 0;
   } else {
     std::int64_t operations = 0;
-    for (const FinishedChunk& finished : *persisting_) {
-      finished_rows_ -= finished.chunk.pieces.size();
-      for (const Piece& piece : finished.chunk.pieces) {
-        operations += plan_->count_of_text(piece.operation);
+    for (const EmbeddedBatch& finished : *persisting_) {
+      finished_rows_ -= finished.batch.texts.size();
+      for (const BatchText& text : finished.batch.texts) {
+        operations += plan_->count_of_text(text.operation);
       }
     }
     persisting_.reset();
@@ -374,7 +375,7 @@ void Pass::on_progress_written(const Status& answer, MonoTime now, PassActions& 
 void Pass::advance_embed(MonoTime now, PassActions& out) {
   if (stopping_) {
     // Chunks that wait for their record were never sent.
-    std::erase_if(flying_, [](const auto& entry) { return entry.second.state == ChunkState::kToRecord; });
+    std::erase_if(in_flight_, [](const auto& entry) { return entry.second.state == BatchState::kToRecord; });
   }
   while (next_missing_ < missing_.size() && skipped_.contains(missing_[next_missing_])) {
     ++next_missing_;
@@ -383,7 +384,7 @@ void Pass::advance_embed(MonoTime now, PassActions& out) {
   maybe_persist(now, out);
   maybe_write_progress(out);
   if (ending_) {
-    if (flying_.empty() && finished_.empty() && !persisting_) {
+    if (in_flight_.empty() && finished_.empty() && !persisting_) {
       finish(out);
     }
     return;
@@ -394,7 +395,7 @@ void Pass::advance_embed(MonoTime now, PassActions& out) {
   if (elsewhere_.empty() && !postponed_.empty()) {
     const auto& [operation, why] = postponed_.front();
     end_with(OutcomeKind::kRetry,
-             fmt::format("{}: {}{}", describe({.pieces = {{operation}}}), why,
+             fmt::format("{}: {}{}", describe({.texts = {{operation}}}), why,
                          postponed_.size() > 1 ? fmt::format(" (and {} more)", postponed_.size() - 1) : ""));
     finish(out);
   } else if (elsewhere_.empty() && !failing_.empty()) {

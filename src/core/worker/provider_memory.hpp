@@ -41,7 +41,7 @@ class ProviderMemory {
     }
     return note;
   }
-  void told(bool ok, MonoTime now) {
+  void on_noted(bool ok, MonoTime now) {
     out_ = false;
     if (!ok) {  // again, unless something newer is to be told
       batch_ = batch_ ? batch_ : sent_batch_;

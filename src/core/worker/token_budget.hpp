@@ -19,17 +19,17 @@ class TokenBudget {
   [[nodiscard]] std::uint64_t a_day() const { return a_day_; }
   [[nodiscard]] std::uint64_t used() const { return used_; }
   /// When the store should be asked again; none: there is no budget, or the question is on its way.
-  [[nodiscard]] std::optional<MonoTime> look_at() const {
-    return a_day_ == 0 || asked_ ? std::nullopt : std::optional(look_at_);
+  [[nodiscard]] std::optional<MonoTime> ask_at() const {
+    return a_day_ == 0 || asked_ ? std::nullopt : std::optional(ask_at_);
   }
   void asked() {
     asked_ = true;
     spent_since_ = 0;
   }
   /// `state` null: there was no answer.
-  void told(const ProviderState* state, MonoTime now) {
+  void on_state(const ProviderState* state, MonoTime now) {
     asked_ = false;
-    look_at_ = now + std::chrono::seconds(10);
+    ask_at_ = now + std::chrono::seconds(10);
     if (state != nullptr) {
       used_ = state->tokens_today + spent_since_;
       midnight_ = now + (next_utc_midnight(state->read_at) - state->read_at);
@@ -53,7 +53,7 @@ class TokenBudget {
   std::uint64_t used_ = 0;
   std::uint64_t spent_since_ = 0;
   bool asked_ = false;
-  MonoTime look_at_{};
+  MonoTime ask_at_{};
   std::optional<MonoTime> midnight_;
 };
 

@@ -201,7 +201,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
         });
   }
 
-  /// The same for a chunk or a manifest.
+  /// The same for a batch or a manifest.
   void submit_write(PassId id, const char* name, std::function<Status()> work,
                     void (Pass::*deliver)(const Status&, MonoTime, PassActions&)) {
     submit<Status>(
@@ -251,7 +251,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
                     .host = host_name(),
                     .process_id = getpid(),
                     .version = EMBEDJOBS_VERSION,
-                    .slots = settings_.options.workers,
+                    .slots = settings_.options.slots,
                     .provider = std::move(action.provider),
                     .space_id = std::move(action.space_id),
                     .lease_duration = settings_.lease_duration,
@@ -386,11 +386,11 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
     submit<Result<Embeddings>>(
         Lane::kProvider, "embed",
         [embedder = parts_.embedder, action, context, dimension, cap = settings_.limits.input_bytes] {
-          return embed(*embedder, *action.plan, action.chunk, cap, dimension, context);
+          return embed(*embedder, *action.plan, action.batch, cap, dimension, context);
         },
-        [id, chunk = action.chunk.id, size = action.chunk.size()](
+        [id, batch = action.batch.id, size = action.batch.size()](
             Impl& self, WorkerMachine& machine, Result<Embeddings> answer, MonoTime now, WorkerActions& out) {
-          machine.on_embedded(id, chunk, size, std::move(answer), self.jitter(), now, out);
+          machine.on_embedded(id, batch, size, std::move(answer), self.jitter(), now, out);
         });
   }
 
@@ -398,7 +398,7 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
     submit_write(
         id, "persist",
         [persister = parts_.persister, context = machine_->pass(id)->context(), action] {
-          return persist(*persister, context, *action.plan, *action.chunks);
+          return persist(*persister, context, *action.plan, *action.chunk);
         },
         &Pass::on_persisted);
   }
@@ -423,12 +423,12 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
                         .batch_size = static_cast<std::size_t>(settings_.options.batch_size),
                         .stop = pass.stop_token()};
     compute.on_progress = [weak = weak_from_this(), id](std::int64_t done, std::int64_t total) {
-      tell_pass(weak, id,
-                [=](Pass& told, MonoTime now, PassActions& out) { told.on_host_progress(done, total, now, out); });
+      deliver_to_pass(
+          weak, id, [=](Pass& told, MonoTime now, PassActions& out) { told.on_host_progress(done, total, now, out); });
     };
     compute.on_persisted = [weak = weak_from_this(), id](std::int64_t operations) {
-      tell_pass(weak, id,
-                [=](Pass& told, MonoTime now, PassActions& out) { told.on_host_persisted(operations, now, out); });
+      deliver_to_pass(
+          weak, id, [=](Pass& told, MonoTime now, PassActions& out) { told.on_host_persisted(operations, now, out); });
     };
     submit_for<Result<Manifest>>(
         id, Lane::kCompute, "compute", [compute = std::move(compute)] { return compute.run(); },
@@ -438,8 +438,8 @@ class Worker::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   /// From a thread of the compute lane to the pass.
-  static void tell_pass(const std::weak_ptr<Impl>& weak, PassId id,
-                        std::function<void(Pass&, MonoTime, PassActions&)> tell) {
+  static void deliver_to_pass(const std::weak_ptr<Impl>& weak, PassId id,
+                              std::function<void(Pass&, MonoTime, PassActions&)> tell) {
     if (const auto self = weak.lock()) {
       self->post([id, tell = std::move(tell)](Impl& impl) {
         impl.drive([&](WorkerMachine& machine, MonoTime now, WorkerActions& out) {

@@ -25,7 +25,7 @@ struct Overloaded : Fs... {
   using Fs::operator()...;
 };
 
-/// An outcome is a fenced write: it does no harm after the lease, and may still hand the job back. It is tried for a
+/// An outcome is a fenced write: it does no harm after the lease, and may still release the job. It is tried for a
 /// while.
 bool still_settling(const Pass& pass) {
   return pass.phase() == PassPhase::kSettle && pass.settle_tries() < kSettleTriesAfterLease;
@@ -71,14 +71,14 @@ const Pass* WorkerMachine::pass(PassId id) const {
 }
 
 std::size_t WorkerMachine::free_slots() const {
-  const auto slots = static_cast<std::size_t>(settings_.options.workers);
+  const auto slots = static_cast<std::size_t>(settings_.options.slots);
   return slots_.size() < slots ? slots - slots_.size() : 0;
 }
 
 std::size_t WorkerMachine::calls_waiting() const {
   std::size_t waiting = 0;
   for (const auto& [id, slot] : slots_) {
-    waiting += slot.pass.chunks_waiting();
+    waiting += slot.pass.batches_waiting();
   }
   return waiting;
 }
@@ -94,10 +94,10 @@ void WorkerMachine::start(MonoTime now, WorkerActions& out) {
     return;
   }
   state_ = WorkerState::kOpening;
-  look_at_ = now;
-  sign_at_ = now;
+  claim_at_ = now;
+  register_at_ = now;
   out.push_back(SpaceAction{});
-  sign_on(now, out);
+  register_worker(now, out);
 }
 
 void WorkerMachine::on_space(Result<Space> answer, double jitter, MonoTime now, WorkerActions& out) {
@@ -109,12 +109,12 @@ void WorkerMachine::on_space(Result<Space> answer, double jitter, MonoTime now, 
     const Duration wait = asked > Duration(0) ? std::min(asked, kMaxPause) : backoff(open_errors_, jitter) / 5;
     ++open_errors_;
     open_at_ = now + wait;
-    if (told_open_error_ != answer.status().message()) {  // once, however often it is tried
-      told_open_error_ = answer.status().message();
-      out.push_back(LogAction{LogLevel::kWarning, "jobs wait until the embedder is ready: " + told_open_error_});
+    if (logged_open_error_ != answer.status().message()) {  // once, however often it is tried
+      logged_open_error_ = answer.status().message();
+      out.push_back(LogAction{LogLevel::kWarning, "jobs wait until the embedder is ready: " + logged_open_error_});
     }
     wait_for_provider(*open_at_, answer.status().message(), now, out);
-    tell_store(now, out);
+    send_note(now, out);
     return;
   }
   space_ = std::move(*answer);
@@ -128,26 +128,26 @@ void WorkerMachine::on_space(Result<Space> answer, double jitter, MonoTime now, 
   } else {
     budget_.asked();
     out.push_back(ProviderAction{provider_});
-    tell_store(now, out);
+    send_note(now, out);
   }
 }
 
 void WorkerMachine::begin_running(MonoTime now, WorkerActions& out) {
   state_ = WorkerState::kRunning;
-  if (!told_open_error_.empty()) {
+  if (!logged_open_error_.empty()) {
     out.push_back(LogAction{LogLevel::kInfo, "the embedder is ready"});
   }
-  want_look_ = true;
+  want_claim_ = true;
   peek_at_ = now;
   renew_at_ = now;
-  sign_at_ = now;  // there is more to say now
+  register_at_ = now;  // there is more to say now
   advance(now, out);
 }
 
 void WorkerMachine::wake(MonoTime now, WorkerActions& out) {
-  want_look_ = true;
+  want_claim_ = true;
   want_peek_ = want_peek_ || free_slots() == 0;
-  empty_looks_ = 0;
+  empty_claims_ = 0;
   advance(now, out);
 }
 
@@ -165,11 +165,11 @@ void WorkerMachine::stop(MonoTime now, WorkerActions& out) {
 }
 
 void WorkerMachine::maybe_stopped(WorkerActions& out) {
-  if (state_ != WorkerState::kStopping || !slots_.empty() || claim_out_ || unanswered_claim_ || sign_out_) {
+  if (state_ != WorkerState::kStopping || !slots_.empty() || claim_out_ || unanswered_claim_ || register_out_) {
     return;
   }
-  if (std::exchange(signed_on_, false)) {
-    sign_out_ = true;
+  if (std::exchange(registered_, false)) {
+    register_out_ = true;
     out.push_back(UnregisterAction{});
     return;
   }
@@ -179,31 +179,31 @@ void WorkerMachine::maybe_stopped(WorkerActions& out) {
 
 // --- the fleet view
 
-void WorkerMachine::sign_on(MonoTime now, WorkerActions& out) {
-  if ((state_ != WorkerState::kOpening && state_ != WorkerState::kRunning) || sign_out_ || now < sign_at_) {
+void WorkerMachine::register_worker(MonoTime now, WorkerActions& out) {
+  if ((state_ != WorkerState::kOpening && state_ != WorkerState::kRunning) || register_out_ || now < register_at_) {
     return;
   }
-  sign_at_ = now + tick();
-  sign_out_ = true;
+  register_at_ = now + tick();
+  register_out_ = true;
   out.push_back(RegisterAction{.provider = provider_, .space_id = space_.model.empty() ? std::string() : space_.id()});
 }
 
 /// A database that refuses this (no right to the table, no room) may still do the work: it is said once, and tried at
 /// every tick.
 void WorkerMachine::on_registered(const Status& answer, MonoTime now, WorkerActions& out) {
-  sign_out_ = false;
-  signed_on_ = answer.ok();
-  if (!answer.ok() && told_sign_error_ != answer.message()) {
+  register_out_ = false;
+  registered_ = answer.ok();
+  if (!answer.ok() && logged_register_error_ != answer.message()) {
     out.push_back(
         LogAction{LogLevel::kWarning, "this worker is missing in the list of workers, and works: " + answer.message()});
   }
-  told_sign_error_ = answer.message();
+  logged_register_error_ = answer.message();
   advance(now, out);
 }
 
 /// Tried once: an entry that stays is forgotten after a day.
 void WorkerMachine::on_unregistered(const Status& answer, WorkerActions& out) {
-  sign_out_ = false;
+  register_out_ = false;
   if (!answer.ok()) {
     out.push_back(
         LogAction{LogLevel::kDebug, "this worker stays in the list of workers for a day: " + answer.message()});
@@ -213,7 +213,7 @@ void WorkerMachine::on_unregistered(const Status& answer, WorkerActions& out) {
 
 // --- claims
 
-void WorkerMachine::look(MonoTime now, WorkerActions& out) {
+void WorkerMachine::claim(MonoTime now, WorkerActions& out) {
   if (claim_out_ || now < claim_not_before_) {
     return;
   }
@@ -222,14 +222,14 @@ void WorkerMachine::look(MonoTime now, WorkerActions& out) {
     out.push_back(ClaimAction{*unanswered_claim_});
     return;
   }
-  if (now >= look_at_) {
-    want_look_ = true;
+  if (now >= claim_at_) {
+    want_claim_ = true;
   }
   const std::size_t slots = free_slots();
-  if (state_ != WorkerState::kRunning || !want_look_ || slots == 0 || long_pause(now)) {
+  if (state_ != WorkerState::kRunning || !want_claim_ || slots == 0 || long_pause(now)) {
     return;
   }
-  want_look_ = false;
+  want_claim_ = false;
   claim_out_ = true;
   ClaimRequest request{
       .worker_id = settings_.options.worker_id, .max_jobs = slots, .space_id = space_.id(), .provider = provider_};
@@ -251,7 +251,7 @@ void WorkerMachine::on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerA
   claim_out_ = false;
   if (!answer.ok()) {
     claim_not_before_ = now + doubling(milliseconds(100), claim_errors_++, seconds(5));
-    want_look_ = true;
+    want_claim_ = true;
     const bool stopping = state_ == WorkerState::kStopping;
     // A claim that may have taken effect is asked for again: as long as its leases would be worth something, or to hand
     // them back.
@@ -272,20 +272,20 @@ void WorkerMachine::on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerA
     metrics_.leases_expired += answer->expired;
     out.push_back(EventAction{{.kind = EventKind::kLeaseExpired, .count = static_cast<std::int64_t>(answer->expired)}});
   }
-  if (answer->other_space > 0 && answer->other_space_example != told_other_space_) {
-    told_other_space_ = answer->other_space_example;
+  if (answer->other_space > 0 && answer->other_space_example != logged_other_space_) {
+    logged_other_space_ = answer->other_space_example;
     out.push_back(LogAction{LogLevel::kWarning,
                             fmt::format("{} due jobs are left to another worker: {}, this worker embeds into {}",
                                         answer->other_space, answer->other_space_example, space_.id())});
   }
   claims_ += answer->leases.size();
   if (answer->leases.empty()) {
-    ++empty_looks_;
-    look_at_ = now + settings_.options.fallback_poll;
+    ++empty_claims_;
+    claim_at_ = now + settings_.options.fallback_poll;
     want_peek_ = true;  // learn when the next job is due
   } else {
-    empty_looks_ = 0;
-    want_look_ = true;
+    empty_claims_ = 0;
+    want_claim_ = true;
   }
   begin_passes(std::move(answer->leases), now, out);
   advance(now, out);
@@ -306,7 +306,7 @@ void WorkerMachine::begin_passes(std::vector<Lease> leases, MonoTime now, Worker
     if (state_ != WorkerState::kRunning) {
       slot->second.pass.on_stop(now, actions);
     } else if (now >= slot->second.valid_until) {
-      slot->second.pass.hand_back("the claim's answer took longer than a lease", now, actions);
+      slot->second.pass.release("the claim's answer took longer than a lease", now, actions);
     } else {
       slot->second.pass.start(now, actions);
     }
@@ -324,20 +324,20 @@ void WorkerMachine::on_peeked(const Result<Peek>& answer, MonoTime now, WorkerAc
   peek_at_ = now + interval;
   if (answer.ok()) {
     if (enqueue_counter_ && *enqueue_counter_ != answer->enqueue_counter) {
-      want_look_ = true;
-      empty_looks_ = 0;
+      want_claim_ = true;
+      empty_claims_ = 0;
     }
     enqueue_counter_ = answer->enqueue_counter;
     if (answer->next_due) {
       // Due, and yet a look found nothing: somebody else is at it. Look again later and later.
-      const Duration least = doubling(milliseconds(10), empty_looks_, seconds(1));
-      look_at_ = std::min(look_at_, now + std::max(*answer->next_due, least));
+      const Duration least = doubling(milliseconds(10), empty_claims_, seconds(1));
+      claim_at_ = std::min(claim_at_, now + std::max(*answer->next_due, least));
     }
     if (answer->urgent_waiting) {
       yield_to_urgent(now, out);
     }
   } else {
-    look_at_ = std::min<MonoTime>(look_at_, now + seconds(1));
+    claim_at_ = std::min<MonoTime>(claim_at_, now + seconds(1));
   }
   advance(now, out);
 }
@@ -432,7 +432,7 @@ void WorkerMachine::step(PassId id, PassActions actions, WorkerActions& out) {
     if (const auto* embed = std::get_if<EmbedAction>(&action)) {
       gate_.call_began();
       ++metrics_.provider_calls;
-      metrics_.provider_texts += embed->chunk.pieces.size();
+      metrics_.provider_texts += embed->batch.texts.size();
     }
     out.push_back(PassStep{id, std::move(action)});
   }
@@ -472,7 +472,7 @@ void WorkerMachine::drop_ended() {
   const std::size_t before = slots_.size();
   std::erase_if(slots_, [](const auto& entry) { return entry.second.pass.ended(); });
   if (slots_.size() != before) {
-    want_look_ = true;
+    want_claim_ = true;
   }
 }
 
@@ -503,17 +503,17 @@ void WorkerMachine::on_time(MonoTime now, WorkerActions& out) {
 void WorkerMachine::advance(MonoTime now, WorkerActions& out) {
   drop_ended();
   if (state_ == WorkerState::kRunning) {
-    look_at_provider(now, out);
+    note_provider(now, out);
   }
-  tell_store(now, out);
-  sign_on(now, out);
+  send_note(now, out);
+  register_worker(now, out);
   if (state_ == WorkerState::kRunning || state_ == WorkerState::kStopping) {
     renew(now, out);
-    look(now, out);
+    claim(now, out);
   }
   if (state_ == WorkerState::kRunning) {
-    hand_back_while_paused(now, out);
-    hand_out_calls(now, out);
+    release_while_paused(now, out);
+    send_calls(now, out);
     const bool polls = settings_.poll_interval > Duration(0) && now >= peek_at_;
     if (!peek_out_ && !claim_out_ && (want_peek_ || polls)) {
       want_peek_ = false;
@@ -535,8 +535,8 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
     earlier(*tell);
   }
   const bool running = state_ == WorkerState::kRunning;
-  if ((running || state_ == WorkerState::kOpening) && !sign_out_) {
-    earlier(sign_at_);
+  if ((running || state_ == WorkerState::kOpening) && !register_out_) {
+    earlier(register_at_);
   }
   if (running || state_ == WorkerState::kStopping) {
     for (const auto& [id, slot] : slots_) {
@@ -559,7 +559,7 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
   if (running) {
     if (!claim_out_ && free_slots() > 0) {
       const MonoTime unpaused = long_pause(now) ? gate_.paused_until() : now;
-      earlier(std::max({want_look_ ? now : look_at_, claim_not_before_, unpaused}));
+      earlier(std::max({want_claim_ ? now : claim_at_, claim_not_before_, unpaused}));
     }
     if (!peek_out_ && !claim_out_ && settings_.poll_interval > Duration(0)) {
       earlier(peek_at_);
@@ -567,7 +567,7 @@ std::optional<MonoTime> WorkerMachine::wake_at(MonoTime now) const {
     if (gate_.ready_at() > now) {
       earlier(gate_.ready_at());
     }
-    if (const auto look = budget_look_at(now)) {
+    if (const auto look = budget_ask_at(now)) {
       earlier(*look);
     }
   }

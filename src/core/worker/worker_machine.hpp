@@ -6,7 +6,7 @@
 //   opening    asks the embedder for its space, again and again while the provider is down, and the store for what it
 //              knows of the provider
 //   running    claims into free slots, hands provider calls to passes, renews leases
-//   stopping   passes end; a claim without an answer is asked for once more, so that what it leased is handed back;
+//   stopping   passes end; a claim without an answer is asked for once more, so that what it leased is released;
 //              then it signs off
 //   stopped    nothing
 #pragma once
@@ -105,7 +105,7 @@ class WorkerMachine {
   void on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerActions& out);
   void on_peeked(const Result<Peek>& answer, MonoTime now, WorkerActions& out);
   void on_renewed(const RenewAction& sent, const Result<std::vector<bool>>& answer, MonoTime now, WorkerActions& out);
-  void on_embedded(PassId pass, std::uint64_t chunk, const CallSize& size, Result<Embeddings> answer, double jitter,
+  void on_embedded(PassId pass, std::uint64_t batch, const CallSize& size, Result<Embeddings> answer, double jitter,
                    MonoTime now, WorkerActions& out);
   void on_provider(const Result<ProviderState>& answer, MonoTime now, WorkerActions& out);
   void on_noted(const Status& answer, MonoTime now, WorkerActions& out);
@@ -114,7 +114,7 @@ class WorkerMachine {
   /// Any other answer to a pass; ignored when the pass is over.
   void on_pass(PassId pass, MonoTime now, WorkerActions& out, const std::function<void(Pass&, PassActions&)>& deliver);
 
-  /// For the metrics: the answer to a chunk or a manifest.
+  /// For the metrics: the answer to a batch or a manifest.
   void note_write(const Status& answer);
 
   /// The nonce that the shell drew for the claim on its way, so that the same claim can be sent again.
@@ -136,22 +136,22 @@ class WorkerMachine {
   void advance(MonoTime now, WorkerActions& out);
   void step(PassId id, PassActions actions, WorkerActions& out);
   void note(const Event& event);
-  void look(MonoTime now, WorkerActions& out);
+  void claim(MonoTime now, WorkerActions& out);
   void begin_passes(std::vector<Lease> leases, MonoTime now, WorkerActions& out);
-  bool hand_out_alone(MonoTime now, WorkerActions& out);
-  void hand_out_calls(MonoTime now, WorkerActions& out);
+  bool send_alone(MonoTime now, WorkerActions& out);
+  void send_calls(MonoTime now, WorkerActions& out);
   [[nodiscard]] bool learns_first() const;
-  void hand_back_while_paused(MonoTime now, WorkerActions& out);
+  void release_while_paused(MonoTime now, WorkerActions& out);
   void begin_running(MonoTime now, WorkerActions& out);
-  bool hear_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now);
-  void look_at_provider(MonoTime now, WorkerActions& out);
-  void look_at_budget(MonoTime now, WorkerActions& out);
+  bool note_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now);
+  void note_provider(MonoTime now, WorkerActions& out);
+  void hold_for_budget(MonoTime now, WorkerActions& out);
   void wait_for_provider(MonoTime until, const std::string& reason, MonoTime now, WorkerActions& out);
-  void tell_store(MonoTime now, WorkerActions& out);
+  void send_note(MonoTime now, WorkerActions& out);
   [[nodiscard]] std::size_t batch_bytes() const;
-  [[nodiscard]] std::optional<MonoTime> budget_look_at(MonoTime now) const;
+  [[nodiscard]] std::optional<MonoTime> budget_ask_at(MonoTime now) const;
   void renew(MonoTime now, WorkerActions& out);
-  void sign_on(MonoTime now, WorkerActions& out);
+  void register_worker(MonoTime now, WorkerActions& out);
   void yield_to_urgent(MonoTime now, WorkerActions& out);
   void drop_ended();
   void maybe_stopped(WorkerActions& out);
@@ -171,27 +171,27 @@ class WorkerMachine {
   std::string provider_;
   ProviderMemory memory_;
   std::optional<ProviderWait> wait_;
-  bool told_no_tokens_ = false;
+  bool logged_no_tokens_ = false;
 
   std::map<PassId, Slot> slots_;
   PassId last_pass_ = 0;
   PassId last_served_ = 0;  // round robin of provider calls
 
   // Claims.
-  bool want_look_ = false;
+  bool want_claim_ = false;
   bool claim_out_ = false;
   std::optional<ClaimRequest> unanswered_claim_;
   MonoTime claim_sent_at_{};
   std::uint64_t claims_ = 0;
   int claim_errors_ = 0;
-  int empty_looks_ = 0;
+  int empty_claims_ = 0;
   int claims_after_stop_ = 0;
   MonoTime claim_not_before_{};
-  MonoTime look_at_{};
+  MonoTime claim_at_{};
   std::optional<MonoTime> open_at_;
   int open_errors_ = 0;
-  std::string told_open_error_;
-  std::string told_other_space_;
+  std::string logged_open_error_;
+  std::string logged_other_space_;
 
   // Polling.
   bool want_peek_ = false;
@@ -203,11 +203,11 @@ class WorkerMachine {
   bool renew_out_ = false;
   MonoTime renew_at_{};
 
-  // The fleet view: sign_on at every tick, sign off at the end. Work never waits for it.
-  bool sign_out_ = false;  // a register or unregister without an answer
-  bool signed_on_ = false;
-  MonoTime sign_at_{};
-  std::string told_sign_error_;
+  // The fleet view: register_worker at every tick, sign off at the end. Work never waits for it.
+  bool register_out_ = false;  // a register or unregister without an answer
+  bool registered_ = false;
+  MonoTime register_at_{};
+  std::string logged_register_error_;
 
   WorkerMetrics metrics_;
 };

@@ -13,19 +13,20 @@ namespace {
 constexpr std::uint64_t kMostTokensACall = 1'000'000'000;  // whatever a provider says
 
 /// What a call's end says of the provider, whatever it says of the texts.
-enum class Heard { kAnswer, kNothing, kPause, kSilence };
+enum class CallEnd { kAnswer, kNothing, kPause, kSilence };
 
-Heard heard(Code code, std::size_t texts) {
+CallEnd call_end(Code code, std::size_t texts) {
   switch (code) {
     case Code::kOk:
     case Code::kBatchTooLarge:
     case Code::kInputTooLarge:
     case Code::kInputRejected:
-    case Code::kFailed: return Heard::kAnswer;
-    case Code::kCancelled: return Heard::kNothing;
-    case Code::kPaused: return Heard::kPause;
-    case Code::kTimeout: return texts > 1 ? Heard::kNothing : Heard::kSilence;  // of a batch, a smaller one may succeed
-    default: return Heard::kSilence;
+    case Code::kFailed: return CallEnd::kAnswer;
+    case Code::kCancelled: return CallEnd::kNothing;
+    case Code::kPaused: return CallEnd::kPause;
+    case Code::kTimeout:
+      return texts > 1 ? CallEnd::kNothing : CallEnd::kSilence;  // of a batch, a smaller one may succeed
+    default: return CallEnd::kSilence;
   }
 }
 
@@ -35,7 +36,7 @@ Heard heard(Code code, std::size_t texts) {
 
 // A suspect may kill the process: whatever is in flight beside it would be suspected too. So it waits until everything
 // is back, and everything waits for it. True when a suspect is about.
-bool WorkerMachine::hand_out_alone(MonoTime now, WorkerActions& out) {
+bool WorkerMachine::send_alone(MonoTime now, WorkerActions& out) {
   for (auto& [id, slot] : slots_) {
     if (slot.pass.has_alone()) {
       return true;
@@ -47,7 +48,7 @@ bool WorkerMachine::hand_out_alone(MonoTime now, WorkerActions& out) {
     }
     if (gate_.in_flight() + calls_waiting() == 0 && gate_.may_call(now, 0)) {
       PassActions actions;
-      if (const auto call = slot.pass.take_chunk(1, 1, now, actions)) {
+      if (const auto call = slot.pass.take_batch(1, 1, now, actions)) {
         gate_.spend(estimate_.tokens(call->bytes), now);
       }
       step(id, std::move(actions), out);
@@ -63,8 +64,8 @@ bool WorkerMachine::learns_first() const {
   return settings_.options.tokens_per_minute > 0 && !answered_once_ && gate_.in_flight() + calls_waiting() > 0;
 }
 
-void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
-  if (state_ != WorkerState::kRunning || hand_out_alone(now, out)) {
+void WorkerMachine::send_calls(MonoTime now, WorkerActions& out) {
+  if (state_ != WorkerState::kRunning || send_alone(now, out)) {
     return;
   }
   std::size_t without = 0;
@@ -74,7 +75,7 @@ void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
       next = slots_.begin();
     }
     PassActions actions;
-    const auto call = next->second.pass.take_chunk(batch_.texts(), batch_bytes(), now, actions);
+    const auto call = next->second.pass.take_batch(batch_.texts(), batch_bytes(), now, actions);
     if (call) {
       gate_.spend(estimate_.tokens(call->bytes), now);
     }
@@ -86,7 +87,7 @@ void WorkerMachine::hand_out_calls(MonoTime now, WorkerActions& out) {
   }
 }
 
-void WorkerMachine::hand_back_while_paused(MonoTime now, WorkerActions& out) {
+void WorkerMachine::release_while_paused(MonoTime now, WorkerActions& out) {
   if (gate_.paused(now)) {
     for (auto& [id, slot] : slots_) {
       slot.pass.on_paused_until(gate_.paused_until());
@@ -96,7 +97,7 @@ void WorkerMachine::hand_back_while_paused(MonoTime now, WorkerActions& out) {
     return;
   }
   for (auto& [id, slot] : slots_) {
-    if (slot.pass.wants_chunk()) {
+    if (slot.pass.wants_batch()) {
       PassActions actions;
       slot.pass.on_pause(gate_.paused_until() - now, "waiting for the provider: " + gate_.reason(), now, actions);
       step(id, std::move(actions), out);
@@ -109,34 +110,34 @@ std::size_t WorkerMachine::batch_bytes() const {
   return tokens == 0 ? batch_.bytes() : std::min(batch_.bytes(), estimate_.bytes(tokens));
 }
 
-void WorkerMachine::on_embedded(PassId id, std::uint64_t chunk, const CallSize& size, Result<Embeddings> answer,
+void WorkerMachine::on_embedded(PassId id, std::uint64_t batch, const CallSize& size, Result<Embeddings> answer,
                                 double jitter, MonoTime now, WorkerActions& out) {
   gate_.call_ended();
   answered_once_ = answered_once_ || answer.ok();
   if (answer.ok() && answer->prompt_tokens) {
     answer->prompt_tokens = std::min(*answer->prompt_tokens, kMostTokensACall);
   }
-  if (hear_call(size, answer, jitter, now)) {
+  if (note_call(size, answer, jitter, now)) {
     memory_.set_batch(batch_.learned_texts(), batch_.learned_bytes());
     out.push_back(EventAction{{.kind = EventKind::kBatchResized, .count = static_cast<std::int64_t>(batch_.texts())}});
   }
-  if (answer.ok() && !answer->prompt_tokens && budget_.a_day() > 0 && !std::exchange(told_no_tokens_, true)) {
+  if (answer.ok() && !answer->prompt_tokens && budget_.a_day() > 0 && !std::exchange(logged_no_tokens_, true)) {
     out.push_back(LogAction{LogLevel::kWarning,
                             "the provider does not count prompt tokens: the daily token budget has no effect"});
   }
   on_pass(id, now, out,
-          [&](Pass& pass, PassActions& actions) { pass.on_embedded(chunk, std::move(answer), now, actions); });
+          [&](Pass& pass, PassActions& actions) { pass.on_embedded(batch, std::move(answer), now, actions); });
 }
 
 /// What the end of a call says of the provider. True: batches have another size from now on.
-bool WorkerMachine::hear_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now) {
+bool WorkerMachine::note_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now) {
   const Code code = answer.status().code();
   metrics_.provider_errors += answer.ok() || code == Code::kCancelled ? 0U : 1U;
-  switch (heard(code, size.texts)) {
-    case Heard::kAnswer: gate_.answered(now); break;
-    case Heard::kPause: gate_.pause(now, answer.status().retry_after(), jitter, answer.status().message()); break;
-    case Heard::kSilence: gate_.unanswered(now, jitter, answer.status().message()); break;
-    case Heard::kNothing: break;
+  switch (call_end(code, size.texts)) {
+    case CallEnd::kAnswer: gate_.answered(now); break;
+    case CallEnd::kPause: gate_.pause(now, answer.status().retry_after(), jitter, answer.status().message()); break;
+    case CallEnd::kSilence: gate_.unanswered(now, jitter, answer.status().message()); break;
+    case CallEnd::kNothing: break;
   }
   if (answer.ok() && answer->prompt_tokens) {
     const std::uint64_t tokens = *answer->prompt_tokens;
@@ -154,8 +155,8 @@ bool WorkerMachine::hear_call(const CallSize& size, const Result<Embeddings>& an
 // --- the provider's state
 
 /// Says, once, that the provider can't be called, and why; and that it can be again.
-void WorkerMachine::look_at_provider(MonoTime now, WorkerActions& out) {
-  look_at_budget(now, out);
+void WorkerMachine::note_provider(MonoTime now, WorkerActions& out) {
+  hold_for_budget(now, out);
   if (gate_.paused(now)) {
     wait_for_provider(gate_.paused_until(), gate_.reason(), now, out);
   } else if (!gate_.closed(now)) {
@@ -167,20 +168,20 @@ void WorkerMachine::look_at_provider(MonoTime now, WorkerActions& out) {
   }
 }
 
-void WorkerMachine::look_at_budget(MonoTime now, WorkerActions& out) {
+void WorkerMachine::hold_for_budget(MonoTime now, WorkerActions& out) {
   const auto until = budget_.used_up_until(now);
   gate_.hold(
       until, now,
       until ? fmt::format("the daily budget of {} tokens is used up ({} today)", budget_.a_day(), budget_.used()) : "");
-  if (const auto at = budget_look_at(now); at && now >= *at) {
+  if (const auto at = budget_ask_at(now); at && now >= *at) {
     budget_.asked();
     out.push_back(ProviderAction{provider_});
   }
 }
 
-std::optional<MonoTime> WorkerMachine::budget_look_at(MonoTime now) const {
+std::optional<MonoTime> WorkerMachine::budget_ask_at(MonoTime now) const {
   const bool matters = !slots_.empty() || gate_.held(now);
-  return matters && !provider_.empty() ? budget_.look_at() : std::nullopt;
+  return matters && !provider_.empty() ? budget_.ask_at() : std::nullopt;
 }
 
 void WorkerMachine::wait_for_provider(MonoTime until, const std::string& reason, MonoTime now, WorkerActions& out) {
@@ -196,7 +197,7 @@ void WorkerMachine::wait_for_provider(MonoTime until, const std::string& reason,
   memory_.set_pause(until, reason);
 }
 
-void WorkerMachine::tell_store(MonoTime now, WorkerActions& out) {
+void WorkerMachine::send_note(MonoTime now, WorkerActions& out) {
   if (provider_.empty()) {
     return;
   }
@@ -207,7 +208,7 @@ void WorkerMachine::tell_store(MonoTime now, WorkerActions& out) {
 }
 
 void WorkerMachine::on_provider(const Result<ProviderState>& answer, MonoTime now, WorkerActions& out) {
-  budget_.told(answer.ok() ? &*answer : nullptr, now);
+  budget_.on_state(answer.ok() ? &*answer : nullptr, now);
   if (!answer.ok()) {
     out.push_back(
         LogAction{LogLevel::kWarning, "what is known of the provider can't be read: " + answer.status().message()});
@@ -229,7 +230,7 @@ void WorkerMachine::on_provider(const Result<ProviderState>& answer, MonoTime no
 }
 
 void WorkerMachine::on_noted(const Status& answer, MonoTime now, WorkerActions& out) {
-  memory_.told(answer.ok(), now);
+  memory_.on_noted(answer.ok(), now);
   if (!answer.ok()) {
     out.push_back(
         LogAction{LogLevel::kWarning, "what was learned of the provider can't be stored: " + answer.message()});

@@ -105,7 +105,7 @@ BEGIN
     UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time
       WHERE j.key_id = ANY (of_keys) AND j.status <> 0;
     UPDATE @jobs AS j SET kind = new_kind, priority = least(j.priority, new_priority), updated_at = at_time, generation = k.generation,
-      next_run_at = at_time, attempts = NULL, errors_in_row = NULL, crashes_in_row = NULL, hand_backs_in_row = NULL, crashes = NULL,
+      next_run_at = at_time, attempts = NULL, errors_in_row = NULL, crashes_in_row = NULL, releases_in_row = NULL, crashes = NULL,
       fewest_missing = NULL, progressed = NULL, paused_since = NULL
       FROM @keys AS k WHERE j.key_id = ANY (of_keys) AND j.status = 0 AND k.id = ANY (ARRAY[j.key_id]);
   END IF;

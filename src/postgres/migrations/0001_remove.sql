@@ -1,7 +1,7 @@
 -- Schema 1: removing, as enqueuing in the caller's transaction.
 
 -- The key is locked against everyone. A generation with a tombstone: the lease is revoked, the open job ends cancelled,
--- and the unit's record of failing is gone. As cancel() in src/core/transitions.cpp.
+-- and the key's record of failing is gone. As cancel() in src/core/transitions.cpp.
 CREATE FUNCTION @cancel_key(of_key bigint, at_time bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

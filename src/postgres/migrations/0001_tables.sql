@@ -93,7 +93,7 @@ CREATE TABLE @jobs (
   epoch              bigint,
   errors_in_row      bigint,
   crashes_in_row     bigint,
-  hand_backs_in_row  bigint,
+  releases_in_row  bigint,
   crashes            bigint,
   fewest_missing     bigint,
   paused_since       bigint,
@@ -150,7 +150,7 @@ CREATE TABLE @in_flight (
   PRIMARY KEY (job_id, text_hash)
 );
 
--- A unit's record of failing. The last success is the key's.
+-- A key's record of failing. The last success is the key's.
 CREATE TABLE @failures (
   key_id          bigint PRIMARY KEY,
   occurrences     bigint NOT NULL,
@@ -267,14 +267,14 @@ CREATE INDEX operations_by_text ON @operations (text_hash);
 CREATE VIEW @open_jobs AS
 SELECT j.id, j.key_id, j.catalog_id, j.next_run_at, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempts,
   j.embedded_so_far, j.reused_count, j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.epoch,
-  j.errors_in_row, j.crashes_in_row, j.hand_backs_in_row, j.crashes, j.fewest_missing, j.paused_since, j.kind, j.status, j.priority,
+  j.errors_in_row, j.crashes_in_row, j.releases_in_row, j.crashes, j.fewest_missing, j.paused_since, j.kind, j.status, j.priority,
   j.settled, j.progressed, j.records_in_flight, j.worker_id, j.last_error, j.provider, j.prompt_tokens, j.pass_prompt_tokens,
   coalesce((SELECT l.expires_at FROM @leases AS l WHERE l.fence_nonce = j.fence_nonce AND l.job_id = j.id), 0) AS lease_expires_at
 FROM @jobs AS j;
 CREATE VIEW @ended_jobs AS
 SELECT h.id, h.key_id, h.catalog_id, h.next_run_at, h.created_at, h.updated_at, h.started_at, h.completed_at, h.attempts,
   h.embedded_so_far, h.reused_count, h.embedded_count, h.operation_count, h.generation, h.fence_counter, h.fence_nonce, h.epoch,
-  h.errors_in_row, h.crashes_in_row, h.hand_backs_in_row, h.crashes, h.fewest_missing, h.paused_since, h.kind, h.status, h.priority,
+  h.errors_in_row, h.crashes_in_row, h.releases_in_row, h.crashes, h.fewest_missing, h.paused_since, h.kind, h.status, h.priority,
   h.settled, h.progressed, h.records_in_flight, h.worker_id, h.last_error, h.provider, h.prompt_tokens, h.pass_prompt_tokens,
   0::bigint AS lease_expires_at
 FROM @history AS h;

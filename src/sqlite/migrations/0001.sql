@@ -79,7 +79,7 @@ CREATE TABLE jobs (
   epoch             INTEGER NOT NULL,
   errors_in_row     INTEGER NOT NULL,
   crashes_in_row    INTEGER NOT NULL,
-  hand_backs_in_row INTEGER NOT NULL,
+  releases_in_row INTEGER NOT NULL,
   crashes           INTEGER NOT NULL,
   fewest_missing    INTEGER NOT NULL,
   progressed        INTEGER NOT NULL,

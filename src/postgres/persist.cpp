@@ -157,8 +157,8 @@ Status write_piece(Connection& connection, const PassContext& context, std::span
 
 }  // namespace
 
-Status PostgresCatalog::upsert_batch(const PassContext& context, std::span<const VectorRow> rows) {
-  if (Status status = core::check_upsert(context, rows); !status.ok()) {
+Status PostgresCatalog::persist_batch(const PassContext& context, std::span<const VectorRow> rows) {
+  if (Status status = core::check_persist(context, rows); !status.ok()) {
     return status;
   }
   do {
