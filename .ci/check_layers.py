@@ -16,11 +16,11 @@ OPENING_FILE = "src/core/engine/engine_open.cpp"
 BACKEND_HEADERS = re.compile(r"embedjobs/(memory|sqlite|postgres|postgres_enqueue)\.hpp$")
 WRONG = [
     ("src/core/worker/pass.cpp", '"core/engine/engine_impl.hpp"'),
-    ("src/core/rules/transitions.cpp", '"core/worker/pass.hpp"'),
+    ("src/core/rules/store_rules.cpp", '"core/worker/pass.hpp"'),
     ("src/core/rules/vectors.hpp", '"core/backend/finalize.hpp"'),
     ("src/core/backend/finalize.cpp", '"core/worker/plan.hpp"'),
-    ("src/core/values/space.cpp", '"core/rules/transitions.hpp"'),
-    ("src/core/runtime/log_queue.cpp", '"core/rules/due.hpp"'),
+    ("src/core/values/space.cpp", '"include/embedjobs/sys/store_rules.hpp"'),
+    ("src/core/runtime/log_queue.cpp", '"include/embedjobs/sys/store_rules.hpp"'),
     ("src/core/maintenance/reconcile.cpp", '"core/worker/worker_machine.hpp"'),
     ("src/core/engine/engine.cpp", '"core/backend/sweep.hpp"'),
     ("src/core/engine/engine.cpp", '"embedjobs/sqlite.hpp"'),
@@ -33,7 +33,7 @@ WRONG = [
     ("include/embedjobs/engine.hpp", "<fmt/format.h>"),
     ("include/embedjobs/engine.hpp", '"core/values/guard.hpp"'),
     ("include/embedjobs/worker.hpp", '"embedjobs/sys/store.hpp"'),
-    ("capi/src/error.cpp", '"core/rules/transitions.hpp"'),
+    ("capi/src/error.cpp", '"include/embedjobs/sys/store_rules.hpp"'),
     ("examples/command/work.cpp", '"core/values/utf8.hpp"'),
 ]
 

@@ -11,8 +11,8 @@
 
 #include "core/values/guard.hpp"
 #include "embedjobs.h"
-#include "embedjobs/runtime.hpp"
 #include "embedjobs/status.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::capi {
 

@@ -84,11 +84,12 @@ void fill_metrics(Metrics& view, const MetricsSnapshot& from) {
   view.running = from.worker.running;
   view.calls_in_flight = from.worker.calls_in_flight;
   view.batch_size = from.worker.batch_size;
-  view.store_pending = from.jobs.pending;
-  view.store_running = from.jobs.running;
-  view.store_succeeded = from.jobs.succeeded;
-  view.store_failed = from.jobs.failed;
-  view.store_cancelled = from.jobs.cancelled;
+  const StoreCounts jobs = from.jobs.value_or(StoreCounts());  // the stores of the C interface all tell
+  view.store_pending = jobs.pending;
+  view.store_running = jobs.running;
+  view.store_succeeded = jobs.succeeded;
+  view.store_failed = jobs.failed;
+  view.store_cancelled = jobs.cancelled;
 }
 
 }  // namespace

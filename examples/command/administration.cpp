@@ -228,7 +228,7 @@ int run_index_vectors(const Session& session, const std::string& catalog) {
 std::string metrics_json(const MetricsSnapshot& snapshot) {
   const auto count = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
   const WorkerMetrics& worker = snapshot.worker;
-  const StoreCounts& jobs = snapshot.jobs;
+  const StoreCounts jobs = snapshot.jobs.value_or(StoreCounts());  // the command's stores all tell
   JsonObject by_status;
   by_status.integer("pending", jobs.pending)
       .integer("running", jobs.running)
@@ -237,7 +237,7 @@ std::string metrics_json(const MetricsSnapshot& snapshot) {
       .integer("cancelled", jobs.cancelled);
   JsonObject json;
   json.object("jobs", by_status)
-      .integer("workers_live", snapshot.workers_live)
+      .integer("workers_live", snapshot.workers_live.value_or(0))
       .integer("jobs_claimed", count(worker.jobs_claimed))
       .integer("jobs_succeeded", count(worker.jobs_succeeded))
       .integer("jobs_retried", count(worker.jobs_retried))

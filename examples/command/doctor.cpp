@@ -15,6 +15,7 @@
 #include <sqlite3.h>
 
 #include "embedjobs/sqlite.hpp"
+#include "embedjobs/sys/catalog.hpp"
 #endif
 
 namespace embedjobs::command {

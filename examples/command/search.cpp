@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "embedjobs/openapi.hpp"
+#include "embedjobs/sys/catalog.hpp"
 #include "json.hpp"
 #include "text.hpp"
 

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "embedjobs/sys/catalog.hpp"
 #include "json.hpp"
 #include "text.hpp"
 

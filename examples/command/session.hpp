@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "embedjobs/catalog.hpp"
+#include "embedjobs/embedder.hpp"
 #include "embedjobs/engine.hpp"
 #include "progress.hpp"
 

@@ -16,6 +16,7 @@ struct SpecStatus {
   std::int64_t operation_count = 0;     ///< N.
   std::int64_t embedding_count = 0;     ///< E: visible rows.
   std::int64_t embedded_so_far = 0;     ///< P: of the pass that runs.
+  bool job_known = true;                ///< False: the store does not tell about jobs. What follows then says nothing.
   std::optional<JobStatus> job_status;  ///< None: there is no job.
   std::int64_t job_attempts = 0;
   std::string job_last_error;
@@ -26,7 +27,7 @@ struct SpecStatus {
   WallTime lease_expires_at{};
   std::string visible_space_id;  ///< Empty: nothing visible.
   std::string provider_pause;    ///< The open job waits: "waiting for provider until 2026-01-31T09:05:00.250Z: why";
-                                 ///< empty: it does not.
+                                 ///< empty: it does not, or the store remembers no providers.
 };
 
 enum class Tone : std::int32_t { kMuted = 0, kGreen = 1, kBlue = 2, kAmber = 3, kAmberStrong = 4, kRed = 5 };
@@ -43,6 +44,10 @@ Badge make_badge(const std::optional<SpecStatus>& status);
 
 struct CatalogHealth {
   std::int64_t specs = 0, indexed = 0, pending = 0, running = 0, failed = 0;
+  std::int64_t unknown =
+      0;  ///< Specs of whose jobs the store does not tell. They are in none of the other counts but `specs`.
+  bool failures_known =
+      true;  ///< False: the store does not tell what failed before; `degraded` is then of the open jobs alone.
   bool degraded = false;  ///< A key fails, retries are queued after errors, or a provider's pause has lasted a day.
   std::string degraded_reason;  ///< One line; empty when not degraded.
 };

@@ -1,8 +1,10 @@
-// Everything. Most programs need this header and the class Engine.
+// Everything for a program that uses the library. Most need the class Engine alone. Those who write a backend or a
+// runtime find their headers in sys/.
 #pragma once
 
+#include "embedjobs/backend.hpp"
 #include "embedjobs/badge.hpp"
-#include "embedjobs/catalog.hpp"
+#include "embedjobs/duration.hpp"
 #include "embedjobs/embedder.hpp"
 #include "embedjobs/engine.hpp"
 #include "embedjobs/events.hpp"
@@ -10,6 +12,7 @@
 #include "embedjobs/hashing.hpp"
 #include "embedjobs/http.hpp"
 #include "embedjobs/items.hpp"
+#include "embedjobs/jobs.hpp"
 #include "embedjobs/maintenance.hpp"
 #include "embedjobs/manifest.hpp"
 #include "embedjobs/memory.hpp"
@@ -22,11 +25,10 @@
 #include "embedjobs/provider.hpp"
 #include "embedjobs/provider_health.hpp"
 #include "embedjobs/resolver.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/search.hpp"
 #include "embedjobs/space.hpp"
 #include "embedjobs/splitter.hpp"
 #include "embedjobs/sqlite.hpp"
 #include "embedjobs/status.hpp"
-#include "embedjobs/store.hpp"
 #include "embedjobs/types.hpp"
 #include "embedjobs/worker.hpp"

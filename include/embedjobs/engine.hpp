@@ -10,19 +10,28 @@
 #include <string_view>
 #include <vector>
 
+#include "embedjobs/backend.hpp"
 #include "embedjobs/badge.hpp"
-#include "embedjobs/catalog.hpp"
-#include "embedjobs/embedder.hpp"
 #include "embedjobs/events.hpp"
-#include "embedjobs/maintenance.hpp"
+#include "embedjobs/fleet.hpp"
+#include "embedjobs/jobs.hpp"
 #include "embedjobs/metrics.hpp"
 #include "embedjobs/options.hpp"
-#include "embedjobs/runtime.hpp"
-#include "embedjobs/splitter.hpp"
-#include "embedjobs/store.hpp"
-#include "embedjobs/worker.hpp"
+#include "embedjobs/provider.hpp"
+#include "embedjobs/search.hpp"
+#include "embedjobs/space.hpp"
+#include "embedjobs/types.hpp"
 
 namespace embedjobs {
+
+class Clock;
+class Embedder;
+class EmbeddingComputer;
+class Persister;
+class Runtime;
+class SpecResolver;
+class Splitter;
+class Store;
 
 /// Opens a backend by DSN: "sqlite:PATH", "postgresql://..." or "memory:". `clock` null: the system's.
 /// kInvalidArgument: not a DSN; kUnusable: the database can't be used, and the message says why and what to do.

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "embedjobs/store.hpp"
+#include "embedjobs/jobs.hpp"
 #include "embedjobs/types.hpp"
 
 namespace embedjobs {

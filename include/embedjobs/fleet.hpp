@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "embedjobs/jobs.hpp"
 #include "embedjobs/types.hpp"
 
 namespace embedjobs {

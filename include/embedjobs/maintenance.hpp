@@ -3,14 +3,19 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
-#include "embedjobs/catalog.hpp"
 #include "embedjobs/events.hpp"
 #include "embedjobs/options.hpp"
-#include "embedjobs/runtime.hpp"
-#include "embedjobs/store.hpp"
+#include "embedjobs/types.hpp"
 
 namespace embedjobs {
+
+class Catalog;
+class Persister;
+class Runtime;
+class SpecResolver;
+class Store;
 
 /// What maintenance looks at. `catalog` may be null: then no vectors are swept.
 struct MaintenanceParts {

@@ -3,10 +3,12 @@
 
 #include <memory>
 
-#include "embedjobs/catalog.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/backend.hpp"
+#include "embedjobs/options.hpp"
 
 namespace embedjobs {
+
+class Clock;
 
 /// Store and Catalog over one state, thread-safe. Dies with its last user. `clock` null: the system's.
 Backend make_memory_backend(const StoreOptions& options, std::shared_ptr<Clock> clock);

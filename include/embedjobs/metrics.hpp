@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "embedjobs/store.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/provider.hpp"
 
 namespace embedjobs {
 
@@ -25,12 +27,14 @@ struct WorkerMetrics {
 /// Counters of this process and gauges of the whole store.
 struct MetricsSnapshot {
   WorkerMetrics worker;
-  StoreCounts jobs;
-  std::vector<ProviderState> providers;
-  std::int64_t workers_live = 0;  ///< Workers that the store has heard of within their lease, of all processes.
+  std::optional<StoreCounts> jobs;       ///< None: the store does not tell.
+  std::vector<ProviderState> providers;  ///< Empty also where the store remembers none.
+  /// Workers that the store has heard of within their lease, of all processes. None: the store does not tell.
+  std::optional<std::int64_t> workers_live;
 };
 
-/// Prometheus text exposition format 0.0.4: one HELP and TYPE a family, names "embedjobs_...".
+/// Prometheus text exposition format 0.0.4: one HELP and TYPE a family, names "embedjobs_...". What is not known has no
+/// family.
 std::string render_prometheus(const MetricsSnapshot& snapshot);
 
 }  // namespace embedjobs

@@ -23,7 +23,7 @@ struct PassContext {
   Space space;                    ///< Of the vectors.
   std::uint64_t epoch = 0;        ///< Stamped on the vectors that this pass computes.
   std::uint64_t reuse_floor = 0;  ///< See may_reuse.
-  std::size_t input_cap = 0;      ///< The embedder cuts longer texts to this many bytes; 0: it cuts none. See may_reuse.
+  std::size_t input_cap = 0;    ///< The embedder cuts longer texts to this many bytes; 0: it cuts none. See may_reuse.
   std::string content_version;  ///< Of the document that was resolved. Empty in list_existing before it is known.
   std::string splitter_version;
   std::uint64_t prompt_tokens = 0;  ///< Of the pass so far, as Progress has them: a persister over the store's own
@@ -51,9 +51,9 @@ struct VectorMark {
 ///
 /// No, when a person asked for fresh vectors (a manual retry) and this one is older.
 /// Yes, when the whole text was embedded.
-/// A text that was cut has two more cases. Yes, when today's cap is the one that it was cut under. Yes, when today's cap
-/// allows no more bytes than were embedded. Else no: the cap was raised, lifted or newly given, and the text is embedded
-/// once more.
+/// A text that was cut has two more cases. Yes, when today's cap is the one that it was cut under. Yes, when today's
+/// cap allows no more bytes than were embedded. Else no: the cap was raised, lifted or newly given, and the text is
+/// embedded once more.
 [[nodiscard]] constexpr bool may_reuse(std::uint64_t reuse_floor, std::size_t input_cap,
                                        const VectorMark& row) noexcept {
   if (row.epoch < reuse_floor) {

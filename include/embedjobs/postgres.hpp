@@ -9,10 +9,12 @@
 #include <string_view>
 #include <vector>
 
-#include "embedjobs/catalog.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/backend.hpp"
+#include "embedjobs/options.hpp"
 
 namespace embedjobs {
+
+class Clock;
 
 /// How a schema keeps its vectors. Chosen when the schema is made, and kept.
 enum class PostgresVectors {

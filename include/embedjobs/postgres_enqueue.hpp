@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "embedjobs/store.hpp"
+#include "embedjobs/jobs.hpp"
 
 /// libpq's own name for what it calls PGconn.
 struct pg_conn;

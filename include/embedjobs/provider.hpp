@@ -42,6 +42,13 @@ struct ProviderNote {
   std::optional<Pause> pause;
 };
 
+/// Work waits for the provider: it limits, loads, can't be reached, or a budget is used up.
+struct ProviderPause {
+  Duration lasted{0};  ///< Since when it has not been called or has not answered.
+  Duration left{0};    ///< Until it is tried again; zero: that is being done.
+  std::string reason;
+};
+
 /// Non-empty UTF-8 without control characters, at most 512 bytes.
 Status validate_provider(std::string_view provider);
 /// A worker waits for it at `now`. False also for a time so far ahead that no rule of ours can have set it: a clock was

@@ -5,10 +5,12 @@
 #include <memory>
 #include <string>
 
-#include "embedjobs/catalog.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/backend.hpp"
+#include "embedjobs/options.hpp"
 
 namespace embedjobs {
+
+class Clock;
 
 enum class SqliteJournal : std::int32_t {
   kAuto = 0,  ///< WAL where the linked SQLite has the fix of the WAL-reset defect (3.51.3, 3.50.7, 3.44.6), else the

@@ -46,8 +46,8 @@ struct Fence {
   friend constexpr bool operator==(const Fence&, const Fence&) = default;
 };
 
-/// The fence check of a host that persists. `stored` is the last fence that it accepted for the key; Fence{} where there
-/// is none yet. `given` came with the call. True: the caller may write, and the host stores `given` in the same
+/// The fence check of a host that persists. `stored` is the last fence that it accepted for the key; Fence{} where
+/// there is none yet. `given` came with the call. True: the caller may write, and the host stores `given` in the same
 /// transaction. False: the holder is stale; answer kLeaseLost and change nothing.
 [[nodiscard]] constexpr bool accepts(const Fence& stored, const Fence& given) noexcept {
   return given.nonce != 0 && (given.counter > stored.counter || given == stored);
@@ -78,64 +78,5 @@ std::optional<JobStatus> parse_job_status(std::string_view text) noexcept;
 [[nodiscard]] constexpr int priority_of(JobKind kind) noexcept {
   return kind == JobKind::kReconciler ? 1 : 0;
 }
-
-/// One pass over a spec for a generation, as stored. Counters "in a row" return to zero whenever the pass makes
-/// progress, that is whenever fewer operations are missing than ever before in this generation.
-struct Job {
-  JobId id = 0;
-  SpecKey key;
-  JobKind kind = JobKind::kSpecWrite;
-  JobStatus status = JobStatus::kPending;
-  int priority = 0;
-  std::int64_t attempts = 0;    ///< Claims of this generation that count.
-  std::string last_error;       ///< Empty when the last pass had none.
-  WallTime next_run_at{};       ///< Pending: not claimed before.
-  std::string worker_id;        ///< Running: who holds it.
-  WallTime lease_expires_at{};  ///< Running: for people. The store decides expiry by its own clock.
-  WallTime created_at{};
-  WallTime updated_at{};             ///< The last transition or progress.
-  WallTime started_at{};             ///< The last claim; zero when never claimed.
-  WallTime completed_at{};           ///< Zero while open.
-  std::int64_t embedded_so_far = 0;  ///< Operations of this pass whose vector is stored: reused and new.
-  std::int64_t reused_count = 0;     ///< Operations whose vector was stored before this pass.
-  std::int64_t embedded_count = 0;   ///< Operations that this pass gave a vector.
-  std::int64_t operation_count = 0;  ///< Operations of the document of this pass; 0 until it is split.
-  std::uint64_t generation = 0;      ///< Of the key, as claimed; as enqueued while pending.
-  Fence fence;                       ///< Of the last claim; nonce 0 when never claimed.
-  bool settled = false;              ///< The last claim was ended by its holder (not by expiry or removal).
-  std::uint64_t epoch = 0;           ///< The store's epoch at the last claim: stamped on the vectors of the pass.
-  std::int64_t errors_in_row = 0;
-  std::int64_t crashes_in_row = 0;
-  std::int64_t releases_in_row = 0;
-  std::int64_t crashes = 0;        ///< All crashes of this generation. From the first on, texts in flight are recorded.
-  bool records_in_flight = false;  ///< The current pass records what it has in flight before it sends it.
-  std::int64_t fewest_missing = -1;  ///< The fewest operations ever missing in this generation; -1: not known yet.
-  bool progressed = false;           ///< The current pass has made progress.
-  WallTime paused_since{};           ///< When the provider's pause began; zero when it does not pause.
-  std::string provider;              ///< Of the last claim's worker; empty: not known.
-  std::uint64_t prompt_tokens =
-      0;  ///< Of all passes of the job, as the provider counted them; see ProviderState::tokens_total.
-  std::uint64_t pass_prompt_tokens = 0;  ///< Those of the last pass alone.
-};
-
-/// The part of a spec that outlives its jobs and its removal.
-struct KeyState {
-  std::uint64_t generation = 0;     ///< Raised by every enqueue, edit, manual retry and removal.
-  std::uint64_t fence_counter = 0;  ///< Raised by every claim, never reset.
-  std::uint64_t holder_nonce = 0;   ///< Nonce of the current fence; 0: nobody holds the key.
-  std::uint64_t reuse_floor = 0;    ///< Only vectors of this epoch or a later one may be reused (manual retry); 0: any.
-  bool removed = false;             ///< The tombstone.
-};
-
-/// A key's record of failing, counted over jobs.
-struct Failure {
-  SpecKey key;
-  std::int64_t occurrences = 0;  ///< Since the last success.
-  WallTime first_failed_at{};
-  WallTime last_failed_at{};
-  std::string last_error;
-  WallTime last_success_at{};  ///< Zero: never.
-  bool resolved = false;       ///< By a later success, or by an operator.
-};
 
 }  // namespace embedjobs

@@ -6,17 +6,20 @@
 #include <optional>
 #include <string>
 
-#include "embedjobs/embedder.hpp"
 #include "embedjobs/events.hpp"
 #include "embedjobs/metrics.hpp"
 #include "embedjobs/options.hpp"
-#include "embedjobs/persister.hpp"
-#include "embedjobs/resolver.hpp"
-#include "embedjobs/runtime.hpp"
-#include "embedjobs/splitter.hpp"
-#include "embedjobs/store.hpp"
+#include "embedjobs/provider.hpp"
 
 namespace embedjobs {
+
+class Embedder;
+class EmbeddingComputer;
+class Persister;
+class Runtime;
+class SpecResolver;
+class Splitter;
+class Store;
 
 /// What a worker works with. `store`, `resolver` and `persister` are required; either `splitter` and `embedder` (the
 /// built-in, pipelined pass) or `computer` (the host's own).
@@ -29,13 +32,6 @@ struct WorkerParts {
   std::shared_ptr<EmbeddingComputer> computer;
   LogSink log;       ///< May be empty.
   EventSink events;  ///< May be empty.
-};
-
-/// Work waits for the provider: it limits, loads, can't be reached, or a budget is used up.
-struct ProviderPause {
-  Duration lasted{0};  ///< Since when it has not been called or has not answered.
-  Duration left{0};    ///< Until it is tried again; zero: that is being done.
-  std::string reason;
 };
 
 /// All methods may be called from any thread. The runtime must outlive the worker, and must not be running its

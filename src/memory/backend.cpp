@@ -1,4 +1,5 @@
 #include "embedjobs/memory.hpp"
+#include "embedjobs/sys/runtime.hpp"
 #include "memory/state.hpp"
 
 namespace embedjobs {

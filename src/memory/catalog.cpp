@@ -184,7 +184,7 @@ class MemoryCatalog final : public Catalog {
       if (Status held = check_holder(context); !held.ok() || rows.empty()) {
         return held;
       }
-      Job& job = state_->jobs.at(context.job_id);
+      rules::StoredJob& job = state_->jobs.at(context.job_id);
       state_->add_tokens(job, core::count_tokens(job, context.prompt_tokens));
       CatalogEntry& catalog = state_->catalog_of(context.key);
       Spec& spec = made(state_->keys.at(context.key));

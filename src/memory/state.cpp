@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "core/rules/due.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs::memory {
 
@@ -33,21 +33,21 @@ core::ProviderRow& State::provider(std::string_view name) {
   return row;
 }
 
-void State::add_tokens(const Job& job, std::uint64_t tokens) {
+void State::add_tokens(const rules::StoredJob& job, std::uint64_t tokens) {
   if (tokens > 0 && !job.provider.empty()) {
     core::add_tokens(provider(job.provider), tokens, clock->wall_now());
   }
 }
 
-Job* State::open_job(const KeyRow& row) {
+rules::StoredJob* State::open_job(const KeyRow& row) {
   return row.open_job == 0 ? nullptr : &jobs.at(row.open_job);
 }
 
-std::pair<Job*, KeyRow*> State::find_held(JobId job_id, const SpecKey& key, const Fence& fence) {
+std::pair<rules::StoredJob*, KeyRow*> State::find_held(JobId job_id, const SpecKey& key, const Fence& fence) {
   const auto job = jobs.find(job_id);
   KeyEntry* entry = find_key(key);
   if (job == jobs.end() || entry == nullptr || job->second.key != key ||
-      !core::holds(job->second, entry->second.state, fence)) {
+      !rules::holds(job->second, entry->second.state, fence)) {
     return {nullptr, nullptr};
   }
   return {&job->second, &entry->second};
@@ -55,14 +55,14 @@ std::pair<Job*, KeyRow*> State::find_held(JobId job_id, const SpecKey& key, cons
 
 bool State::lives(const Holder& holder) {
   KeyEntry* entry = find_key(holder.key);
-  const Job* job = entry == nullptr ? nullptr : open_job(entry->second);
-  return job != nullptr && core::holds(*job, entry->second.state, holder.fence) &&
-         !core::lease_ended(entry->second.lease_until, clock->boot_time());
+  const rules::StoredJob* job = entry == nullptr ? nullptr : open_job(entry->second);
+  return job != nullptr && rules::holds(*job, entry->second.state, holder.fence) &&
+         !rules::lease_ended(entry->second.lease_until, clock->boot_time());
 }
 
 EnqueueResult State::open_new_job(KeyEntry& entry, JobKind kind, WallTime now) {
   auto& [key, row] = entry;
-  Job job = core::new_job(key, row.state, kind, now);
+  rules::StoredJob job = rules::new_job(key, row.state, kind, now);
   job.id = ++last_job_id;
   row.open_job = row.last_job = job.id;
   row.in_flight.clear();
@@ -73,17 +73,17 @@ EnqueueResult State::open_new_job(KeyEntry& entry, JobKind kind, WallTime now) {
 
 EnqueueResult State::enqueue(KeyEntry& entry, JobKind kind, WallTime now) {
   KeyRow& row = entry.second;
-  Job* open = open_job(row);
+  rules::StoredJob* open = open_job(row);
   if (kind == JobKind::kReconciler && (open != nullptr || row.state.removed)) {
     return {row.open_job, false, row.state.generation};
   }
   ++enqueue_counter;
   epoch += kind == JobKind::kManualRetry ? 1 : 0;
-  core::raise_generation(row.state, kind, epoch);
+  rules::raise_generation(row.state, kind, epoch);
   if (open == nullptr) {
     return open_new_job(entry, kind, now);
   }
-  core::enqueue_open(*open, row.state, kind, now);
+  rules::enqueue_open(*open, row.state, kind, now);
   if (open->status == JobStatus::kPending) {
     row.in_flight.clear();
   }
@@ -93,35 +93,35 @@ EnqueueResult State::enqueue(KeyEntry& entry, JobKind kind, WallTime now) {
 void State::enqueue_for_switch(KeyEntry& entry, WallTime now) {
   KeyRow& row = entry.second;
   ++enqueue_counter;
-  core::raise_generation(row.state, JobKind::kReconciler, epoch);
-  Job* open = open_job(row);
+  rules::raise_generation(row.state, JobKind::kReconciler, epoch);
+  rules::StoredJob* open = open_job(row);
   if (open == nullptr) {
     open_new_job(entry, JobKind::kReconciler, now);
     return;
   }
   if (open->status == JobStatus::kRunning) {
-    core::revoke(*open, row.state, now);
+    rules::revoke(*open, row.state, now);
   } else {
-    core::enqueue_open(*open, row.state, open->kind, now);
+    rules::enqueue_open(*open, row.state, open->kind, now);
   }
   row.in_flight.clear();
 }
 
 void State::cancel(KeyEntry& entry, WallTime now) {
   auto& [key, row] = entry;
-  core::cancel(open_job(row), row.state, now);
+  rules::cancel(open_job(row), row.state, now);
   open_jobs.erase(row.open_job);
   row.open_job = 0;
   row.in_flight.clear();
   row.failure = {.key = key};
 }
 
-void State::note_settled(KeyRow& row, const Job& job, const core::Settled& settled, WallTime now) {
+void State::note_settled(KeyRow& row, const rules::StoredJob& job, const rules::Settled& settled, WallTime now) {
   if (settled.succeeded) {
-    core::note_success(row.failure, now);
+    rules::note_success(row.failure, now);
   }
   if (settled.failed) {
-    core::note_failure(row.failure, job.last_error, now);
+    rules::note_failure(row.failure, job.last_error, now);
   }
   if (settled.fresh_budget) {
     row.in_flight.clear();
@@ -137,10 +137,10 @@ std::size_t State::expire_ended(std::size_t limit) {
   const Duration boot_now = clock->boot_time();
   std::size_t expired = 0;
   for (auto next = open_jobs.begin(); next != open_jobs.end() && expired < limit;) {
-    Job& job = jobs.at(*next++);  // note_settled may take this job out of open_jobs
+    rules::StoredJob& job = jobs.at(*next++);  // note_settled may take this job out of open_jobs
     KeyRow& row = keys.at(job.key);
-    if (job.status == JobStatus::kRunning && core::lease_ended(row.lease_until, boot_now)) {
-      note_settled(row, job, core::expire(job, row.state, row.in_flight, rules, now), now);
+    if (job.status == JobStatus::kRunning && rules::lease_ended(row.lease_until, boot_now)) {
+      note_settled(row, job, rules::expire(job, row.state, row.in_flight, rules, now), now);
       ++expired;
     }
   }

@@ -17,9 +17,9 @@
 #include "core/backend/wake.hpp"
 #include "core/rules/fleet.hpp"
 #include "core/rules/provider_notes.hpp"
-#include "core/rules/transitions.hpp"
-#include "embedjobs/catalog.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs::memory {
 
@@ -60,11 +60,11 @@ struct Spec {
 
 /// All that one key has. It outlives its jobs and its removal.
 struct KeyRow {
-  KeyState state;
+  rules::KeyState state;
   JobId open_job = 0;
   JobId last_job = 0;
   Duration lease_until{0};  ///< Of the running job, by the boot-time clock.
-  std::vector<core::InFlight> in_flight;
+  std::vector<rules::InFlight> in_flight;
   Failure failure;
   std::optional<Spec> spec;
 };
@@ -95,7 +95,7 @@ class State {
   std::mutex mutex;  // guards what follows
   KeyMap keys;
   CatalogMap catalogs;
-  std::map<JobId, Job> jobs;
+  std::map<JobId, rules::StoredJob> jobs;
   std::set<JobId> open_jobs;
   JobId last_job_id = 0;
   std::uint64_t epoch = 0;
@@ -111,9 +111,9 @@ class State {
   /// The catalog's keys, in order.
   [[nodiscard]] std::pair<KeyMap::iterator, KeyMap::iterator> keys_of(std::string_view catalog_id);
   [[nodiscard]] CatalogEntry& catalog_of(const SpecKey& key) { return *catalogs.find(key.catalog_id); }
-  [[nodiscard]] Job* open_job(const KeyRow& row);
+  [[nodiscard]] rules::StoredJob* open_job(const KeyRow& row);
   /// The running job that this lease is the right to run, with its row; null when the lease is lost.
-  std::pair<Job*, KeyRow*> find_held(JobId job_id, const SpecKey& key, const Fence& fence);
+  std::pair<rules::StoredJob*, KeyRow*> find_held(JobId job_id, const SpecKey& key, const Fence& fence);
   /// Its fence is current and its lease has not ended.
   [[nodiscard]] bool lives(const Holder& holder);
   EnqueueResult enqueue(KeyEntry& entry, JobKind kind, WallTime now);
@@ -121,11 +121,11 @@ class State {
   void enqueue_for_switch(KeyEntry& entry, WallTime now);
   void cancel(KeyEntry& entry, WallTime now);
   /// Stores what a transition that ended a pass left beside job and key.
-  void note_settled(KeyRow& row, const Job& job, const core::Settled& settled, WallTime now);
+  void note_settled(KeyRow& row, const rules::StoredJob& job, const rules::Settled& settled, WallTime now);
   std::size_t expire_ended(std::size_t limit);
   core::ProviderRow& provider(std::string_view name);  ///< Made if absent.
   /// Tokens that a fenced write reported for the first time.
-  void add_tokens(const Job& job, std::uint64_t tokens);
+  void add_tokens(const rules::StoredJob& job, std::uint64_t tokens);
 
   // Rows and vectors
   void put_row(CatalogEntry& catalog, Spec& spec, const SpaceId& space, std::string_view operation_id,

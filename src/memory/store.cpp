@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/rules/checks.hpp"
-#include "core/rules/due.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 #include "memory/state.hpp"
 
 namespace embedjobs::memory {
@@ -12,10 +12,10 @@ namespace {
 /// A claim puts back at most this many expired leases; the next one takes the rest.
 constexpr std::size_t kExpiredPerClaim = 100;
 
-bool by_age(const Job* a, const Job* b) {
+bool by_age(const rules::StoredJob* a, const rules::StoredJob* b) {
   return std::tie(a->next_run_at, a->id) < std::tie(b->next_run_at, b->id);
 }
-bool by_priority(const Job* a, const Job* b) {
+bool by_priority(const rules::StoredJob* a, const rules::StoredJob* b) {
   return std::tie(a->priority, a->next_run_at, a->id) < std::tie(b->priority, b->next_run_at, b->id);
 }
 
@@ -23,7 +23,7 @@ Status lost(const SpecKey& key) {
   return {Code::kLeaseLost, fmt::format("the lease of {}/{} is lost", key.catalog_id, key.spec_name)};
 }
 
-bool matches(const Job& job, const JobFilter& filter) {
+bool matches(const rules::StoredJob& job, const JobFilter& filter) {
   return (!filter.status || job.status == *filter.status) && (!filter.kind || job.kind == *filter.kind) &&
          (!filter.catalog_id || job.key.catalog_id == *filter.catalog_id) &&
          (!filter.spec_name || job.key.spec_name == *filter.spec_name);
@@ -72,7 +72,7 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Result<ClaimResult> {
       ClaimResult result;
       result.expired = state_->expire_ended(kExpiredPerClaim);
-      std::vector<Job*> due = scan(request, result);
+      std::vector<rules::StoredJob*> due = scan(request, result);
       if (result.leases.empty()) {
         take(request, due, result);
       }
@@ -103,7 +103,7 @@ class MemoryStore final : public Store {
       if (job == nullptr) {
         return lost(lease.key);
       }
-      state_->add_tokens(*job, core::apply_progress(*job, progress, state_->clock->wall_now()));
+      state_->add_tokens(*job, rules::apply_progress(*job, progress, state_->clock->wall_now()));
       return {};
     });
   }
@@ -115,7 +115,7 @@ class MemoryStore final : public Store {
       if (job == nullptr) {
         return lost(lease.key);
       }
-      core::record_in_flight(*job, row->in_flight, sent, answered);
+      rules::record_in_flight(*job, row->in_flight, sent, answered);
       return {};
     });
   }
@@ -127,8 +127,8 @@ class MemoryStore final : public Store {
         return settled_before(lease);
       }
       const WallTime now = state_->clock->wall_now();
-      const core::Settled settled = core::settle(*job, row->state, outcome, state_->rules, now);
-      core::settle_in_flight(row->in_flight);
+      const rules::Settled settled = rules::settle(*job, row->state, outcome, state_->rules, now);
+      rules::settle_in_flight(row->in_flight);
       state_->note_settled(*row, *job, settled, now);
       state_->add_tokens(*job, settled.tokens);
       return job->status;
@@ -165,6 +165,16 @@ class MemoryStore final : public Store {
         return {Code::kNotFound, fmt::format("there is no job {}", id)};
       }
       return job->second;
+    });
+  }
+
+  Result<JobState> job_state(JobId id) override {
+    return locked(*state_, [&]() -> Result<JobState> {
+      const auto job = state_->jobs.find(id);
+      if (job == state_->jobs.end()) {
+        return {Code::kNotFound, fmt::format("there is no job {}", id)};
+      }
+      return job->second.state;
     });
   }
 
@@ -340,16 +350,16 @@ class MemoryStore final : public Store {
   }
 
   /// The due jobs that this claim may take. Leases that an earlier sending of the same claim took go to `result`.
-  std::vector<Job*> scan(const ClaimRequest& request, ClaimResult& result) {
+  std::vector<rules::StoredJob*> scan(const ClaimRequest& request, ClaimResult& result) {
     const WallTime now = state_->clock->wall_now();
-    std::vector<Job*> due;
+    std::vector<rules::StoredJob*> due;
     for (const JobId id : state_->open_jobs) {
-      Job& job = state_->jobs.at(id);
+      rules::StoredJob& job = state_->jobs.at(id);
       if (job.status == JobStatus::kRunning) {
         if (job.fence.nonce == request.nonce) {
           result.leases.push_back(lease_of(job));
         }
-      } else if (core::is_due(job.next_run_at, now)) {
+      } else if (rules::is_due(job.next_run_at, now)) {
         if (fits(job.key, request.space_id)) {
           due.push_back(&job);
         } else if (result.other_space++ == 0) {
@@ -361,7 +371,7 @@ class MemoryStore final : public Store {
     return due;
   }
 
-  void take(const ClaimRequest& request, std::vector<Job*>& due, ClaimResult& result) {
+  void take(const ClaimRequest& request, std::vector<rules::StoredJob*>& due, ClaimResult& result) {
     const std::size_t wanted = std::min(request.max_jobs, due.size());
     const auto aged = static_cast<std::ptrdiff_t>(std::min(request.by_age, wanted));
     const auto end = due.begin() + static_cast<std::ptrdiff_t>(wanted);
@@ -372,28 +382,31 @@ class MemoryStore final : public Store {
     }
   }
 
-  Lease take(const ClaimRequest& request, Job& job) {
+  Lease take(const ClaimRequest& request, rules::StoredJob& job) {
     CatalogRow& catalog = state_->catalog_of(job.key).second;
     if (catalog.target_space.empty()) {
       catalog.target_space = catalog.search_space = request.space_id;
     }
     KeyRow& row = state_->keys.at(job.key);
-    core::claim(job, row.state,
-                {.worker_id = request.worker_id,
-                 .nonce = request.nonce,
-                 .epoch = state_->epoch,
-                 .now = state_->clock->wall_now(),
-                 .provider = request.provider});
+    rules::claim(job, row.state,
+                 {.worker_id = request.worker_id,
+                  .nonce = request.nonce,
+                  .epoch = state_->epoch,
+                  .now = state_->clock->wall_now(),
+                  .provider = request.provider});
     stamp_lease(job, row, state_->rules.lease_duration);
     return lease_of(job);
   }
 
-  [[nodiscard]] Lease lease_of(const Job& job) const {
+  [[nodiscard]] Lease lease_of(const rules::StoredJob& job) const {
     const KeyRow& row = state_->keys.at(job.key);
-    return {.job = job, .reuse_floor = row.state.reuse_floor, .suspects = core::suspects_of(row.in_flight)};
+    return {.job = job,
+            .state = job.state,
+            .reuse_floor = row.state.reuse_floor,
+            .suspects = rules::suspects_of(row.in_flight)};
   }
 
-  void stamp_lease(Job& job, KeyRow& row, Duration duration) {
+  void stamp_lease(rules::StoredJob& job, KeyRow& row, Duration duration) {
     job.lease_expires_at = state_->clock->wall_now() + duration;
     row.lease_until = state_->clock->boot_time() + duration;
   }
@@ -402,13 +415,13 @@ class MemoryStore final : public Store {
   [[nodiscard]] Result<JobStatus> settled_before(const LeaseRef& lease) const {
     const auto job = state_->jobs.find(lease.job_id);
     if (job != state_->jobs.end() && job->second.key == lease.key && job->second.fence == lease.fence &&
-        job->second.settled) {
+        job->second.state.settled) {
       return job->second.status;
     }
     return lost(lease.key);
   }
 
-  void look_at(const Job& job, std::string_view space_id, Peek& peek) const {
+  void look_at(const rules::StoredJob& job, std::string_view space_id, Peek& peek) const {
     if (!fits(job.key, space_id)) {
       peek.other_space = true;
       return;
@@ -418,13 +431,13 @@ class MemoryStore final : public Store {
       earlier(peek.next_due, std::max(state_->keys.at(job.key).lease_until - state_->clock->boot_time(), Duration(0)));
       return;
     }
-    const Duration due = core::due_in(job.next_run_at, state_->clock->wall_now());
+    const Duration due = rules::due_in(job.next_run_at, state_->clock->wall_now());
     earlier(peek.next_due, due);
     earlier(peek.next_pending_due, due);
     peek.urgent_waiting = peek.urgent_waiting || (job.priority == 0 && due == Duration(0));
   }
 
-  [[nodiscard]] bool may_purge(const Job& job, WallTime before) const {
+  [[nodiscard]] bool may_purge(const rules::StoredJob& job, WallTime before) const {
     if (is_open(job.status) || job.completed_at >= before) {
       return false;
     }

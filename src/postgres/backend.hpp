@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "embedjobs/catalog.hpp"
-#include "embedjobs/store.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
 
 namespace embedjobs::postgres {
 

@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "core/rules/checks.hpp"
-#include "core/rules/due.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 #include "postgres/claim_sql.hpp"
 #include "postgres/postgres_store.hpp"
 
@@ -22,7 +22,7 @@ constexpr const char* kCatalogOfId = "SELECT name, target_space FROM @catalogs W
 constexpr const char* kLockUnchosen =
     "SELECT 1 FROM @catalogs WHERE id = $1 AND target_space = '' FOR NO KEY UPDATE SKIP LOCKED";
 constexpr const char* kChooseTarget = "UPDATE @catalogs SET target_space = $2, search_space = $2 WHERE id = $1";
-// What a claim changes of key and job: see core::claim. The rest of the rows is not sent.
+// What a claim changes of key and job: see rules::claim. The rest of the rows is not sent.
 constexpr const char* kClaimKeys =
     "UPDATE @keys AS k SET fence_counter = u.fence_counter, holder_nonce = $3"
     " FROM unnest($1::bigint[], $2::bigint[]) AS u (id, fence_counter) WHERE k.id = ANY (ARRAY[u.id])";
@@ -53,9 +53,9 @@ std::size_t expire_ended(Connection& connection, const StoreOptions& rules, std:
   std::vector<JobRow> jobs;
   for (Held& held : ended) {
     const bool flew = may_fly(held.row.job);
-    std::vector<core::InFlight> in_flight =
-        flew ? load_in_flight(connection, held.row.job.id) : std::vector<core::InFlight>();
-    const core::Settled settled = core::expire(held.row.job, held.key.state, in_flight, rules, connection.now());
+    std::vector<rules::InFlight> in_flight =
+        flew ? load_in_flight(connection, held.row.job.id) : std::vector<rules::InFlight>();
+    const rules::Settled settled = rules::expire(held.row.job, held.key.state, in_flight, rules, connection.now());
     note_settled(connection, held, settled, in_flight, flew);
     keys.push_back(held.key);
     jobs.push_back(held.row);
@@ -65,10 +65,10 @@ std::size_t expire_ended(Connection& connection, const StoreOptions& rules, std:
   return ended.size();
 }
 
-Lease lease_of(Connection& connection, const Job& job, const KeyRow& key) {
-  Lease lease{.job = job, .reuse_floor = key.state.reuse_floor, .suspects = {}};
+Lease lease_of(Connection& connection, const rules::StoredJob& job, const KeyRow& key) {
+  Lease lease{.job = job, .state = job.state, .reuse_floor = key.state.reuse_floor, .suspects = {}};
   if (may_fly(job)) {
-    lease.suspects = core::suspects_of(load_in_flight(connection, job.id));
+    lease.suspects = rules::suspects_of(load_in_flight(connection, job.id));
   }
   return lease;
 }
@@ -100,7 +100,7 @@ std::vector<Lease> claimed_before(Connection& connection, std::uint64_t nonce) {
   }
   std::vector<Lease> leases;
   for (const auto& [row, key] : found) {
-    if (core::holds(row.job, key.state, row.job.fence)) {
+    if (rules::holds(row.job, key.state, row.job.fence)) {
       leases.push_back(lease_of(connection, row.job, key));
     }
   }
@@ -141,7 +141,7 @@ class Picker {
     }
     FirstDue first;
     Query row = connection_.query(claim_sql::kDue, space_, how_.above[0], how_.above[1], connection_.known_now(),
-                                  core::kFarAhead, count, picked_, of_each);
+                                  rules::kFarAhead, count, picked_, of_each);
     const WallTime now = connection_.now();
     while (row.next()) {
       due.push_back({.is_far = row.boolean(3), .when = row.integer(1), .id = row.integer(0)});
@@ -243,17 +243,17 @@ std::vector<Lease> lease_taken(Connection& connection, const ClaimRequest& reque
     return {};
   }
   const Moment& moment = connection.moment();
-  const core::ClaimStamp stamp{.worker_id = request.worker_id,
-                               .nonce = request.nonce,
-                               .epoch = taken.front().epoch,
-                               .now = moment.wall,
-                               .lease_expires_at = moment.wall + lease_duration,
-                               .provider = request.provider};
+  const rules::ClaimStamp stamp{.worker_id = request.worker_id,
+                                .nonce = request.nonce,
+                                .epoch = taken.front().epoch,
+                                .now = moment.wall,
+                                .lease_expires_at = moment.wall + lease_duration,
+                                .provider = request.provider};
   std::vector<std::int64_t> keys, jobs, counters, generations, attempts;
   std::vector<Lease> leases;
   for (Taken& one : taken) {
-    Job& job = one.row.job;
-    core::claim(job, one.key.state, stamp);
+    rules::StoredJob& job = one.row.job;
+    rules::claim(job, one.key.state, stamp);
     leases.push_back(lease_of(connection, job, one.key));
     keys.push_back(one.key.id);
     jobs.push_back(job.id);
@@ -272,7 +272,7 @@ std::vector<Lease> lease_taken(Connection& connection, const ClaimRequest& reque
 void count_other_space(Connection& connection, std::string_view space, ClaimResult& result) {
   std::int64_t example = 0;
   {
-    Query row = connection.query(claim_sql::kOtherDue, space, connection.now(), connection.now() + core::kFarAhead,
+    Query row = connection.query(claim_sql::kOtherDue, space, connection.now(), connection.now() + rules::kFarAhead,
                                  kMaxOtherCounted);
     if (row.next()) {
       result.other_space = static_cast<std::size_t>(row.integer(0));
@@ -349,7 +349,7 @@ Result<Peek> PostgresStore::peek(std::string_view space_id) {
     Peek peek;
     const DueLook look = due_floor_.begin_thorough(space_id);
     const WallTime now = connection.now();
-    Query row = connection.query(claim_sql::kPeek, space_id, now, now + core::kFarAhead, look.above[0], look.above[1]);
+    Query row = connection.query(claim_sql::kPeek, space_id, now, now + rules::kFarAhead, look.above[0], look.above[1]);
     if (connection.ok()) {
       due_floor_.end(look, space_id, {});
     }
@@ -358,7 +358,7 @@ Result<Peek> PostgresStore::peek(std::string_view space_id) {
     }
     peek.enqueue_counter = row.number(0);
     if (!row.is_null(1)) {
-      peek.next_pending_due = row.boolean(2) ? Duration(0) : core::due_in(row.time(1), now);
+      peek.next_pending_due = row.boolean(2) ? Duration(0) : rules::due_in(row.time(1), now);
     }
     if (!look.whole) {
       const Duration again = due_floor_.until_whole();

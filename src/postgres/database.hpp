@@ -17,6 +17,7 @@
 #include "core/backend/wake.hpp"
 #include "core/values/guard.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/sys/runtime.hpp"
 #include "postgres/client/connection.hpp"
 
 namespace embedjobs::postgres {

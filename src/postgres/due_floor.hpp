@@ -16,7 +16,7 @@
 #include <string>
 #include <string_view>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 #include "embedjobs/types.hpp"
 
 namespace embedjobs::postgres {

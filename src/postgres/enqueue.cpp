@@ -9,17 +9,17 @@ constexpr const char* kRaiseEnqueueCounter = "SELECT nextval('@enqueue_counter')
 
 void enqueue_for_switch(Connection& connection, KeyRow& key, const SpecKey& name) {
   connection.run_later(kRaiseEnqueueCounter);
-  core::raise_generation(key.state, JobKind::kReconciler, 0);
+  rules::raise_generation(key.state, JobKind::kReconciler, 0);
   std::optional<JobRow> open = lock_open_job(connection, key);
   const bool flew = open && may_fly(open->job);
   if (open && open->job.status == JobStatus::kRunning) {
-    core::revoke(open->job, key.state, connection.now());
+    rules::revoke(open->job, key.state, connection.now());
   } else if (open) {
-    core::enqueue_open(open->job, key.state, open->job.kind, connection.now());
+    rules::enqueue_open(open->job, key.state, open->job.kind, connection.now());
   }
   save_keys(connection, {&key, 1});
   if (!open) {
-    JobRow row{.job = core::new_job(name, key.state, JobKind::kReconciler, connection.now()),
+    JobRow row{.job = rules::new_job(name, key.state, JobKind::kReconciler, connection.now()),
                .key_id = key.id,
                .catalog_id = key.catalog_id};
     insert_job(connection, row);

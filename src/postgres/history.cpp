@@ -146,6 +146,13 @@ Result<Job> PostgresStore::get(JobId id) {
   });
 }
 
+Result<JobState> PostgresStore::job_state(JobId id) {
+  return database_->read([&](Connection& connection) -> Result<JobState> {
+    const std::optional<JobRow> row = load_job(connection, id);
+    return row ? Result<JobState>(row->job.state) : Status(Code::kNotFound, fmt::format("no job {}", id));
+  });
+}
+
 Result<std::vector<Job>> PostgresStore::list(const JobFilter& filter) {
   return database_->read([&](Connection& connection) -> Result<std::vector<Job>> {
     const int kind = filter.kind ? static_cast<int>(*filter.kind) : -1;

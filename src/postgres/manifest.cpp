@@ -45,10 +45,10 @@ Result<KeyRow> checked_key(Query& row, const PassContext& context) {
     return {Code::kNotFound, fmt::format("{}/{}: no such spec", context.key.catalog_id, context.key.spec_name)};
   }
   const KeyRow key = read_key(row);
-  Job job;
+  rules::StoredJob job;
   job.status = static_cast<JobStatus>(row.integer(kKeyColumns + 1));
   job.fence = {row.number(kKeyColumns + 2), row.number(kKeyColumns + 3)};
-  if (!core::holds(job, key.state, context.fence)) {
+  if (!rules::holds(job, key.state, context.fence)) {
     return {Code::kLeaseLost, fmt::format("{}/{}: the lease is lost", context.key.catalog_id, context.key.spec_name)};
   }
   const std::string target = row.text(kKeyColumns);

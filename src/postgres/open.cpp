@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/sys/runtime.hpp"
 #include "postgres/backend.hpp"
 #include "postgres/client/vector_type.hpp"
 #include "postgres/database.hpp"

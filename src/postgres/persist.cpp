@@ -33,7 +33,7 @@ constexpr const char* kHoldPass =
     "WHERE c.name = $1 AND k.spec_name = $2 FOR KEY SHARE OF c FOR KEY SHARE OF k";
 constexpr const char* kExtend = "UPDATE @manifests SET row_count = row_count + $2 WHERE id = $1";
 
-// 1 when all is done. Nothing is written unless the fence holds, in the sense of core::holds(); what is there already
+// 1 when all is done. Nothing is written unless the fence holds, in the sense of rules::holds(); what is there already
 // is left as it is.
 #define EMBEDJOBS_PUT_NEW(input)                                                                                       \
   "WITH held AS MATERIALIZED ("                                                                                        \

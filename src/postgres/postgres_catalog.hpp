@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "embedjobs/catalog.hpp"
+#include "embedjobs/sys/catalog.hpp"
 #include "postgres/database.hpp"
 
 namespace embedjobs::postgres {

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <memory>
 
-#include "embedjobs/store.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "postgres/database.hpp"
 #include "postgres/due_floor.hpp"
 
@@ -34,6 +34,7 @@ class PostgresStore final : public Store {
   Result<std::size_t> reap(std::size_t limit) override;
   Result<Peek> peek(std::string_view space_id) override;
   Result<Job> get(JobId id) override;
+  Result<JobState> job_state(JobId id) override;
   Result<std::vector<Job>> list(const JobFilter& filter) override;
   Result<std::vector<std::optional<Job>>> last_jobs(std::span<const SpecKey> keys) override;
   Result<StoreCounts> counts() override;

@@ -161,7 +161,7 @@ std::int64_t nanoseconds(WallTime time) {
 class SavedRows {
  public:
   void add(const JobRow& row) {
-    const Job& job = row.job;
+    const rules::StoredJob& job = row.job;
     const std::array<std::int64_t, kNumbers> numbers{job.id,
                                                      row.key_id,
                                                      row.catalog_id,
@@ -181,21 +181,21 @@ class SavedRows {
                                                      job.operation_count,
                                                      static_cast<std::int64_t>(job.fence.counter),
                                                      static_cast<std::int64_t>(job.fence.nonce),
-                                                     static_cast<std::int64_t>(job.epoch),
+                                                     static_cast<std::int64_t>(job.state.epoch),
                                                      job.errors_in_row,
                                                      job.crashes_in_row,
-                                                     job.releases_in_row,
-                                                     job.crashes,
-                                                     job.fewest_missing,
+                                                     job.state.releases_in_row,
+                                                     job.state.crashes,
+                                                     job.state.fewest_missing,
                                                      nanoseconds(job.paused_since),
                                                      static_cast<std::int64_t>(job.prompt_tokens),
-                                                     static_cast<std::int64_t>(job.pass_prompt_tokens)};
+                                                     static_cast<std::int64_t>(job.state.pass_prompt_tokens)};
     for (std::size_t i = 0; i < kNumbers; ++i) {
       numbers_[i].push_back(numbers[i]);
     }
-    settled_.push_back(job.settled ? 1 : 0);
-    progressed_.push_back(job.progressed ? 1 : 0);
-    records_in_flight_.push_back(job.records_in_flight ? 1 : 0);
+    settled_.push_back(job.state.settled ? 1 : 0);
+    progressed_.push_back(job.state.progressed ? 1 : 0);
+    records_in_flight_.push_back(job.state.records_in_flight ? 1 : 0);
     workers_.push_back(storable(job.worker_id));
     errors_.push_back(storable(job.last_error));
     providers_.push_back(storable(job.provider));
@@ -361,7 +361,7 @@ std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key) {
 }
 
 void insert_job(Connection& connection, JobRow& row) {
-  Job& job = row.job;
+  rules::StoredJob& job = row.job;
   job.id = connection.value_or(0, kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority,
                                job.next_run_at, job.created_at, job.updated_at, job.generation);
   change_counts(connection, {1});
@@ -410,11 +410,11 @@ void change_counts(Connection& connection, const CountChanges& changes) {
   }
 }
 
-void save_progress(Connection& connection, std::span<const Job* const> jobs) {
+void save_progress(Connection& connection, std::span<const rules::StoredJob* const> jobs) {
   constexpr std::size_t kColumns = 13;
   std::array<std::vector<std::int64_t>, kColumns> n;
   std::vector<std::uint8_t> progressed, records_in_flight;
-  for (const Job* job : jobs) {
+  for (const rules::StoredJob* job : jobs) {
     const std::array<std::int64_t, kColumns> numbers{job->id,
                                                      nanoseconds(job->updated_at),
                                                      job->embedded_so_far,
@@ -423,16 +423,16 @@ void save_progress(Connection& connection, std::span<const Job* const> jobs) {
                                                      job->operation_count,
                                                      job->errors_in_row,
                                                      job->crashes_in_row,
-                                                     job->releases_in_row,
-                                                     job->fewest_missing,
+                                                     job->state.releases_in_row,
+                                                     job->state.fewest_missing,
                                                      nanoseconds(job->paused_since),
                                                      static_cast<std::int64_t>(job->prompt_tokens),
-                                                     static_cast<std::int64_t>(job->pass_prompt_tokens)};
+                                                     static_cast<std::int64_t>(job->state.pass_prompt_tokens)};
     for (std::size_t i = 0; i < kColumns; ++i) {
       n[i].push_back(numbers[i]);
     }
-    progressed.push_back(job->progressed ? 1 : 0);
-    records_in_flight.push_back(job->records_in_flight ? 1 : 0);
+    progressed.push_back(job->state.progressed ? 1 : 0);
+    records_in_flight.push_back(job->state.records_in_flight ? 1 : 0);
   }
   if (!jobs.empty()) {
     connection.run_later(kSaveProgress, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12],
@@ -440,13 +440,13 @@ void save_progress(Connection& connection, std::span<const Job* const> jobs) {
   }
 }
 
-void save_progress(Connection& connection, const Job& job) {
-  const Job* one = &job;
+void save_progress(Connection& connection, const rules::StoredJob& job) {
+  const rules::StoredJob* one = &job;
   save_progress(connection, {&one, 1});
 }
 
-std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id) {
-  std::vector<core::InFlight> rows;
+std::vector<rules::InFlight> load_in_flight(Connection& connection, JobId id) {
+  std::vector<rules::InFlight> rows;
   Query row = connection.query(kLoadInFlight, id);
   while (row.next()) {
     rows.push_back(core::read_in_flight(row));
@@ -454,7 +454,7 @@ std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id) {
   return rows;
 }
 
-void save_in_flight(Connection& connection, JobId id, const std::vector<core::InFlight>& rows) {
+void save_in_flight(Connection& connection, JobId id, const std::vector<rules::InFlight>& rows) {
   clear_in_flight(connection, id);
   if (rows.empty()) {
     return;
@@ -462,7 +462,7 @@ void save_in_flight(Connection& connection, JobId id, const std::vector<core::In
   std::vector<TextHash> hashes;
   std::vector<std::uint8_t> sent, suspect, set_aside;
   std::vector<std::int64_t> alone, strikes;
-  for (const core::InFlight& row : rows) {
+  for (const rules::InFlight& row : rows) {
     hashes.push_back(row.text_hash);
     sent.push_back(row.sent ? 1 : 0);
     suspect.push_back(row.suspect ? 1 : 0);
@@ -492,13 +492,13 @@ void save_failure(Connection& connection, std::int64_t key_id, const Failure& fa
                        storable(failure.last_error), failure.resolved);
 }
 
-void note_settled(Connection& connection, Held& held, const core::Settled& settled,
-                  const std::vector<core::InFlight>& in_flight, bool flew) {
+void note_settled(Connection& connection, Held& held, const rules::Settled& settled,
+                  const std::vector<rules::InFlight>& in_flight, bool flew) {
   if (settled.failed) {
-    core::note_failure(held.failure, held.row.job.last_error, connection.now());
+    rules::note_failure(held.failure, held.row.job.last_error, connection.now());
     save_failure(connection, held.key.id, held.failure);
   } else if (settled.succeeded) {
-    core::note_success(held.failure, connection.now());
+    rules::note_success(held.failure, connection.now());
     held.key.last_success_at = held.failure.last_success_at;
     if (held.has_failure) {
       save_failure(connection, held.key.id, held.failure);

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/backend/job_row.hpp"
-#include "core/rules/transitions.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 #include "postgres/client/connection.hpp"
 
 namespace embedjobs::postgres {
@@ -35,7 +35,7 @@ std::int64_t make_space(Connection& connection, std::int64_t catalog_id, std::st
 struct KeyRow {
   std::int64_t id = 0;
   std::int64_t catalog_id = 0;
-  KeyState state;
+  rules::KeyState state;
   bool has_spec = false;                 ///< There is a document, or rows, or both.
   std::int64_t visible_manifest_id = 0;  ///< 0: nothing is visible.
   std::int64_t visible_space_id = 0;
@@ -60,8 +60,8 @@ JobRow read_job(const Query& row);
 /// Open or ended, not locked.
 std::optional<JobRow> load_job(Connection& connection, JobId id);
 /// Whether the job may have rows in in_flight: before a transition resets what tells so.
-[[nodiscard]] inline bool may_fly(const Job& job) {
-  return job.records_in_flight || job.crashes > 0;
+[[nodiscard]] inline bool may_fly(const rules::StoredJob& job) {
+  return job.state.records_in_flight || job.state.crashes > 0;
 }
 
 /// A job with its key and its key's record of failing, as a transition needs them.
@@ -104,14 +104,14 @@ void insert_job(Connection& connection, JobRow& row);
 /// no lease.
 void save_jobs(Connection& connection, std::span<const JobRow> rows);
 /// What changes while a pass runs.
-void save_progress(Connection& connection, std::span<const Job* const> jobs);
-void save_progress(Connection& connection, const Job& job);
+void save_progress(Connection& connection, std::span<const rules::StoredJob* const> jobs);
+void save_progress(Connection& connection, const rules::StoredJob& job);
 /// Changes to the counts of jobs, by status; that of kPending is the count of open jobs.
 using CountChanges = std::array<std::int64_t, 5>;
 void change_counts(Connection& connection, const CountChanges& changes);
 
-std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id);
-void save_in_flight(Connection& connection, JobId id, const std::vector<core::InFlight>& rows);
+std::vector<rules::InFlight> load_in_flight(Connection& connection, JobId id);
+void save_in_flight(Connection& connection, JobId id, const std::vector<rules::InFlight>& rows);
 void clear_in_flight(Connection& connection, JobId id);
 
 Failure read_failure(const Query& row, int first);
@@ -119,7 +119,7 @@ void save_failure(Connection& connection, std::int64_t key_id, const Failure& fa
 
 /// Stores what a transition said beside job and key: the key's record of failing (the last success goes into held.key,
 /// which is saved afterwards), and the in-flight rows, which a fresh budget forgets. `flew`: there may be some.
-void note_settled(Connection& connection, Held& held, const core::Settled& settled,
-                  const std::vector<core::InFlight>& in_flight, bool flew);
+void note_settled(Connection& connection, Held& held, const rules::Settled& settled,
+                  const std::vector<rules::InFlight>& in_flight, bool flew);
 
 }  // namespace embedjobs::postgres

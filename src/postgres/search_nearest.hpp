@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "embedjobs/catalog.hpp"
+#include "embedjobs/sys/catalog.hpp"
 #include "postgres/database.hpp"
 
 // What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows,

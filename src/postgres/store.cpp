@@ -42,7 +42,7 @@ Status lease_lost(const LeaseRef& lease) {
 }
 
 bool is_current(const Held& held, const LeaseRef& lease) {
-  return held.row.job.key == lease.key && core::holds(held.row.job, held.key.state, lease.fence);
+  return held.row.job.key == lease.key && rules::holds(held.row.job, held.key.state, lease.fence);
 }
 
 using HeldJobs = std::map<JobId, Held>;
@@ -80,7 +80,8 @@ struct Specs {
 /// The same call sent again, after its answer was lost: the status that the job has now.
 Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) {
   const std::optional<JobRow> row = load_job(connection, lease.job_id);
-  if (row && row->job.key == lease.key && lease.fence.nonce != 0 && row->job.fence == lease.fence && row->job.settled) {
+  if (row && row->job.key == lease.key && lease.fence.nonce != 0 && row->job.fence == lease.fence &&
+      row->job.state.settled) {
     return row->job.status;
   }
   return lease_lost(lease);
@@ -101,11 +102,11 @@ std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<con
       answers.push_back(settled_before(connection, lease));
       continue;
     }
-    Job& job = one->row.job;
+    rules::StoredJob& job = one->row.job;
     const bool flew = may_fly(job);
-    std::vector<core::InFlight> in_flight = flew ? load_in_flight(connection, job.id) : std::vector<core::InFlight>();
-    const core::Settled settled = core::settle(job, one->key.state, outcome, rules, connection.now());
-    core::settle_in_flight(in_flight);
+    std::vector<rules::InFlight> in_flight = flew ? load_in_flight(connection, job.id) : std::vector<rules::InFlight>();
+    const rules::Settled settled = rules::settle(job, one->key.state, outcome, rules, connection.now());
+    rules::settle_in_flight(in_flight);
     note_settled(connection, *one, settled, in_flight, flew);
     tokens[job.provider] += settled.tokens;
     keys.push_back(one->key);
@@ -219,14 +220,14 @@ std::vector<Status> PostgresStore::progress_all(std::span<const ProgressReport> 
   const Status done = database_->write([&](Connection& connection) -> Status {
     connection.ask_moment();
     HeldJobs held = held_jobs(lock_jobs_only(connection, ids_of(reports)));
-    std::vector<const Job*> changed;
+    std::vector<const rules::StoredJob*> changed;
     ProviderTokens tokens;
     for (std::size_t i = 0; i < reports.size(); ++i) {
       Held* one = current(held, reports[i].lease);
       answers[i] = one == nullptr ? lease_lost(reports[i].lease) : Status();
       if (one != nullptr) {
-        Job& job = one->row.job;
-        tokens[job.provider] += core::apply_progress(job, reports[i].progress, connection.now());
+        rules::StoredJob& job = one->row.job;
+        tokens[job.provider] += rules::apply_progress(job, reports[i].progress, connection.now());
         changed.push_back(&job);
       }
     }
@@ -244,9 +245,9 @@ Status PostgresStore::record_in_flight(const LeaseRef& lease, std::span<const Te
     if (!held || !is_current(*held, lease)) {
       return lease_lost(lease);
     }
-    Job& job = held->row.job;
-    std::vector<core::InFlight> rows = load_in_flight(connection, job.id);
-    core::record_in_flight(job, rows, sent, answered);
+    rules::StoredJob& job = held->row.job;
+    std::vector<rules::InFlight> rows = load_in_flight(connection, job.id);
+    rules::record_in_flight(job, rows, sent, answered);
     save_in_flight(connection, job.id, rows);
     save_progress(connection, job);
     return {};

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "core/rules/checks.hpp"
-#include "core/rules/due.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 #include "sqlite/claim_sql.hpp"
 #include "sqlite/enqueue.hpp"
 #include "sqlite/expiry.hpp"
@@ -50,8 +50,8 @@ void expire_job(Connection& connection, JobId id, const StoreOptions& rules, Wal
   if (!key) {
     return;
   }
-  std::vector<core::InFlight> in_flight = load_in_flight(connection, id);
-  const core::Settled settled = core::expire(row->job, key->state, in_flight, rules, now);
+  std::vector<rules::InFlight> in_flight = load_in_flight(connection, id);
+  const rules::Settled settled = rules::expire(row->job, key->state, in_flight, rules, now);
   save_key(connection, *key);
   save_job(connection, row->job);
   note_settled(connection, *row, settled, in_flight, now);
@@ -71,8 +71,9 @@ std::size_t expire_ended(Connection& connection, Database& database, std::size_t
 
 Lease lease_of(Connection& connection, const JobRow& row, const KeyRow& key) {
   return {.job = row.job,
+          .state = row.job.state,
           .reuse_floor = key.state.reuse_floor,
-          .suspects = core::suspects_of(load_in_flight(connection, row.job.id))};
+          .suspects = rules::suspects_of(load_in_flight(connection, row.job.id))};
 }
 
 /// What an earlier call with the same nonce has claimed.
@@ -81,7 +82,7 @@ std::vector<Lease> claimed_before(Connection& connection, std::uint64_t nonce) {
   for (const RunningJob& running : running_jobs(connection)) {
     std::optional<JobRow> row = running.nonce == nonce ? load_job(connection, running.id) : std::nullopt;
     std::optional<KeyRow> key = row ? load_key(connection, row->key_id) : std::nullopt;
-    if (key && core::holds(row->job, key->state, row->job.fence)) {
+    if (key && rules::holds(row->job, key->state, row->job.fence)) {
       leases.push_back(lease_of(connection, *row, *key));
     }
   }
@@ -114,7 +115,7 @@ class Picker {
   template <typename Select>
   void take(std::size_t count, const Select& select) {
     std::size_t left = count;
-    const std::pair<WallTime, WallTime> ranges[] = {{kAlways, now_}, {now_ + core::kFarAhead, kNever}};
+    const std::pair<WallTime, WallTime> ranges[] = {{kAlways, now_}, {now_ + rules::kFarAhead, kNever}};
     for (const auto& [low, high] : ranges) {
       // Those picked already may come again.
       Query row = select(low, high, left + picked_.size());
@@ -166,13 +167,13 @@ std::optional<Lease> claim_job(Connection& connection, Database& database, JobId
   }
   const WallTime now = database.clock().wall_now();
   const Duration duration = database.options().store.lease_duration;
-  core::claim(row->job, key->state,
-              {.worker_id = request.worker_id,
-               .nonce = request.nonce,
-               .epoch = current_epoch(connection),
-               .now = now,
-               .lease_expires_at = now + duration,
-               .provider = request.provider});
+  rules::claim(row->job, key->state,
+               {.worker_id = request.worker_id,
+                .nonce = request.nonce,
+                .epoch = current_epoch(connection),
+                .now = now,
+                .lease_expires_at = now + duration,
+                .provider = request.provider});
   save_key(connection, *key);
   save_job(connection, row->job);
   save_lease(connection, id,
@@ -187,7 +188,7 @@ void count_other_space(Connection& connection, std::string_view space, WallTime 
   }
   std::int64_t example = 0;
   {
-    Query row = connection.query(claim_sql::kOtherDue, now, now + core::kFarAhead, space, kMaxOtherCounted);
+    Query row = connection.query(claim_sql::kOtherDue, now, now + rules::kFarAhead, space, kMaxOtherCounted);
     if (row.next()) {
       result.other_space = static_cast<std::size_t>(row.integer(0));
       example = row.integer(1);
@@ -211,7 +212,7 @@ void look_at_pending(Connection& connection, std::string_view space, WallTime no
   const auto urgent = [&](WallTime low, WallTime high) {
     return connection.query(claim_sql::kDueByPriority, 0, low, high, space, 1).next();
   };
-  peek.urgent_waiting = urgent(kAlways, now) || urgent(now + core::kFarAhead, kNever);
+  peek.urgent_waiting = urgent(kAlways, now) || urgent(now + rules::kFarAhead, kNever);
   peek.next_due = peek.next_pending_due;
 }
 

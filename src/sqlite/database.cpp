@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "core/rules/transitions.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 #include "sqlite/process_identity.hpp"
 #include "sqlite/schema.hpp"
 

@@ -15,6 +15,7 @@
 #include "core/backend/wake.hpp"
 #include "core/values/guard.hpp"
 #include "embedjobs/sqlite.hpp"
+#include "embedjobs/sys/runtime.hpp"
 #include "sqlite/connection.hpp"
 #include "sqlite/open_files.hpp"
 

@@ -1,7 +1,7 @@
 // A new generation of a key and its job: shared by enqueue, put and the switch of a space.
 #pragma once
 
-#include "embedjobs/store.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "sqlite/records.hpp"
 
 namespace embedjobs::sqlite {

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "embedjobs/sys/runtime.hpp"
 #include "sqlite/database.hpp"
 #include "sqlite/records.hpp"
 

@@ -72,6 +72,13 @@ Result<Job> SqliteStore::get(JobId id) {
   });
 }
 
+Result<JobState> SqliteStore::job_state(JobId id) {
+  return database_->read([&](Connection& connection) -> Result<JobState> {
+    const std::optional<JobRow> row = load_job(connection, id);
+    return row ? Result<JobState>(row->job.state) : Status(Code::kNotFound, fmt::format("no job {}", id));
+  });
+}
+
 Result<std::vector<Job>> SqliteStore::list(const JobFilter& filter) {
   return database_->read([&](Connection& connection) -> Result<std::vector<Job>> {
     const int kind = filter.kind ? static_cast<int>(*filter.kind) : -1;

@@ -69,7 +69,7 @@ Result<KeyRow> fenced_key(Connection& connection, const PassContext& context) {
     return {Code::kNotFound, fmt::format("{}/{}: no such spec", context.key.catalog_id, context.key.spec_name)};
   }
   const std::optional<JobRow> row = load_job(connection, context.job_id);
-  if (!row || row->key_id != key->id || !core::holds(row->job, key->state, context.fence)) {
+  if (!row || row->key_id != key->id || !rules::holds(row->job, key->state, context.fence)) {
     return {Code::kLeaseLost, fmt::format("{}/{}: the lease is lost", context.key.catalog_id, context.key.spec_name)};
   }
   Query catalog = connection.query(kTarget, key->catalog_id);

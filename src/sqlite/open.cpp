@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "embedjobs/sqlite.hpp"
+#include "embedjobs/sys/runtime.hpp"
 #include "sqlite/backend.hpp"
 #include "sqlite/database.hpp"
 #include "sqlite/schema.hpp"

@@ -180,7 +180,7 @@ KeyRow make_key(Connection& connection, std::int64_t catalog_id, const SpecKey& 
 }
 
 void save_key(Connection& connection, const KeyRow& key) {
-  const KeyState& state = key.state;
+  const rules::KeyState& state = key.state;
   connection.run(kSaveKey, key.id, state.generation, state.fence_counter, state.holder_nonce, state.reuse_floor,
                  state.removed);
 }
@@ -204,33 +204,35 @@ std::optional<JobRow> find_open_job(Connection& connection, const KeyRow& key) {
 }
 
 void insert_job(Connection& connection, JobRow& row) {
-  Job& job = row.job;
+  rules::StoredJob& job = row.job;
   job.id = inserted_id(connection.query(kInsertJob, row.key_id, row.catalog_id, job.kind, job.status, job.priority,
                                         job.next_run_at, job.created_at, job.updated_at, job.generation,
-                                        job.fewest_missing));
+                                        job.state.fewest_missing));
 }
 
-void save_job(Connection& connection, const Job& job) {
+void save_job(Connection& connection, const rules::StoredJob& job) {
   connection.run(kSaveJob, job.id, job.kind, job.status, job.priority, job.attempts, job.last_error, job.next_run_at,
                  job.worker_id, job.lease_expires_at, job.updated_at, job.started_at, job.completed_at,
                  job.embedded_so_far, job.reused_count, job.embedded_count, job.operation_count, job.generation,
-                 job.fence.counter, job.fence.nonce, job.settled, job.epoch, job.errors_in_row, job.crashes_in_row,
-                 job.releases_in_row, job.crashes, job.fewest_missing, job.progressed, job.paused_since,
-                 job.records_in_flight, job.provider, job.prompt_tokens, job.pass_prompt_tokens);
+                 job.fence.counter, job.fence.nonce, job.state.settled, job.state.epoch, job.errors_in_row,
+                 job.crashes_in_row, job.state.releases_in_row, job.state.crashes, job.state.fewest_missing,
+                 job.state.progressed, job.paused_since, job.state.records_in_flight, job.provider, job.prompt_tokens,
+                 job.state.pass_prompt_tokens);
 }
 
-void save_progress(Connection& connection, const Job& job) {
+void save_progress(Connection& connection, const rules::StoredJob& job) {
   connection.run(kSaveProgress, job.id, job.updated_at, job.embedded_so_far, job.reused_count, job.embedded_count,
-                 job.operation_count, job.errors_in_row, job.crashes_in_row, job.releases_in_row, job.fewest_missing,
-                 job.progressed, job.paused_since, job.records_in_flight, job.prompt_tokens, job.pass_prompt_tokens);
+                 job.operation_count, job.errors_in_row, job.crashes_in_row, job.state.releases_in_row,
+                 job.state.fewest_missing, job.state.progressed, job.paused_since, job.state.records_in_flight,
+                 job.prompt_tokens, job.state.pass_prompt_tokens);
 }
 
 void save_lease(Connection& connection, JobId id, const LeaseStamp& stamp) {
   connection.run(kSaveLease, id, stamp.boot_id, stamp.boot_time, stamp.holder);
 }
 
-std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id) {
-  std::vector<core::InFlight> rows;
+std::vector<rules::InFlight> load_in_flight(Connection& connection, JobId id) {
+  std::vector<rules::InFlight> rows;
   Query row = connection.query(kLoadInFlight, id);
   while (row.next()) {
     rows.push_back(core::read_in_flight(row));
@@ -238,9 +240,9 @@ std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id) {
   return rows;
 }
 
-void save_in_flight(Connection& connection, JobId id, const std::vector<core::InFlight>& rows) {
+void save_in_flight(Connection& connection, JobId id, const std::vector<rules::InFlight>& rows) {
   clear_in_flight(connection, id);
-  for (const core::InFlight& row : rows) {
+  for (const rules::InFlight& row : rows) {
     connection.run(kInsertInFlight, id, row.text_hash, row.sent, row.suspect, row.alone, row.strikes, row.set_aside);
   }
 }
@@ -273,14 +275,14 @@ void drop_failure(Connection& connection, std::int64_t key_id) {
   connection.run(kDropFailure, key_id);
 }
 
-void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled,
-                  const std::vector<core::InFlight>& in_flight, WallTime now) {
+void note_settled(Connection& connection, const JobRow& row, const rules::Settled& settled,
+                  const std::vector<rules::InFlight>& in_flight, WallTime now) {
   if (settled.succeeded || settled.failed) {
     Failure failure = load_failure(connection, row.key_id, row.job.key);
     if (settled.failed) {
-      core::note_failure(failure, row.job.last_error, now);
+      rules::note_failure(failure, row.job.last_error, now);
     } else {
-      core::note_success(failure, now);
+      rules::note_success(failure, now);
     }
     save_failure(connection, row.key_id, failure);
   }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/backend/job_row.hpp"
-#include "core/rules/transitions.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 #include "sqlite/connection.hpp"
 
 namespace embedjobs::sqlite {
@@ -38,7 +38,7 @@ std::int64_t make_space(Connection& connection, std::int64_t catalog_id, std::st
 struct KeyRow {
   std::int64_t id = 0;
   std::int64_t catalog_id = 0;
-  KeyState state;
+  rules::KeyState state;
   bool has_spec = false;                 ///< There is a document, or rows, or both.
   std::int64_t visible_manifest_id = 0;  ///< 0: nothing is visible.
   std::int64_t visible_space_id = 0;
@@ -67,13 +67,13 @@ std::optional<JobRow> find_open_job(Connection& connection, const KeyRow& key);
 /// Sets job.id.
 void insert_job(Connection& connection, JobRow& row);
 /// All but the lease's stamp, which only a claim writes.
-void save_job(Connection& connection, const Job& job);
+void save_job(Connection& connection, const rules::StoredJob& job);
 /// What changes while a pass runs: touches no index.
-void save_progress(Connection& connection, const Job& job);
+void save_progress(Connection& connection, const rules::StoredJob& job);
 void save_lease(Connection& connection, JobId id, const LeaseStamp& stamp);
 
-std::vector<core::InFlight> load_in_flight(Connection& connection, JobId id);
-void save_in_flight(Connection& connection, JobId id, const std::vector<core::InFlight>& rows);
+std::vector<rules::InFlight> load_in_flight(Connection& connection, JobId id);
+void save_in_flight(Connection& connection, JobId id, const std::vector<rules::InFlight>& rows);
 void clear_in_flight(Connection& connection, JobId id);
 
 /// A failure with occurrences 0 where there is none.
@@ -83,7 +83,7 @@ void drop_failure(Connection& connection, std::int64_t key_id);
 
 /// Stores what a transition said beside job and key: the key's record of failing, and the in-flight rows, which a
 /// fresh budget forgets.
-void note_settled(Connection& connection, const JobRow& row, const core::Settled& settled,
-                  const std::vector<core::InFlight>& in_flight, WallTime now);
+void note_settled(Connection& connection, const JobRow& row, const rules::Settled& settled,
+                  const std::vector<rules::InFlight>& in_flight, WallTime now);
 
 }  // namespace embedjobs::sqlite

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "embedjobs/catalog.hpp"
+#include "embedjobs/sys/catalog.hpp"
 #include "sqlite/database.hpp"
 
 namespace embedjobs::sqlite {

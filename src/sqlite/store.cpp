@@ -33,14 +33,15 @@ Status lease_lost(const LeaseRef& lease) {
 std::optional<Held> load_held(Connection& connection, const LeaseRef& lease) {
   std::optional<JobRow> row = load_job(connection, lease.job_id);
   std::optional<KeyRow> key = row ? load_key(connection, row->key_id) : std::nullopt;
-  const bool current = key && row->job.key == lease.key && core::holds(row->job, key->state, lease.fence);
+  const bool current = key && row->job.key == lease.key && rules::holds(row->job, key->state, lease.fence);
   return current ? std::optional(Held{*key, *std::move(row)}) : std::nullopt;
 }
 
 /// The same call sent again, after its answer was lost: the status that the job has now.
 Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) {
   const std::optional<JobRow> row = load_job(connection, lease.job_id);
-  if (row && row->job.key == lease.key && lease.fence.nonce != 0 && row->job.fence == lease.fence && row->job.settled) {
+  if (row && row->job.key == lease.key && lease.fence.nonce != 0 && row->job.fence == lease.fence &&
+      row->job.state.settled) {
     return row->job.status;
   }
   return lease_lost(lease);
@@ -115,8 +116,8 @@ Status SqliteStore::progress(const LeaseRef& lease, const Progress& progress) {
     if (!held) {
       return lease_lost(lease);
     }
-    Job& job = held->row.job;
-    const std::uint64_t tokens = core::apply_progress(job, progress, now());
+    rules::StoredJob& job = held->row.job;
+    const std::uint64_t tokens = rules::apply_progress(job, progress, now());
     save_progress(connection, job);
     add_tokens(connection, job.provider, tokens, now());
     return {};
@@ -130,9 +131,9 @@ Status SqliteStore::record_in_flight(const LeaseRef& lease, std::span<const Text
     if (!held) {
       return lease_lost(lease);
     }
-    Job& job = held->row.job;
-    std::vector<core::InFlight> rows = load_in_flight(connection, job.id);
-    core::record_in_flight(job, rows, sent, answered);
+    rules::StoredJob& job = held->row.job;
+    std::vector<rules::InFlight> rows = load_in_flight(connection, job.id);
+    rules::record_in_flight(job, rows, sent, answered);
     save_in_flight(connection, job.id, rows);
     save_progress(connection, job);
     return {};
@@ -145,12 +146,12 @@ Result<JobStatus> SqliteStore::settle(const LeaseRef& lease, const Outcome& outc
     if (!held) {
       return settled_before(connection, lease);
     }
-    Job& job = held->row.job;
-    const core::Settled settled = core::settle(job, held->key.state, outcome, rules(), now());
+    rules::StoredJob& job = held->row.job;
+    const rules::Settled settled = rules::settle(job, held->key.state, outcome, rules(), now());
     save_key(connection, held->key);
     save_job(connection, job);
-    std::vector<core::InFlight> in_flight = load_in_flight(connection, job.id);
-    core::settle_in_flight(in_flight);
+    std::vector<rules::InFlight> in_flight = load_in_flight(connection, job.id);
+    rules::settle_in_flight(in_flight);
     note_settled(connection, held->row, settled, in_flight, now());
     add_tokens(connection, job.provider, settled.tokens, now());
     return job.status;

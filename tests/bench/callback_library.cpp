@@ -13,6 +13,7 @@
 
 #include "../../capi/src/error.hpp"
 #include "../../capi/src/hosts.hpp"
+#include "embedjobs/embedder.hpp"
 
 using namespace embedjobs;
 

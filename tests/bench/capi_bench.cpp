@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../../capi/src/hosts.hpp"
+#include "embedjobs/embedder.hpp"
 
 using namespace embedjobs;
 

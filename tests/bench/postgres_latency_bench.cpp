@@ -17,8 +17,11 @@
 #include <thread>
 #include <vector>
 
+#include "embedjobs/backend.hpp"
 #include "embedjobs/engine.hpp"
+#include "embedjobs/events.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/long_history.hpp"
 #include "support/raw_postgres.hpp"
 

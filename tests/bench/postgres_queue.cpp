@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "recorded_statements.hpp"
 #include "support/raw_postgres.hpp"
 

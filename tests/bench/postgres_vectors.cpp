@@ -16,7 +16,14 @@
 #include <string>
 #include <vector>
 
+#include "embedjobs/backend.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/manifest.hpp"
+#include "embedjobs/persister.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/raw_postgres.hpp"
 
 using namespace embedjobs;
@@ -94,7 +101,7 @@ struct Pass {
                .fence = job.fence,
                .generation = job.generation,
                .space = kSpace,
-               .epoch = job.epoch,
+               .epoch = claimed.leases[0].state.epoch,
                .content_version = "1",
                .splitter_version = "1"};
   }

@@ -9,7 +9,14 @@
 #include <cstdlib>
 #include <vector>
 
+#include "embedjobs/backend.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/manifest.hpp"
+#include "embedjobs/persister.hpp"
 #include "embedjobs/sqlite.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/temp_folder.hpp"
 
 using namespace embedjobs;
@@ -97,7 +104,7 @@ struct Pass {
                .fence = job.fence,
                .generation = job.generation,
                .space = kSpace,
-               .epoch = job.epoch,
+               .epoch = claimed.leases[0].state.epoch,
                .content_version = "1",
                .splitter_version = "1"};
   }

@@ -47,7 +47,7 @@ TEST_CASE("a claim stamps worker, attempt, fence, start and the store's own leas
   CHECK(job.started_at == scene.clock->wall_now());
   CHECK(job.lease_expires_at == scene.clock->wall_now() + kLease);
   CHECK(job.embedded_so_far == 0);
-  CHECK_FALSE(job.settled);
+  CHECK_FALSE(result.leases[0].state.settled);
   CHECK(result.expired == 0);
   CHECK(result.leases[0].reuse_floor == 0);
   CHECK(result.leases[0].suspects.empty());
@@ -206,5 +206,5 @@ TEST_CASE("a claim of a job resets what the last pass counted") {
   CHECK(again.job.embedded_so_far == 0);
   CHECK(again.job.reused_count == 0);
   CHECK(again.job.embedded_count == 0);
-  CHECK(again.job.fewest_missing == 5);
+  CHECK(again.state.fewest_missing == 5);
 }

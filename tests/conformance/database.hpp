@@ -3,8 +3,10 @@
 
 #include <memory>
 
-#include "embedjobs/catalog.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/backend.hpp"
+#include "embedjobs/options.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::test {
 

@@ -37,7 +37,7 @@ TEST_CASE("a claim takes over what has expired, without a reaper") {
   REQUIRE(result.leases.size() == 1);
   CHECK(result.leases[0].job.id == lease.job.id);
   CHECK(result.leases[0].job.fence.counter == lease.job.fence.counter + 1);
-  CHECK(result.leases[0].job.crashes == 1);
+  CHECK(result.leases[0].state.crashes == 1);
   CHECK(result.leases[0].job.attempts == 2);
 }
 

@@ -1,5 +1,7 @@
 #include "conformance/database.hpp"
+#include "embedjobs/backend.hpp"
 #include "embedjobs/memory.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::test {
 namespace {

@@ -8,7 +8,7 @@ namespace embedjobs::test {
 
 using namespace std::chrono_literals;
 
-bool Model::due(const Job& job) const {
+bool Model::due(const ModelJob& job) const {
   return job.next_run_at <= now() || job.next_run_at > now() + 2h;
 }
 
@@ -17,18 +17,18 @@ bool Model::fits(const SpecKey& key, const std::string& space) const {
   return target.empty() || target == space;
 }
 
-Job* Model::held(JobId id, const SpecKey& key, const Fence& fence) {
+ModelJob* Model::held(JobId id, const SpecKey& key, const Fence& fence) {
   if (!jobs.contains(id) || !specs.contains(key)) {
     return nullptr;
   }
-  Job& job = jobs.at(id);
+  ModelJob& job = jobs.at(id);
   const ModelSpec& spec = specs.at(key);
   const bool same =
       job.key == key && job.fence == fence && spec.holder == fence.nonce && spec.fence_counter == fence.counter;
   return same && fence.nonce != 0 && job.status == JobStatus::kRunning ? &job : nullptr;
 }
 
-void Model::start_over(Job& job, ModelSpec& spec) {
+void Model::start_over(ModelJob& job, ModelSpec& spec) {
   job.status = JobStatus::kPending;
   job.generation = spec.generation;
   job.next_run_at = now();
@@ -39,13 +39,13 @@ void Model::start_over(Job& job, ModelSpec& spec) {
   spec.flights.clear();
 }
 
-void Model::leave(Job& job, ModelSpec& spec) {
+void Model::leave(ModelJob& job, ModelSpec& spec) {
   spec.holder = 0;
   job.worker_id = "";
   job.lease_expires_at = {};
 }
 
-void Model::fail(Job& job, ModelSpec& spec) {
+void Model::fail(ModelJob& job, ModelSpec& spec) {
   job.status = JobStatus::kFailed;
   job.completed_at = now();
   spec.open = 0;
@@ -59,7 +59,7 @@ void Model::fail(Job& job, ModelSpec& spec) {
 }
 
 JobId Model::open_job(const SpecKey& key, JobKind kind) {
-  Job job;
+  ModelJob job;
   job.id = ++last_id_;
   job.key = key;
   job.kind = kind;
@@ -86,7 +86,7 @@ EnqueueResult Model::enqueue(const SpecKey& key, JobKind kind) {
   if (spec.open == 0) {
     return {open_job(key, kind), true, spec.generation};
   }
-  Job& job = jobs.at(spec.open);
+  ModelJob& job = jobs.at(spec.open);
   job.kind = kind;
   if (kind != JobKind::kReconciler) {
     job.priority = 0;
@@ -105,7 +105,7 @@ void Model::cancel(ModelSpec& spec) {
   spec.flights.clear();
   spec.failure = {};
   if (spec.open != 0) {
-    Job& job = jobs.at(std::exchange(spec.open, 0));
+    ModelJob& job = jobs.at(std::exchange(spec.open, 0));
     leave(job, spec);
     job.status = JobStatus::kCancelled;
     job.completed_at = now();
@@ -154,7 +154,7 @@ ClaimResult Model::claim(const ClaimRequest& request) {
     }
   }
   for (const JobId id : chosen) {
-    Job& job = jobs.at(id);
+    ModelJob& job = jobs.at(id);
     ModelSpec& spec = specs.at(job.key);
     if (old.empty()) {
       ModelCatalog& catalog = catalogs.at(job.key.catalog_id);
@@ -176,7 +176,7 @@ ClaimResult Model::claim(const ClaimRequest& request) {
       job.pass_prompt_tokens = 0;
       renew({id, job.key, job.fence}, rules_.lease_duration);
     }
-    Lease lease{.job = job, .reuse_floor = spec.floor, .suspects = {}};
+    Lease lease{.job = job, .state = job, .reuse_floor = spec.floor, .suspects = {}};
     for (const auto& [text, flight] : spec.flights) {
       if (flight.suspect || flight.set_aside) {
         lease.suspects.push_back({hash_text(text), flight.alone, flight.set_aside});
@@ -191,7 +191,7 @@ ClaimResult Model::claim(const ClaimRequest& request) {
 }
 
 bool Model::renew(const LeaseRef& lease, Duration duration) {
-  Job* job = held(lease.job_id, lease.key, lease.fence);
+  ModelJob* job = held(lease.job_id, lease.key, lease.fence);
   if (job != nullptr) {
     const Duration length = duration > 0s ? duration : rules_.lease_duration;
     job->lease_expires_at = now() + length;
@@ -200,7 +200,7 @@ bool Model::renew(const LeaseRef& lease, Duration duration) {
   return job != nullptr;
 }
 
-void Model::count(Job& job, std::uint64_t tokens) {
+void Model::count(ModelJob& job, std::uint64_t tokens) {
   while (job.pass_prompt_tokens < tokens) {  // one by one: nothing can be counted twice
     ++job.pass_prompt_tokens;
     ++job.prompt_tokens;
@@ -230,7 +230,7 @@ void Model::note_provider(const std::string& provider, const ProviderNote& note)
   }
 }
 
-void Model::apply(Job& job, const Progress& progress) {
+void Model::apply(ModelJob& job, const Progress& progress) {
   count(job, progress.prompt_tokens);
   job.operation_count = progress.operation_count;
   job.reused_count = progress.reused;
@@ -248,7 +248,7 @@ void Model::apply(Job& job, const Progress& progress) {
 }
 
 Code Model::progress(const LeaseRef& lease, const Progress& progress) {
-  Job* job = held(lease.job_id, lease.key, lease.fence);
+  ModelJob* job = held(lease.job_id, lease.key, lease.fence);
   if (job == nullptr) {
     return Code::kLeaseLost;
   }
@@ -264,7 +264,7 @@ void Model::land(ModelSpec& spec) {
 
 Code Model::record_in_flight(const LeaseRef& lease, const std::set<std::string>& sent,
                              const std::set<std::string>& answered) {
-  Job* job = held(lease.job_id, lease.key, lease.fence);
+  ModelJob* job = held(lease.job_id, lease.key, lease.fence);
   if (job == nullptr) {
     return Code::kLeaseLost;
   }
@@ -284,7 +284,7 @@ Code Model::record_in_flight(const LeaseRef& lease, const std::set<std::string>&
   return Code::kOk;
 }
 
-void Model::count_error(Job& job, ModelSpec& spec, WallTime next) {
+void Model::count_error(ModelJob& job, ModelSpec& spec, WallTime next) {
   if (++job.errors_in_row >= rules_.max_attempts) {
     fail(job, spec);
     return;
@@ -293,7 +293,7 @@ void Model::count_error(Job& job, ModelSpec& spec, WallTime next) {
   job.next_run_at = next;
 }
 
-void Model::release(Job& job, ModelSpec& spec, WallTime next) {
+void Model::release(ModelJob& job, ModelSpec& spec, WallTime next) {
   if (++job.releases_in_row % 5 == 0) {
     count_error(job, spec, next);
     return;
@@ -304,14 +304,14 @@ void Model::release(Job& job, ModelSpec& spec, WallTime next) {
 }
 
 std::pair<Code, JobStatus> Model::settle(const LeaseRef& lease, const Outcome& outcome) {
-  Job* found = held(lease.job_id, lease.key, lease.fence);
+  ModelJob* found = held(lease.job_id, lease.key, lease.fence);
   if (found == nullptr) {
     const bool own_effect =
         jobs.contains(lease.job_id) && jobs.at(lease.job_id).fence == lease.fence && jobs.at(lease.job_id).settled;
     return own_effect ? std::pair(Code::kOk, jobs.at(lease.job_id).status)
                       : std::pair(Code::kLeaseLost, JobStatus::kPending);
   }
-  Job& job = *found;
+  ModelJob& job = *found;
   ModelSpec& spec = specs.at(job.key);
   leave(job, spec);
   job.settled = true;
@@ -358,7 +358,7 @@ std::pair<Code, JobStatus> Model::settle(const LeaseRef& lease, const Outcome& o
   return {Code::kOk, job.status};
 }
 
-void Model::crash(Job& job, ModelSpec& spec) {
+void Model::crash(ModelJob& job, ModelSpec& spec) {
   leave(job, spec);
   if (spec.generation != job.generation) {
     start_over(job, spec);
@@ -443,7 +443,7 @@ std::size_t Model::purge(Duration age, std::size_t limit) {
   std::size_t purged = 0;
   const WallTime before = now() - age;
   std::erase_if(jobs, [&](const auto& entry) {
-    const Job& job = entry.second;
+    const ModelJob& job = entry.second;
     const ModelSpec& spec = specs.at(job.key);
     const bool settled_failure =
         job.status == JobStatus::kFailed && (spec.failure.resolved || spec.failure.occurrences == 0);

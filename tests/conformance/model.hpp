@@ -10,8 +10,12 @@
 #include <tuple>
 #include <vector>
 
-#include "embedjobs/catalog.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/provider.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store.hpp"
 
 namespace embedjobs::test {
 
@@ -30,6 +34,9 @@ struct ModelVector {
   std::size_t embedded_bytes = 0;
   std::size_t input_cap = 0;
 };
+
+/// A job with its budgets.
+struct ModelJob : Job, JobState {};
 
 /// One key, with its document and rows: operation id -> text.
 struct ModelSpec {
@@ -68,7 +75,7 @@ class Model {
 
   std::map<SpecKey, ModelSpec> specs;
   std::map<std::string, ModelCatalog> catalogs;
-  std::map<JobId, Job> jobs;
+  std::map<JobId, ModelJob> jobs;
   std::map<std::tuple<std::string, std::string, std::string>, ModelVector> vectors;  ///< By catalog, space, text.
   std::uint64_t enqueues = 0;
   std::map<std::string, ProviderState> providers;  ///< Without tokens_today.
@@ -103,23 +110,23 @@ class Model {
 
  private:
   [[nodiscard]] WallTime now() const { return clock_->wall_now(); }
-  [[nodiscard]] bool due(const Job& job) const;
+  [[nodiscard]] bool due(const ModelJob& job) const;
   [[nodiscard]] bool fits(const SpecKey& key, const std::string& space) const;
   /// The running job that the lease is the right to run.
-  Job* held(JobId id, const SpecKey& key, const Fence& fence);
+  ModelJob* held(JobId id, const SpecKey& key, const Fence& fence);
   [[nodiscard]] Code check_pass(const PassContext& context) const;
   [[nodiscard]] bool usable(const PassContext& context, const std::string& text) const;
 
   JobId open_job(const SpecKey& key, JobKind kind);
-  void start_over(Job& job, ModelSpec& spec);
-  void leave(Job& job, ModelSpec& spec);  ///< The holder holds the key no more.
-  void fail(Job& job, ModelSpec& spec);
-  void count_error(Job& job, ModelSpec& spec, WallTime next);
-  void release(Job& job, ModelSpec& spec, WallTime next);
+  void start_over(ModelJob& job, ModelSpec& spec);
+  void leave(ModelJob& job, ModelSpec& spec);  ///< The holder holds the key no more.
+  void fail(ModelJob& job, ModelSpec& spec);
+  void count_error(ModelJob& job, ModelSpec& spec, WallTime next);
+  void release(ModelJob& job, ModelSpec& spec, WallTime next);
   void land(ModelSpec& spec);
-  void crash(Job& job, ModelSpec& spec);
-  void apply(Job& job, const Progress& progress);
-  void count(Job& job, std::uint64_t tokens);
+  void crash(ModelJob& job, ModelSpec& spec);
+  void apply(ModelJob& job, const Progress& progress);
+  void count(ModelJob& job, std::uint64_t tokens);
   void cancel(ModelSpec& spec);
   void clear(const SpecKey& key);
   void flip(const std::string& catalog);

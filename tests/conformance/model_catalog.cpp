@@ -58,7 +58,7 @@ std::size_t Model::switch_space(const std::string& catalog, const std::string& t
     if (spec.open == 0) {
       open_job(key, JobKind::kReconciler);
     } else {
-      Job& job = jobs.at(spec.open);
+      ModelJob& job = jobs.at(spec.open);
       if (job.status == JobStatus::kRunning) {
         leave(job, spec);
       }

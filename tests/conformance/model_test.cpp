@@ -68,7 +68,7 @@ class Sequence {
  private:
   /// Which number an epoch is says nothing; that manual retries raise it does.
   static std::uint64_t first_epoch() {
-    static const std::uint64_t kEpoch = Scene().run().job.epoch;
+    static const std::uint64_t kEpoch = Scene().run().state.epoch;
     return kEpoch;
   }
 
@@ -197,7 +197,7 @@ class Sequence {
       ::same("claim: other space", backend.other_space, model.other_space);
     }
     for (std::size_t i = 0; i < model.leases.size(); ++i) {
-      same_job(backend.leases[i].job, model.leases[i].job);
+      same_job(backend.leases[i].job, backend.leases[i].state, model.leases[i].job, model.leases[i].state);
       ::same("claim: reuse floor", backend.leases[i].reuse_floor, model.leases[i].reuse_floor);
       same_suspects(backend.leases[i].suspects, model.leases[i].suspects);
       leases_.push_back(backend.leases[i]);
@@ -424,7 +424,7 @@ class Sequence {
 
   // Comparing everything that can be seen
 
-  static void same_job(const Job& backend, const Job& model) {
+  static void same_job(const Job& backend, const JobState& state, const Job& model, const JobState& model_state) {
     const auto field = [&](std::string_view name, const auto& a, const auto& b) {
       ::same(fmt::format("job {}: {}", model.id, name), a, b);
     };
@@ -450,19 +450,19 @@ class Sequence {
     field("generation", backend.generation, model.generation);
     field("fence counter", backend.fence.counter, model.fence.counter);
     field("fence nonce", backend.fence.nonce, model.fence.nonce);
-    field("settled", backend.settled, model.settled);
-    field("epoch", backend.epoch, model.epoch);
+    field("settled", state.settled, model_state.settled);
+    field("epoch", state.epoch, model_state.epoch);
     field("errors_in_row", backend.errors_in_row, model.errors_in_row);
     field("crashes_in_row", backend.crashes_in_row, model.crashes_in_row);
-    field("releases_in_row", backend.releases_in_row, model.releases_in_row);
-    field("crashes", backend.crashes, model.crashes);
-    field("fewest_missing", backend.fewest_missing, model.fewest_missing);
-    field("progressed", backend.progressed, model.progressed);
-    field("records_in_flight", backend.records_in_flight, model.records_in_flight);
+    field("releases_in_row", state.releases_in_row, model_state.releases_in_row);
+    field("crashes", state.crashes, model_state.crashes);
+    field("fewest_missing", state.fewest_missing, model_state.fewest_missing);
+    field("progressed", state.progressed, model_state.progressed);
+    field("records_in_flight", state.records_in_flight, model_state.records_in_flight);
     field("paused_since", backend.paused_since, model.paused_since);
     field("provider", backend.provider, model.provider);
     field("prompt_tokens", backend.prompt_tokens, model.prompt_tokens);
-    field("pass_prompt_tokens", backend.pass_prompt_tokens, model.pass_prompt_tokens);
+    field("pass_prompt_tokens", state.pass_prompt_tokens, model_state.pass_prompt_tokens);
   }
 
   void compare() {
@@ -470,7 +470,8 @@ class Sequence {
     ::same("jobs", jobs.size(), model_.jobs.size());
     auto expected = model_.jobs.rbegin();
     for (const Job& job : jobs) {
-      same_job(job, (expected++)->second);
+      const ModelJob& of_model = (expected++)->second;
+      same_job(job, get(scene_.store.job_state(job.id)), of_model, of_model);
     }
     for (const Space& space : kSpaces) {
       compare_peek(space.id());

@@ -5,7 +5,9 @@
 #include <string>
 
 #include "conformance/database.hpp"
+#include "embedjobs/backend.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/sys/runtime.hpp"
 #include "support/raw_postgres.hpp"
 
 namespace embedjobs::test {

@@ -144,7 +144,7 @@ TEST_CASE("the next pass counts from zero, and its tokens are added; so are thos
   tell(scene, lease, 30);
   const Job job = scene.job(lease.job.id);
   CHECK(job.prompt_tokens == 130);
-  CHECK(job.pass_prompt_tokens == 30);
+  CHECK(scene.state(lease.job.id).pass_prompt_tokens == 30);
   const Lease other = run(scene, kOtherKey);
   tell(scene, other, 7);
   CHECK(scene.job(other.job.id).prompt_tokens == 7);

@@ -70,6 +70,10 @@ Job Scene::last_job(const SpecKey& key) {
   return *jobs[0];
 }
 
+JobState Scene::last_state(const SpecKey& key) {
+  return state(last_job(key).id);
+}
+
 PassContext Scene::context(const Lease& lease, const Space& space) {
   const Result<Document> document = catalog.resolve(lease.job.key);
   return {.key = lease.job.key,
@@ -77,7 +81,7 @@ PassContext Scene::context(const Lease& lease, const Space& space) {
           .fence = lease.job.fence,
           .generation = lease.job.generation,
           .space = space,
-          .epoch = lease.job.epoch,
+          .epoch = lease.state.epoch,
           .reuse_floor = lease.reuse_floor,
           .content_version = document.ok() ? document->version : "none",
           .splitter_version = "splitter/1"};

@@ -10,6 +10,13 @@
 #include <vector>
 
 #include "conformance/database.hpp"
+#include "embedjobs/backend.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/manifest.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/search.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/manual_clock.hpp"
 #include "support/results.hpp"
 
@@ -76,7 +83,9 @@ class Scene {
   ClaimRequest request(std::size_t max_jobs = 1, const Space& space = kSpace);
   JobStatus settle(const Lease& lease, const Outcome& outcome = {}) { return get(store.settle(ref(lease), outcome)); }
   Job job(JobId id) { return get(store.get(id)); }
+  JobState state(JobId id) { return get(store.job_state(id)); }
   Job last_job(const SpecKey& key = kKey);
+  JobState last_state(const SpecKey& key = kKey);
 
   // Documents and rows
   EnqueueResult put(const SpecKey& key, std::string_view content) {

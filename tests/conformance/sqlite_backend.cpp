@@ -4,7 +4,9 @@
 #include <stdexcept>
 
 #include "conformance/database.hpp"
+#include "embedjobs/backend.hpp"
 #include "embedjobs/sqlite.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::test {
 namespace {

@@ -66,7 +66,7 @@ class Crew {
                               .job_id = lease.job.id,
                               .fence = lease.job.fence,
                               .space = kSpace,
-                              .epoch = lease.job.epoch,
+                              .epoch = lease.state.epoch,
                               .content_version = "v"};
     const Ops ops{{"own", lease.job.key.spec_name}, {"shared", "shared"}};
     const bool fine =

@@ -5,7 +5,10 @@
 #include <cstdio>
 #include <fstream>
 
+#include "embedjobs/backend.hpp"
 #include "embedjobs/sqlite.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/manual_clock.hpp"
 #include "support/raw_sqlite.hpp"
 #include "support/temp_folder.hpp"

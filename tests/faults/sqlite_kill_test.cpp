@@ -35,7 +35,7 @@ Result<Backend> open(const std::string& path) {
                           .job_id = lease.job.id,
                           .fence = lease.job.fence,
                           .space = kSpace,
-                          .epoch = lease.job.epoch};
+                          .epoch = lease.state.epoch};
       ok(backend.catalog->persist_batch(context, Rows(ops, kSpace).all()));
       ok(backend.catalog->finalize(context, manifest_of(ops)));
       get(backend.store->settle(ref(lease), {}));

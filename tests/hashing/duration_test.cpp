@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 using namespace embedjobs;
-using namespace embedjobs::core;
+
 using namespace std::chrono_literals;
 
 TEST_CASE("durations are a whole number and a unit") {

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "embedjobs/embedder.hpp"
 #include "embedjobs/engine.hpp"
 
 using namespace embedjobs;

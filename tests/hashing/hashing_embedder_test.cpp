@@ -9,6 +9,7 @@
 #include <sstream>
 #include <thread>
 
+#include "embedjobs/embedder.hpp"
 #include "embedjobs/types.hpp"
 
 using namespace embedjobs;

@@ -11,6 +11,9 @@
 #include <vector>
 
 #include "embedjobs/engine.hpp"
+#include "embedjobs/events.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/search.hpp"
 #include "embedjobs/sqlite.hpp"
 #include "http/scene.hpp"
 #include "support/spec.hpp"

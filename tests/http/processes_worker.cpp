@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "embedjobs/engine.hpp"
+#include "embedjobs/events.hpp"
 
 int main(int argc, char** argv) {
   if (argc != 3) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "embedjobs/embedder.hpp"
 #include "http/base64.hpp"
 #include "http/response.hpp"
 

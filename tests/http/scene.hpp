@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "embedjobs/embedder.hpp"
 #include "embedjobs/http.hpp"
 #include "embedjobs/provider_health.hpp"
 #include "http/provider_server.hpp"

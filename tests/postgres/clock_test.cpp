@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "embedjobs/engine.hpp"
+#include "embedjobs/jobs.hpp"
 #include "http/provider_server.hpp"
 #include "postgres/command_process.hpp"
 #include "support/raw_postgres.hpp"

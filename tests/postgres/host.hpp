@@ -4,7 +4,9 @@
 #include <string>
 
 #include "conformance/scene.hpp"
+#include "embedjobs/backend.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/raw_postgres.hpp"
 
 namespace embedjobs::test {

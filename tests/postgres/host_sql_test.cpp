@@ -91,7 +91,7 @@ TEST_CASE("the last spec of the old space, removed in a snapshot that is too old
                               .job_id = lease.job.id,
                               .fence = lease.job.fence,
                               .space = space,
-                              .epoch = lease.job.epoch};
+                              .epoch = lease.state.epoch};
     const Ops ops{{"a", "text"}};
     ok(host.backend.catalog->persist_batch(context, Rows(ops, space).all()));
     ok(host.backend.catalog->finalize(context, manifest_of(ops)));
@@ -137,7 +137,7 @@ TEST_CASE(
   host.call("enqueue('catalog', 'spec')");
   CHECK(get(host.backend.store->renew(std::vector{ref(lease)}, 0s, 2s)) == std::vector{true});
   const PassContext context{
-      .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+      .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.state.epoch};
   const Ops ops{{"a", "text"}};
   PostgresOptions hurried;
   hurried.call_timeout = 5s;
@@ -156,7 +156,7 @@ TEST_CASE(
                               {.worker_id = "w", .max_jobs = 1, .nonce = 7, .space_id = kSpace.id(), .provider = "p"}))
                           .leases.at(0);
   PassContext context{
-      .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+      .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.state.epoch};
   ok(host.backend.catalog->persist_batch(context, Rows({{"first", "text of the first"}}, kSpace).all()));
   host.sql.ask("BEGIN");
   host.call("enqueue('catalog', 'spec')");

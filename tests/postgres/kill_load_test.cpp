@@ -10,7 +10,11 @@
 #include <thread>
 
 #include "embedjobs/engine.hpp"
+#include "embedjobs/jobs.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/search.hpp"
+#include "embedjobs/sys/store.hpp"
+#include "embedjobs/worker.hpp"
 #include "http/provider_server.hpp"
 #include "postgres/command_process.hpp"
 #include "support/raw_postgres.hpp"

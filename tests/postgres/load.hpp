@@ -12,7 +12,13 @@
 #include <vector>
 
 #include "conformance/scene.hpp"
+#include "embedjobs/backend.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/persister.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/search.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
 
 namespace embedjobs::test {
 
@@ -69,7 +75,7 @@ inline bool run_pass(const Backend& backend, const Lease& lease, Steps& steps) {
                             .job_id = lease.job.id,
                             .fence = lease.job.fence,
                             .space = kSpace,
-                            .epoch = lease.job.epoch,
+                            .epoch = lease.state.epoch,
                             .content_version = "v"};
   const Ops ops = ops_of(lease.job.key.spec_name);
   const auto written = [&](const auto& call) {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "embedjobs/engine.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "http/provider_server.hpp"
 #include "postgres/command_process.hpp"
 #include "support/postgres_cluster.hpp"

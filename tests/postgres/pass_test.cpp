@@ -7,6 +7,7 @@
 
 #include "embedjobs/engine.hpp"
 #include "embedjobs/postgres.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/raw_postgres.hpp"
 #include "support/results.hpp"
 #include "support/spec.hpp"

@@ -28,7 +28,7 @@ void index_one(const Backend& backend, const SpecKey& key, std::uint64_t nonce) 
                             .job_id = lease.job.id,
                             .fence = lease.job.fence,
                             .space = kSpace,
-                            .epoch = lease.job.epoch,
+                            .epoch = lease.state.epoch,
                             .content_version = "v"};
   const Ops ops{{"a", "text of " + lease.job.key.spec_name}, {"b", "shared"}};
   get(backend.catalog->reserve(context, std::vector{hash_text("shared")}, {}));

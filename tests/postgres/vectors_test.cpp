@@ -51,7 +51,7 @@ struct Writer {
                .fence = job.fence,
                .generation = job.generation,
                .space = space,
-               .epoch = job.epoch,
+               .epoch = claimed.leases[0].state.epoch,
                .content_version = "1",
                .splitter_version = "1"};
   }

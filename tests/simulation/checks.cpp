@@ -116,13 +116,14 @@ void Checker::persisted(const PassContext& context, std::span<const VectorRow> r
 Checker::Tokens Checker::tokens(JobId id) const {
   const auto job = observer_.store->get(id);
   const auto provider = observer_.store->provider_state(Provider::kName);
-  return {job.ok() ? job->prompt_tokens : 0, job.ok() ? job->pass_prompt_tokens : 0,
+  const auto state = observer_.store->job_state(id);
+  return {job.ok() ? job->prompt_tokens : 0, state.ok() ? state->pass_prompt_tokens : 0,
           provider.ok() ? provider->tokens_total : 0};
 }
 
 std::int64_t Checker::fewest_missing(JobId id) const {
-  const auto job = observer_.store->get(id);
-  return job.ok() ? job->fewest_missing : -1;
+  const auto state = observer_.store->job_state(id);
+  return state.ok() ? state->fewest_missing : -1;
 }
 
 void Checker::counted(const SpecKey& key, JobId id, bool held, std::uint64_t told, const Tokens& before,
@@ -382,11 +383,12 @@ Status CheckedStore::record_in_flight(const LeaseRef& lease, std::span<const Tex
 Result<JobStatus> CheckedStore::settle(const LeaseRef& lease, const Outcome& outcome) {
   const bool held = checker_.holds(lease.key, lease.job_id, lease.fence);
   const auto before = checker_.observer().store->get(lease.job_id);
+  const auto state = checker_.observer().store->job_state(lease.job_id);
   const Checker::Tokens tokens = checker_.tokens(lease.job_id);
   Result<JobStatus> answer = inner_->settle(lease, outcome);
   checker_.counted(lease.key, lease.job_id, held, outcome.progress ? outcome.progress->prompt_tokens : 0, tokens,
                    answer.status());
-  const bool own_effect = before.ok() && before->settled && before->fence == lease.fence;
+  const bool own_effect = before.ok() && state.ok() && state->settled && before->fence == lease.fence;
   checker_.wrote("settle", lease.key, held || (own_effect && answer.ok()), answer.status());
   if (held && !checker_.holds(lease.key, lease.job_id, lease.fence)) {  // whatever was answered, this is what was done
     const auto after = checker_.observer().store->get(lease.job_id);

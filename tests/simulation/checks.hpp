@@ -9,7 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "embedjobs/catalog.hpp"
+#include "embedjobs/backend.hpp"
+#include "embedjobs/fleet.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/manifest.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/provider.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "simulation/parts.hpp"
 #include "simulation/world.hpp"
 
@@ -147,6 +154,7 @@ class CheckedStore final : public Store {
   Result<std::vector<std::optional<Job>>> last_jobs(std::span<const SpecKey> keys) override {
     return inner_->last_jobs(keys);
   }
+  Result<JobState> job_state(JobId id) override { return inner_->job_state(id); }
   Result<StoreCounts> counts() override { return inner_->counts(); }
   Result<std::vector<Failure>> failures(std::optional<std::string> catalog_id, std::size_t limit) override {
     return inner_->failures(std::move(catalog_id), limit);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "embedjobs/embedder.hpp"
+#include "embedjobs/manifest.hpp"
 #include "embedjobs/splitter.hpp"
 #include "simulation/world.hpp"
 

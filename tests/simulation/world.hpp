@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::sim {
 

@@ -10,8 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "embedjobs/embedder.hpp"
 #include "embedjobs/engine.hpp"
+#include "embedjobs/events.hpp"
 #include "embedjobs/memory.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/resolver.hpp"
+#include "embedjobs/splitter.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/provider.hpp"
 #include "support/spec.hpp"
 

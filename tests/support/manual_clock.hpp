@@ -4,7 +4,7 @@
 #include <mutex>
 #include <string>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::test {
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 #include "support/manual_clock.hpp"
 
 namespace embedjobs::test {

@@ -62,7 +62,7 @@ TEST_CASE("a stop while the document is split is not progress") {
   scene.start();
   scene.stop();
   scene.runtime.run_for(seconds(2));
-  CHECK(scene.job().fewest_missing != 0);
+  CHECK(scene.job_state().fewest_missing != 0);
 }
 
 TEST_CASE("a safety bound without end ends nothing") {

@@ -37,7 +37,7 @@ TEST_CASE("a document becomes rows, and stays what it was when it is put again")
   REQUIRE(metrics.ok());
   CHECK(metrics->worker.jobs_succeeded == 1);
   CHECK(metrics->worker.operations_embedded == 40);
-  CHECK(metrics->jobs.succeeded == 1);
+  CHECK(metrics->jobs->succeeded == 1);
 }
 
 TEST_CASE("an unparsable document does not replace a good one (7)") {

@@ -1,4 +1,5 @@
 #include "core/runtime/log_queue.hpp"
+#include "embedjobs/events.hpp"
 
 #include <pthread.h>
 #include <catch2/catch.hpp>

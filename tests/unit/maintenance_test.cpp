@@ -4,7 +4,12 @@
 
 #include <fmt/format.h>
 
+#include "embedjobs/backend.hpp"
+#include "embedjobs/events.hpp"
 #include "embedjobs/memory.hpp"
+#include "embedjobs/resolver.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "support/manual_runtime.hpp"
 
 using namespace embedjobs;

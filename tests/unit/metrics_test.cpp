@@ -1,4 +1,5 @@
 #include "embedjobs/metrics.hpp"
+#include "embedjobs/provider.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -66,6 +67,8 @@ TEST_CASE("metrics are valid text exposition: one HELP and TYPE a family, counte
 
 TEST_CASE("every counter and gauge is shown under its own name") {
   MetricsSnapshot snapshot;
+  snapshot.jobs.emplace();
+  snapshot.workers_live = 0;
   WorkerMetrics& w = snapshot.worker;
   double next = 1;
   std::map<std::string, double> expected;
@@ -95,12 +98,12 @@ TEST_CASE("every counter and gauge is shown under its own name") {
   set(w.calls_in_flight, "embedjobs_provider_calls_in_flight");
   set(w.provider_waiting, "embedjobs_provider_waiting");
   set(w.batch_size, "embedjobs_batch_size");
-  set(snapshot.jobs.pending, "embedjobs_jobs{status=\"pending\"}");
-  set(snapshot.workers_live, "embedjobs_workers_live");
-  set(snapshot.jobs.running, "embedjobs_jobs{status=\"running\"}");
-  set(snapshot.jobs.succeeded, "embedjobs_jobs{status=\"succeeded\"}");
-  set(snapshot.jobs.failed, "embedjobs_jobs{status=\"failed\"}");
-  set(snapshot.jobs.cancelled, "embedjobs_jobs{status=\"cancelled\"}");
+  set(snapshot.jobs->pending, "embedjobs_jobs{status=\"pending\"}");
+  set(*snapshot.workers_live, "embedjobs_workers_live");
+  set(snapshot.jobs->running, "embedjobs_jobs{status=\"running\"}");
+  set(snapshot.jobs->succeeded, "embedjobs_jobs{status=\"succeeded\"}");
+  set(snapshot.jobs->failed, "embedjobs_jobs{status=\"failed\"}");
+  set(snapshot.jobs->cancelled, "embedjobs_jobs{status=\"cancelled\"}");
   ProviderState& provider = snapshot.providers.emplace_back();
   provider.provider = "http://a nomic";
   set(provider.tokens_total, "embedjobs_ledger_tokens_total{provider=\"http://a nomic\"}");

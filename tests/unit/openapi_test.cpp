@@ -1,4 +1,5 @@
 #include "embedjobs/openapi.hpp"
+#include "embedjobs/manifest.hpp"
 
 #include <fmt/format.h>
 #include <catch2/catch.hpp>

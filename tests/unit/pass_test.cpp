@@ -444,7 +444,7 @@ struct SharedScene : WorkerScene {
             .fence = other->job.fence,
             .generation = other->job.generation,
             .space = *embedder->space({}),
-            .epoch = other->job.epoch,
+            .epoch = other->state.epoch,
             .content_version = "v"};
   }
   void other_stores(const std::string& text) {

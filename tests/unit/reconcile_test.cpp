@@ -6,8 +6,17 @@
 
 #include <stdexcept>
 
-#include "core/rules/transitions.hpp"
+#include "embedjobs/backend.hpp"
+#include "embedjobs/events.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/maintenance.hpp"
+#include "embedjobs/manifest.hpp"
 #include "embedjobs/memory.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/resolver.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 #include "support/manual_clock.hpp"
 
 using namespace embedjobs;
@@ -31,7 +40,7 @@ Job job_that(JobStatus status) {
 Failure failed_times(int times, WallTime last) {
   Failure failure;
   for (int i = 0; i < times; ++i) {
-    note_failure(failure, "boom", last);
+    rules::note_failure(failure, "boom", last);
   }
   return failure;
 }
@@ -77,7 +86,7 @@ struct Scene {
                         .fence = lease.job.fence,
                         .generation = lease.job.generation,
                         .space = space,
-                        .epoch = lease.job.epoch,
+                        .epoch = lease.state.epoch,
                         .reuse_floor = lease.reuse_floor,
                         .content_version = document->version,
                         .splitter_version = splitter_version};

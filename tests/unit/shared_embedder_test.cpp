@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "embedjobs/embedder.hpp"
 #include "support/provider.hpp"
 
 using namespace embedjobs;

@@ -49,7 +49,7 @@ std::string live(const std::string& path, OneFault& fault) {
                       .fence = lease.job.fence,
                       .generation = lease.job.generation,
                       .space = kSpace,
-                      .epoch = lease.job.epoch,
+                      .epoch = lease.state.epoch,
                       .content_version = "v",
                       .splitter_version = "s"};
   const auto must = [](const auto& call) { ok(sent_again(call)); };

@@ -7,7 +7,10 @@
 #include <functional>
 #include <iterator>
 
+#include "embedjobs/backend.hpp"
 #include "embedjobs/sqlite.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "sqlite/schema.hpp"
 #include "support/manual_clock.hpp"
 #include "support/raw_sqlite.hpp"

@@ -21,7 +21,7 @@ struct Watched {
     get(backend.catalog->put(kKey, "content", kSpace.id()));
     const Lease lease = get(backend.store->claim({.worker_id = "w", .nonce = 1, .space_id = kSpace.id()})).leases.at(0);
     context = {
-        .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.job.epoch};
+        .key = kKey, .job_id = lease.job.id, .fence = lease.job.fence, .space = kSpace, .epoch = lease.state.epoch};
     context.content_version = "1";
     context.splitter_version = "1";
     for (int i = 0; i < 3000; ++i) {

@@ -51,7 +51,7 @@ TEST_CASE("the lease of a dead process is taken at once, and counts as a crash")
   const ClaimResult taken = machine.claim(second);
   CHECK(taken.expired == 1);
   REQUIRE(taken.leases.size() == 1);
-  CHECK(taken.leases[0].job.crashes == 1);
+  CHECK(taken.leases[0].state.crashes == 1);
   lost(first.store->settle(ref(lease), {}).status());
 }
 

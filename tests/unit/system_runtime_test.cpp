@@ -4,7 +4,7 @@
 
 #include <future>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 using namespace embedjobs;
 

@@ -10,7 +10,19 @@
 #include <utility>
 #include <vector>
 
+#include "embedjobs/backend.hpp"
+#include "embedjobs/embedder.hpp"
+#include "embedjobs/events.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/manifest.hpp"
 #include "embedjobs/memory.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/provider.hpp"
+#include "embedjobs/search.hpp"
+#include "embedjobs/splitter.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "embedjobs/worker.hpp"
 #include "support/manual_runtime.hpp"
 
@@ -244,6 +256,11 @@ struct WorkerScene {
     REQUIRE(jobs.ok());
     REQUIRE(jobs->front());
     return *jobs->front();
+  }
+  JobState job_state(const SpecKey& key = kKey) {
+    const auto state = backend.store->job_state(job(key).id);
+    REQUIRE(state.ok());
+    return *state;
   }
   std::vector<StoredRow> rows(const SpecKey& key = kKey) {
     std::vector<StoredRow> all;

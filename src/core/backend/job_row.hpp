@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <string>
 
-#include "core/rules/transitions.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs::core {
 
 struct JobRow {
-  Job job;
+  rules::StoredJob job;
   std::int64_t key_id = 0;
   std::int64_t catalog_id = 0;
 };
@@ -32,7 +32,7 @@ JobRow read_job(const Row& row) {
   JobRow result;
   result.key_id = row.integer(2);
   result.catalog_id = row.integer(3);
-  Job& job = result.job;
+  rules::StoredJob& job = result.job;
   job.lease_expires_at = row.time(0);
   job.id = row.integer(1);
   job.kind = static_cast<JobKind>(row.integer(4));
@@ -52,19 +52,19 @@ JobRow read_job(const Row& row) {
   job.operation_count = row.integer(18);
   job.generation = row.number(19);
   job.fence = {row.number(20), row.number(21)};
-  job.settled = row.boolean(22);
-  job.epoch = row.number(23);
+  job.state.settled = row.boolean(22);
+  job.state.epoch = row.number(23);
   job.errors_in_row = row.integer(24);
   job.crashes_in_row = row.integer(25);
-  job.releases_in_row = row.integer(26);
-  job.crashes = row.integer(27);
-  job.fewest_missing = row.integer(28);
-  job.progressed = row.boolean(29);
+  job.state.releases_in_row = row.integer(26);
+  job.state.crashes = row.integer(27);
+  job.state.fewest_missing = row.integer(28);
+  job.state.progressed = row.boolean(29);
   job.paused_since = row.time(30);
-  job.records_in_flight = row.boolean(31);
+  job.state.records_in_flight = row.boolean(31);
   job.provider = row.text(32);
   job.prompt_tokens = row.number(33);
-  job.pass_prompt_tokens = row.number(34);
+  job.state.pass_prompt_tokens = row.number(34);
   job.key = {std::string(row.text(35)), std::string(row.text(36))};
   return result;
 }
@@ -73,7 +73,7 @@ JobRow read_job(const Row& row) {
 #define EMBEDJOBS_IN_FLIGHT_COLUMNS "text_hash, sent, suspect, alone, strikes, set_aside"
 
 template <typename Row>
-InFlight read_in_flight(const Row& row) {
+rules::InFlight read_in_flight(const Row& row) {
   return {.text_hash = row.hash(0),
           .sent = row.boolean(1),
           .suspect = row.boolean(2),

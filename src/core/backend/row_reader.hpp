@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/rules/vectors.hpp"
-#include "embedjobs/catalog.hpp"
+#include "embedjobs/sys/catalog.hpp"
 
 namespace embedjobs::core {
 

@@ -19,7 +19,16 @@
 #include "core/runtime/hosted_runtime.hpp"
 #include "core/runtime/tracked_runtime.hpp"
 #include "core/values/guard.hpp"
+#include "embedjobs/embedder.hpp"
 #include "embedjobs/engine.hpp"
+#include "embedjobs/maintenance.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/resolver.hpp"
+#include "embedjobs/splitter.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store.hpp"
+#include "embedjobs/worker.hpp"
 
 namespace embedjobs {
 

@@ -46,6 +46,10 @@ class HealthCounter {
 
   void add(const SpecStatus& row, const std::optional<Job>& job) {
     ++health_.specs;
+    if (!row.job_known) {
+      ++health_.unknown;
+      return;
+    }
     health_.indexed += make_badge(row).tone == Tone::kGreen ? 1 : 0;
     if (!job) {
       return;
@@ -198,18 +202,21 @@ Status Engine::Impl::host_statuses(const std::optional<std::string>& catalog_id,
       }
     }
     const Result<std::vector<std::optional<Job>>> jobs = store_->last_jobs(keys);
-    if (!jobs.ok()) {
+    const bool known = jobs.status().code() != Code::kRefused;  // a host's store need not tell
+    if (known && !jobs.ok()) {
       return jobs.status();
     }
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      const std::optional<Job>& job = (*jobs)[i];
+      const std::optional<Job> job = known ? (*jobs)[i] : std::nullopt;
       SpecInfo info;
       info.key = keys[i];
       if (job) {
         info.operation_count = job->operation_count;
         info.embedding_count = job->status == JobStatus::kSucceeded ? job->embedded_so_far : 0;
       }
-      visit(status_row(info, job), job);
+      SpecStatus row = status_row(info, job);
+      row.job_known = known;
+      visit(row, job);
     }
     if (page->size() < core::kPage) {
       return {};
@@ -238,7 +245,7 @@ Status Engine::Impl::for_each_status(const std::optional<std::string>& catalog_i
 Status Engine::Impl::add_pauses(std::vector<SpecStatus>& rows, const std::vector<std::string>& providers_of_rows) {
   Result<std::vector<ProviderState>> known = store_->providers();
   if (!known.ok()) {
-    return known.status();
+    return known.status().code() == Code::kRefused ? Status() : known.status();
   }
   std::erase_if(*known, [](const ProviderState& state) { return !is_paused(state, state.read_at); });
   if (known->empty()) {
@@ -314,6 +321,11 @@ Result<CatalogHealth> Engine::Impl::health(const std::optional<std::string>& cat
   }
   // A key that failed and is queued again still fails, until it succeeds or an operator says otherwise.
   Result<std::vector<Failure>> failures = store_->failures(catalog_id, 1);
+  if (failures.status().code() == Code::kRefused) {
+    CatalogHealth health = counter.result(std::nullopt);
+    health.failures_known = false;
+    return health;
+  }
   if (!failures.ok()) {
     return failures.status();
   }

@@ -303,21 +303,25 @@ Result<MetricsSnapshot> Engine::Impl::metrics() {
       snapshot.worker = worker_->metrics();
     }
   }
+  // A host's store need not tell: then it is unknown.
+  const auto fault = [](const Status& status) { return !status.ok() && status.code() != Code::kRefused; };
   const Result<StoreCounts> counts = store_->counts();
-  if (!counts.ok()) {
-    return counts.status();
-  }
-  snapshot.jobs = *counts;
   Result<std::vector<ProviderState>> known = store_->providers();
-  if (!known.ok()) {
-    return known.status();
-  }
-  snapshot.providers = *std::move(known);
   const Result<std::vector<WorkerInfo>> workers = store_->workers();
-  if (!workers.ok()) {
-    return workers.status();
+  for (const Status& status : {counts.status(), known.status(), workers.status()}) {
+    if (fault(status)) {
+      return status;
+    }
   }
-  snapshot.workers_live = std::count_if(workers->begin(), workers->end(), is_live);
+  if (counts.ok()) {
+    snapshot.jobs = *counts;
+  }
+  if (known.ok()) {
+    snapshot.providers = *std::move(known);
+  }
+  if (workers.ok()) {
+    snapshot.workers_live = std::count_if(workers->begin(), workers->end(), is_live);
+  }
   return snapshot;
 }
 

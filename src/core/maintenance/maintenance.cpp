@@ -16,6 +16,11 @@
 
 #include "core/maintenance/reconcile.hpp"
 #include "core/values/guard.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/resolver.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store.hpp"
 
 namespace embedjobs {
 namespace {

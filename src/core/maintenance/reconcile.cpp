@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "core/rules/transitions.hpp"
 #include "core/values/guard.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs {
 namespace core {
@@ -16,7 +16,7 @@ bool differs(const std::string& desired, const std::string& actual) {
 }
 
 bool is_parked(const Failure& failure, WallTime now) {
-  return failure.occurrences > 0 && !failure.resolved && parked_until(failure) > now;
+  return failure.occurrences > 0 && !failure.resolved && rules::parked_until(failure) > now;
 }
 
 Status wrong_count(std::string_view who, std::size_t answered, std::size_t asked) {

@@ -11,6 +11,8 @@
 #include "embedjobs/maintenance.hpp"
 #include "embedjobs/persister.hpp"
 #include "embedjobs/resolver.hpp"
+#include "embedjobs/sys/catalog.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "embedjobs/types.hpp"
 
 namespace embedjobs::core {

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "embedjobs/persister.hpp"
-#include "embedjobs/store.hpp"
+#include "embedjobs/sys/store.hpp"
 
 namespace embedjobs::core {
 

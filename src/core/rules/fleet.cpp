@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <map>
 
-#include "core/rules/transitions.hpp"
 #include "core/values/guard.hpp"
 #include "core/values/utf8.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs {
 namespace core {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "embedjobs/provider.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 #include "embedjobs/types.hpp"
 
 namespace embedjobs::core {
@@ -63,6 +64,6 @@ void add_tokens(ProviderRow& row, std::uint64_t tokens, WallTime now);
 ProviderState seen_at(const ProviderRow& row, WallTime now);
 
 /// `told`: tokens of the pass so far. Counts what is new in the job, and answers how much that is.
-std::uint64_t count_tokens(Job& job, std::uint64_t told);
+std::uint64_t count_tokens(rules::StoredJob& job, std::uint64_t told);
 
 }  // namespace embedjobs::core

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "embedjobs/catalog.hpp"
 #include "embedjobs/status.hpp"
+#include "embedjobs/sys/catalog.hpp"
 
 namespace embedjobs::core {
 

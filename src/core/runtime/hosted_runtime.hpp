@@ -10,7 +10,7 @@
 #include <mutex>
 #include <optional>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::core {
 

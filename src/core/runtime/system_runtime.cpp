@@ -17,7 +17,7 @@
 #include <thread>
 #include <vector>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::core {
 

@@ -9,9 +9,12 @@ namespace embedjobs {
 namespace {
 
 /// The table's rows, in the order in which they are tried.
-enum class BadgeRule { kIndexed, kIndexing, kRetrying, kQueued, kFailed, kEmpty, kNotIndexed };
+enum class BadgeRule { kUnknown, kIndexed, kIndexing, kRetrying, kQueued, kFailed, kEmpty, kNotIndexed };
 
 BadgeRule rule_of(const SpecStatus& s) {
+  if (!s.job_known) {
+    return BadgeRule::kUnknown;
+  }
   const bool rests = !s.job_status || *s.job_status == JobStatus::kSucceeded;
   if (s.operation_count > 0 && s.embedding_count == s.operation_count && rests) {
     return BadgeRule::kIndexed;
@@ -61,6 +64,8 @@ Badge make_badge(const std::optional<SpecStatus>& status) {
   }
   const SpecStatus& s = *status;
   switch (rule_of(s)) {
+    case BadgeRule::kUnknown:
+      return {"unknown", Tone::kMuted, "The store of this spec's jobs does not tell how they stand"};
     case BadgeRule::kIndexed:
       return {fmt::format("{}/{} indexed", s.embedding_count, s.operation_count), Tone::kGreen,
               fmt::format("{}/{} operations indexed; semantic ranking active", s.embedding_count, s.operation_count)};
@@ -95,6 +100,7 @@ Banner make_banner(const CatalogHealth& health) {
   add(health.running, "running");
   add(health.pending, "queued");
   add(health.failed, "failed");
+  add(health.unknown, "unknown");
   std::string text = fmt::format("{}/{} specs indexed", health.indexed, health.specs);
   if (!parts.empty()) {
     text += fmt::format(" ({})", fmt::join(parts, ", "));

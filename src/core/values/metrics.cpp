@@ -104,13 +104,17 @@ std::string render_prometheus(const MetricsSnapshot& snapshot) {
     family(name, "gauge", gauge.help);
     fmt::format_to(std::back_inserter(text), "{} {}\n", name, snapshot.worker.*gauge.value);
   }
-  family("embedjobs_jobs", "gauge", "Jobs in the store, by status.");
-  for (const JobGauge& gauge : kJobGauges) {
-    fmt::format_to(std::back_inserter(text), "embedjobs_jobs{{status=\"{}\"}} {}\n", to_string(gauge.status),
-                   snapshot.jobs.*gauge.value);
+  if (snapshot.jobs) {
+    family("embedjobs_jobs", "gauge", "Jobs in the store, by status.");
+    for (const JobGauge& gauge : kJobGauges) {
+      fmt::format_to(std::back_inserter(text), "embedjobs_jobs{{status=\"{}\"}} {}\n", to_string(gauge.status),
+                     (*snapshot.jobs).*gauge.value);
+    }
   }
-  family("embedjobs_workers_live", "gauge", "Workers of all processes that were heard of within their lease.");
-  fmt::format_to(std::back_inserter(text), "embedjobs_workers_live {}\n", snapshot.workers_live);
+  if (snapshot.workers_live) {
+    family("embedjobs_workers_live", "gauge", "Workers of all processes that were heard of within their lease.");
+    fmt::format_to(std::back_inserter(text), "embedjobs_workers_live {}\n", *snapshot.workers_live);
+  }
   for (const ProviderFamily& each : kProviderFamilies) {
     if (snapshot.providers.empty()) {
       break;

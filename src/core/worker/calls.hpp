@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/worker/pass.hpp"
+#include "embedjobs/splitter.hpp"
 #include "embedjobs/worker.hpp"
 
 namespace embedjobs::core {

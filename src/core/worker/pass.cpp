@@ -29,7 +29,7 @@ PassContext Pass::context() const {
           .fence = lease_.job.fence,
           .generation = lease_.job.generation,
           .space = settings_.space,
-          .epoch = lease_.job.epoch,
+          .epoch = lease_.state.epoch,
           .reuse_floor = lease_.reuse_floor,
           .input_cap = settings_.input_cap,
           .content_version = content_version_,
@@ -267,7 +267,7 @@ void Pass::enter_embed(MonoTime now, PassActions& out) {
     }
   }
   phase_ = PassPhase::kEmbed;
-  if (lease_.job.crashes > 0 && !recording_) {
+  if (lease_.state.crashes > 0 && !recording_) {
     recording_ = true;
     out.push_back(
         RecordAction{});  // nothing is in flight yet: should the process die now, it was not for a text of this pass

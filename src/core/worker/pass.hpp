@@ -31,8 +31,8 @@
 #include "embedjobs/events.hpp"
 #include "embedjobs/persister.hpp"
 #include "embedjobs/resolver.hpp"
-#include "embedjobs/runtime.hpp"
-#include "embedjobs/store.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store.hpp"
 
 namespace embedjobs::core {
 

@@ -118,7 +118,7 @@ std::optional<CallSize> Pass::take_batch(std::size_t most_texts, std::size_t mos
   batch.id = ++last_batch_id_;
   const CallSize size = batch.size();
   // From the first crash of a generation on, what is in flight is recorded before it is sent.
-  if (lease_.job.crashes > 0) {
+  if (lease_.state.crashes > 0) {
     in_flight_.emplace(last_batch_id_, BatchInFlight{std::move(batch), BatchState::kToRecord});
     maybe_record(out);
   } else {
@@ -181,7 +181,7 @@ void Pass::on_embedded(std::uint64_t batch_id, Result<Embeddings> answer, MonoTi
   }
   Batch batch = std::move(entry->second.batch);
   in_flight_.erase(entry);
-  if (lease_.job.crashes > 0 && answer.status().code() != Code::kCancelled) {
+  if (lease_.state.crashes > 0 && answer.status().code() != Code::kCancelled) {
     for (const BatchText& text : batch.texts) {
       answered_.push_back(plan_->operations().text_hash(text.operation));
     }

@@ -6,9 +6,9 @@
 #include <optional>
 #include <string>
 
-#include "core/rules/transitions.hpp"
 #include "core/worker/rate_limit.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs::core {
 
@@ -83,7 +83,8 @@ class ProviderGate {
     if (now < pause_.until && retry_after <= Duration(0)) {
       return;
     }
-    const Duration wait = retry_after > Duration(0) ? std::min(retry_after, kMaxPause) : backoff(pauses_, jitter);
+    const Duration wait =
+        retry_after > Duration(0) ? std::min(retry_after, rules::kMaxPause) : rules::backoff(pauses_, jitter);
     const MonoTime since = pauses_++ == 0 ? now : pause_.since;
     silent_calls_ = 0;
     probing_ = true;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "embedjobs/provider.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::core {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::core {
 

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "core/rules/provider_notes.hpp"
-#include "embedjobs/runtime.hpp"
+#include "embedjobs/sys/runtime.hpp"
 
 namespace embedjobs::core {
 

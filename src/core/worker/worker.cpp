@@ -13,6 +13,8 @@
 #include "core/values/guard.hpp"
 #include "core/worker/calls.hpp"
 #include "core/worker/worker_machine.hpp"
+#include "embedjobs/persister.hpp"
+#include "embedjobs/splitter.hpp"
 
 namespace embedjobs {
 

@@ -1,5 +1,6 @@
 // The worker's passes, leases and times. What it says to its provider, and hears from it, is in worker_provider.cpp.
 #include "core/worker/worker_machine.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 #include <fmt/format.h>
 
@@ -106,7 +107,8 @@ void WorkerMachine::on_space(Result<Space> answer, double jitter, MonoTime now, 
   }
   if (!answer.ok()) {
     const Duration asked = answer.status().retry_after();
-    const Duration wait = asked > Duration(0) ? std::min(asked, kMaxPause) : backoff(open_errors_, jitter) / 5;
+    const Duration wait =
+        asked > Duration(0) ? std::min(asked, rules::kMaxPause) : rules::backoff(open_errors_, jitter) / 5;
     ++open_errors_;
     open_at_ = now + wait;
     if (logged_open_error_ != answer.status().message()) {  // once, however often it is tried

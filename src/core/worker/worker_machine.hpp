@@ -172,6 +172,7 @@ class WorkerMachine {
   ProviderMemory memory_;
   std::optional<ProviderWait> wait_;
   bool logged_no_tokens_ = false;
+  bool logged_no_budget_ = false;
 
   std::map<PassId, Slot> slots_;
   PassId last_pass_ = 0;

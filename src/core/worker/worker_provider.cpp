@@ -209,7 +209,12 @@ void WorkerMachine::send_note(MonoTime now, WorkerActions& out) {
 
 void WorkerMachine::on_provider(const Result<ProviderState>& answer, MonoTime now, WorkerActions& out) {
   budget_.on_state(answer.ok() ? &*answer : nullptr, now);
-  if (!answer.ok()) {
+  if (answer.status().code() == Code::kRefused) {  // a host's store need not remember providers
+    if (budget_.a_day() > 0 && !std::exchange(logged_no_budget_, true)) {
+      out.push_back(
+          LogAction{LogLevel::kWarning, "the store remembers no providers: the daily token budget has no effect"});
+    }
+  } else if (!answer.ok()) {
     out.push_back(
         LogAction{LogLevel::kWarning, "what is known of the provider can't be read: " + answer.status().message()});
   }

@@ -1,30 +1,30 @@
-#include "core/rules/transitions.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 #include <algorithm>
 #include <cmath>
 
 #include "core/rules/provider_notes.hpp"
 
-namespace embedjobs::core {
+namespace embedjobs::rules {
 namespace {
 
-void reset_budgets(Job& job) {
+void reset_budgets(StoredJob& job) {
   job.attempts = 0;
   job.errors_in_row = 0;
   job.crashes_in_row = 0;
-  job.releases_in_row = 0;
-  job.crashes = 0;
-  job.fewest_missing = -1;
-  job.progressed = false;
+  job.state.releases_in_row = 0;
+  job.state.crashes = 0;
+  job.state.fewest_missing = -1;
+  job.state.progressed = false;
   job.paused_since = {};
 }
 
-void make_pending(Job& job, WallTime due) {
+void make_pending(StoredJob& job, WallTime due) {
   job.status = JobStatus::kPending;
   job.next_run_at = due;
 }
 
-void make_ended(Job& job, JobStatus status, WallTime now) {
+void make_ended(StoredJob& job, JobStatus status, WallTime now) {
   job.status = status;
   job.completed_at = now;
 }
@@ -33,7 +33,7 @@ void make_ended(Job& job, JobStatus status, WallTime now) {
 // with that check taken out (EMBEDJOBS_MUTANT_...); no other build has these names.
 
 /// The key was enqueued, edited, retried or removed after this job was claimed.
-bool moved_on(const KeyState& key, const Job& job) {
+bool moved_on(const KeyState& key, const StoredJob& job) {
 #ifdef EMBEDJOBS_MUTANT_NO_GENERATION_CHECK
   (void)key, (void)job;
   return false;
@@ -43,7 +43,7 @@ bool moved_on(const KeyState& key, const Job& job) {
 }
 
 /// The holder no longer holds the key.
-void drop_lease(Job& job, KeyState& key, WallTime now) {
+void drop_lease(StoredJob& job, KeyState& key, WallTime now) {
   key.holder_nonce = 0;
   job.worker_id.clear();
   job.lease_expires_at = {};
@@ -51,38 +51,38 @@ void drop_lease(Job& job, KeyState& key, WallTime now) {
 }
 
 /// Counts one error. True when the budget is used up.
-bool spend_attempt(Job& job, const StoreOptions& rules) {
+bool spend_attempt(StoredJob& job, const StoreOptions& rules) {
   return ++job.errors_in_row >= rules.max_attempts;
 }
 
 /// A release is free, but every fifth one without progress costs an attempt. True when the budget is used up.
-bool release(Job& job, const StoreOptions& rules) {
-  ++job.releases_in_row;
-  if (job.releases_in_row % kReleasesPerAttempt == 0) {
+bool release(StoredJob& job, const StoreOptions& rules) {
+  ++job.state.releases_in_row;
+  if (job.state.releases_in_row % kReleasesPerAttempt == 0) {
     return spend_attempt(job, rules);
   }
   job.attempts = std::max<std::int64_t>(0, job.attempts - 1);
   return false;
 }
 
-Settled fail(Job& job, WallTime now) {
+Settled fail(StoredJob& job, WallTime now) {
   make_ended(job, JobStatus::kFailed, now);
   return {.failed = true, .fresh_budget = true};
 }
 
 /// The key moved on while the pass ran: another pass, at once, as if it had just been enqueued.
-Settled start_over(Job& job, const KeyState& key, bool succeeded, WallTime now) {
+Settled start_over(StoredJob& job, const KeyState& key, bool succeeded, WallTime now) {
   reset_budgets(job);
   job.generation = key.generation;
   make_pending(job, now);
   return {.succeeded = succeeded, .fresh_budget = true};
 }
 
-void drop_landed(std::vector<InFlight>& in_flight) {
+void drop_answered(std::vector<InFlight>& in_flight) {
   std::erase_if(in_flight, [](const InFlight& row) { return !row.sent && !row.suspect && !row.set_aside; });
 }
 
-Settled settle_retry(Job& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
+Settled settle_retry(StoredJob& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
   const bool used_up = outcome.retry_at_once ? release(job, rules) : spend_attempt(job, rules);
   if (used_up) {
     return fail(job, now);
@@ -91,7 +91,7 @@ Settled settle_retry(Job& job, const Outcome& outcome, const StoreOptions& rules
   return {};
 }
 
-Settled settle_release(Job& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
+Settled settle_release(StoredJob& job, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
   if (outcome.reason == ReleaseReason::kPause) {
     job.attempts = std::max<std::int64_t>(0, job.attempts - 1);
     if (job.paused_since == WallTime{}) {
@@ -104,9 +104,9 @@ Settled settle_release(Job& job, const Outcome& outcome, const StoreOptions& rul
   return {};
 }
 
-Settled end_pass(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
+Settled end_pass(StoredJob& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
   const bool complete = outcome.kind == OutcomeKind::kComplete;
-  if (complete && job.epoch >= key.reuse_floor) {
+  if (complete && job.state.epoch >= key.reuse_floor) {
     key.reuse_floor = 0;
   }
   if (moved_on(key, job)) {
@@ -133,6 +133,23 @@ Duration backoff(std::int64_t errors_in_row, double jitter) {
   return std::min(spread_base, kMaxBackoff);
 }
 
+bool is_due(WallTime next_run_at, WallTime now) noexcept {
+  return next_run_at <= now || next_run_at > now + kFarAhead;
+}
+
+Duration due_in(WallTime next_run_at, WallTime now) noexcept {
+  return is_due(next_run_at, now) ? Duration(0) : next_run_at - now;
+}
+
+bool lease_ended(Duration lease_until, Duration boot_now) noexcept {
+#ifdef EMBEDJOBS_MUTANT_NO_LEASE_CHECK
+  (void)lease_until, (void)boot_now;
+  return true;
+#else
+  return boot_now >= lease_until;
+#endif
+}
+
 void raise_generation(KeyState& key, JobKind kind, std::uint64_t epoch) {
   ++key.generation;
   key.removed = false;
@@ -141,8 +158,8 @@ void raise_generation(KeyState& key, JobKind kind, std::uint64_t epoch) {
   }
 }
 
-Job new_job(const SpecKey& spec, const KeyState& key, JobKind kind, WallTime now) {
-  Job job;
+StoredJob new_job(const SpecKey& spec, const KeyState& key, JobKind kind, WallTime now) {
+  StoredJob job;
   job.key = spec;
   job.kind = kind;
   job.priority = priority_of(kind);
@@ -153,7 +170,7 @@ Job new_job(const SpecKey& spec, const KeyState& key, JobKind kind, WallTime now
   return job;
 }
 
-void enqueue_open(Job& job, const KeyState& key, JobKind kind, WallTime now) {
+void enqueue_open(StoredJob& job, const KeyState& key, JobKind kind, WallTime now) {
   job.kind = kind;
   job.priority = std::min(job.priority, priority_of(kind));
   job.updated_at = now;
@@ -164,7 +181,7 @@ void enqueue_open(Job& job, const KeyState& key, JobKind kind, WallTime now) {
   }
 }
 
-bool holds(const Job& job, const KeyState& key, const Fence& fence) {
+bool holds(const StoredJob& job, const KeyState& key, const Fence& fence) {
 #ifdef EMBEDJOBS_MUTANT_NO_FENCE_CHECK
   (void)key;
   return job.status == JobStatus::kRunning && fence.nonce != 0;
@@ -174,15 +191,15 @@ bool holds(const Job& job, const KeyState& key, const Fence& fence) {
 #endif
 }
 
-void claim(Job& job, KeyState& key, const ClaimStamp& stamp) {
+void claim(StoredJob& job, KeyState& key, const ClaimStamp& stamp) {
   ++key.fence_counter;
   key.holder_nonce = stamp.nonce;
   job.fence = {key.fence_counter, stamp.nonce};
-  job.settled = false;
+  job.state.settled = false;
   job.status = JobStatus::kRunning;
   job.generation = key.generation;
   job.worker_id = stamp.worker_id;
-  job.epoch = stamp.epoch;
+  job.state.epoch = stamp.epoch;
   job.started_at = stamp.now;
   job.updated_at = stamp.now;
   job.lease_expires_at = stamp.lease_expires_at;
@@ -191,34 +208,35 @@ void claim(Job& job, KeyState& key, const ClaimStamp& stamp) {
   job.reused_count = 0;
   job.embedded_count = 0;
   job.operation_count = 0;
-  job.progressed = false;
-  job.records_in_flight = false;
+  job.state.progressed = false;
+  job.state.records_in_flight = false;
   job.provider = stamp.provider;
-  job.pass_prompt_tokens = 0;
+  job.state.pass_prompt_tokens = 0;
 }
 
-std::uint64_t apply_progress(Job& job, const Progress& progress, WallTime now) {
+std::uint64_t apply_progress(StoredJob& job, const Progress& progress, WallTime now) {
   job.operation_count = progress.operation_count;
   job.reused_count = progress.reused;
   job.embedded_count = progress.embedded;
   job.embedded_so_far = progress.reused + progress.embedded;
   job.updated_at = now;
-  job.progressed = job.progressed || progress.embedded > 0;
+  job.state.progressed = job.state.progressed || progress.embedded > 0;
   // When the writes before were lost, what the pass has embedded was missing until now.
-  const std::int64_t before = job.fewest_missing < 0 ? progress.missing + progress.embedded : job.fewest_missing;
+  const std::int64_t before =
+      job.state.fewest_missing < 0 ? progress.missing + progress.embedded : job.state.fewest_missing;
   if (progress.missing < before) {
     job.errors_in_row = 0;
     job.crashes_in_row = 0;
-    job.releases_in_row = 0;
+    job.state.releases_in_row = 0;
     job.paused_since = {};
   }
-  job.fewest_missing = std::min(before, progress.missing);
-  return count_tokens(job, progress.prompt_tokens);
+  job.state.fewest_missing = std::min(before, progress.missing);
+  return core::count_tokens(job, progress.prompt_tokens);
 }
 
-Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
+Settled settle(StoredJob& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now) {
   drop_lease(job, key, now);
-  job.settled = true;
+  job.state.settled = true;
   job.last_error = outcome.kind == OutcomeKind::kComplete ? std::string() : outcome.error;
   const std::uint64_t tokens = outcome.progress ? apply_progress(job, *outcome.progress, now) : 0;
   Settled settled = end_pass(job, key, outcome, rules, now);
@@ -226,15 +244,16 @@ Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptio
   return settled;
 }
 
-Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules, WallTime now) {
+Settled expire(StoredJob& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules,
+               WallTime now) {
   drop_lease(job, key, now);
   if (moved_on(key, job)) {
     in_flight.clear();
     return start_over(job, key, false, now);
   }
   const auto sent = std::count_if(in_flight.begin(), in_flight.end(), [](const InFlight& row) { return row.sent; });
-  ++job.crashes;
-  if (job.records_in_flight && sent == 0) {
+  ++job.state.crashes;
+  if (job.state.records_in_flight && sent == 0) {
     // It had nothing in flight: another job of the process is the likely cause.
     job.last_error = "the worker died while the job waited for another one";
     make_pending(job, now);
@@ -251,7 +270,7 @@ Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const 
     // cause. A process that is killed from outside makes progress in between, and sets nothing aside.
     if (sent == 1) {
       ++row.alone;
-      if (!job.progressed && ++row.strikes >= kStrikesToSetAside) {
+      if (!job.state.progressed && ++row.strikes >= kStrikesToSetAside) {
         row.set_aside = true;
         job.crashes_in_row = 0;
       }
@@ -266,7 +285,7 @@ Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const 
   return {};
 }
 
-void cancel(Job* job, KeyState& key, WallTime now) {
+void cancel(StoredJob* job, KeyState& key, WallTime now) {
   ++key.generation;
   key.removed = true;
   key.holder_nonce = 0;
@@ -277,15 +296,15 @@ void cancel(Job* job, KeyState& key, WallTime now) {
   }
 }
 
-void revoke(Job& job, KeyState& key, WallTime now) {
+void revoke(StoredJob& job, KeyState& key, WallTime now) {
   drop_lease(job, key, now);
   (void)start_over(job, key, false, now);
 }
 
-void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent,
+void record_in_flight(StoredJob& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent,
                       std::span<const TextHash> answered) {
-  job.progressed = job.progressed || !answered.empty();
-  job.records_in_flight = true;
+  job.state.progressed = job.state.progressed || !answered.empty();
+  job.state.records_in_flight = true;
   const auto contains = [](std::span<const TextHash> hashes, const TextHash& hash) {
     return std::find(hashes.begin(), hashes.end(), hash) != hashes.end();
   };
@@ -300,14 +319,14 @@ void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<cons
       in_flight.push_back({.text_hash = hash, .sent = true});
     }
   }
-  drop_landed(in_flight);
+  drop_answered(in_flight);
 }
 
 void settle_in_flight(std::vector<InFlight>& in_flight) {
   for (InFlight& row : in_flight) {
     row.sent = false;
   }
-  drop_landed(in_flight);
+  drop_answered(in_flight);
 }
 
 std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight) {
@@ -349,4 +368,4 @@ WallTime parked_until(const Failure& failure) {
   return failure.last_failed_at + std::min(wait, longest);
 }
 
-}  // namespace embedjobs::core
+}  // namespace embedjobs::rules

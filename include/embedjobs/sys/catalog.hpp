@@ -9,26 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "embedjobs/jobs.hpp"
 #include "embedjobs/persister.hpp"
 #include "embedjobs/resolver.hpp"
+#include "embedjobs/search.hpp"
 #include "embedjobs/space.hpp"
-#include "embedjobs/store.hpp"
 
 namespace embedjobs {
-
-/// One visible row of a spec.
-struct StoredRow {
-  std::string operation_id;
-  TextHash text_hash{};
-  std::size_t embedded_bytes = 0;  ///< 0: the whole text was embedded.
-  std::vector<float> vector;       ///< Empty where vectors were not asked for.
-};
-
-struct SearchHit {
-  SpecKey key;
-  std::string operation_id;
-  float score = 0;  ///< Cosine of the angle between query and operation, -1 to 1.
-};
 
 /// Per spec, without its job: what status is made of.
 struct SpecInfo {
@@ -40,14 +27,6 @@ struct SpecInfo {
   std::uint64_t generation = 0;
   bool complete = false;  ///< The visible rows are a finalized manifest of the current content.
   WallTime updated_at{};
-};
-
-struct CatalogInfo {
-  std::string catalog_id;
-  std::string target_space_id;  ///< What passes write; empty: not chosen yet.
-  std::string search_space_id;  ///< What searches read; differs from the target while a switch is under way.
-  std::int64_t spec_count = 0;
-  std::int64_t specs_in_target = 0;  ///< Specs whose visible rows are in the target space.
 };
 
 /// Documents, vectors and their catalogs. Thread-safe. Also the SpecResolver and Persister of the built-in backends.
@@ -86,12 +65,6 @@ class Catalog : public SpecResolver, public Persister {
   /// Deletes up to `limit` rows of what nothing points to: vectors unreferenced for longer than `grace`, replaced
   /// manifests. Returns how many rows it looked at or deleted; 0: a whole round is done.
   virtual Result<std::size_t> sweep(Duration grace, std::size_t limit) = 0;
-};
-
-/// A backend: both halves over one database.
-struct Backend {
-  std::shared_ptr<Store> store;
-  std::shared_ptr<Catalog> catalog;
 };
 
 }  // namespace embedjobs

@@ -1,9 +1,11 @@
-#include "core/rules/transitions.hpp"
+#include "embedjobs/sys/store_rules.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/sys/store.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace embedjobs;
-using namespace embedjobs::core;
+using namespace embedjobs::rules;
 using namespace std::chrono_literals;
 
 namespace {
@@ -13,7 +15,7 @@ const WallTime kNow{std::chrono::hours(1000)};
 
 struct Scene {
   KeyState key;
-  Job job;
+  StoredJob job;
   StoreOptions rules;
 
   Scene() {

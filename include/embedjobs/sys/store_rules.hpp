@@ -1,5 +1,5 @@
-// The job's state machine, in one place. Backends load a job and its key, apply one of these functions in their
-// transaction, and store what it left. Pure: no clock, no randomness, no I/O.
+// The rules of a store, as pure functions on plain structs: no clock, no randomness, no I/O. A store loads a job and
+// its key, calls one of these functions in its transaction, and stores what it left. The built-in stores do just that.
 //
 //   none      -> pending    new_job
 //   pending   -> pending    enqueue_open            (better priority, due now, fresh budgets)
@@ -14,16 +14,42 @@
 // again at once.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
-#include "embedjobs/store.hpp"
+#include "embedjobs/jobs.hpp"
+#include "embedjobs/options.hpp"
+#include "embedjobs/sys/store.hpp"
 #include "embedjobs/types.hpp"
 
-namespace embedjobs::core {
+namespace embedjobs::rules {
 
+// --- what a store keeps
+
+/// A job as a store keeps it: what people see, and its budgets.
+struct StoredJob : Job {
+  JobState state;
+};
+
+/// The part of a spec that outlives its jobs and its removal.
+struct KeyState {
+  std::uint64_t generation = 0;     ///< Raised by every enqueue, edit, manual retry and removal.
+  std::uint64_t fence_counter = 0;  ///< Raised by every claim, never reset.
+  std::uint64_t holder_nonce = 0;   ///< Nonce of the current fence; 0: nobody holds the key.
+  std::uint64_t reuse_floor = 0;    ///< Only vectors of this epoch or a later one may be reused (manual retry); 0: any.
+  bool removed = false;             ///< The tombstone.
+};
+
+/// A release puts the next claim off by no more than this.
 inline constexpr Duration kMaxPause = std::chrono::hours(1);
 inline constexpr Duration kMaxBackoff = std::chrono::minutes(10);
+/// A text is set aside after so many crashes at which it was in flight alone and the pass had made no progress.
 inline constexpr int kStrikesToSetAside = 2;
+/// Every so many releases in a row cost one attempt.
 inline constexpr int kReleasesPerAttempt = 5;
 
 /// A text that was or is in flight, as recorded from the first crash of a generation on.
@@ -39,17 +65,35 @@ struct InFlight {
 /// 5 s x 2^errors, spread by +-20 % with `jitter` in [0, 1), at most 10 min.
 Duration backoff(std::int64_t errors_in_row, double jitter);
 
+// --- time
+
+/// No rule sets a due time further ahead than an hour. A due time beyond this was written by a clock that has been set
+/// back, and counts as due.
+inline constexpr Duration kFarAhead = std::chrono::hours(2);
+
+/// May a pending job be claimed?
+[[nodiscard]] bool is_due(WallTime next_run_at, WallTime now) noexcept;
+/// From now until the job is due; zero: it is.
+[[nodiscard]] Duration due_in(WallTime next_run_at, WallTime now) noexcept;
+/// Has a lease ended? Both times are of the boot-time clock that stamped it. A lease of another boot has ended whatever
+/// this says.
+[[nodiscard]] bool lease_ended(Duration lease_until, Duration boot_now) noexcept;
+
+// --- transitions
+
 /// The next generation. A manual retry also forbids the reuse of vectors older than `epoch`, the store's epoch that it
 /// has just raised.
 void raise_generation(KeyState& key, JobKind kind, std::uint64_t epoch);
-Job new_job(const SpecKey& spec, const KeyState& key, JobKind kind, WallTime now);
+/// The first job of a key, or the next one after the last has ended. The store gives it an id.
+StoredJob new_job(const SpecKey& spec, const KeyState& key, JobKind kind, WallTime now);
 /// An enqueue that met an open job, after raise_generation.
-void enqueue_open(Job& job, const KeyState& key, JobKind kind, WallTime now);
+void enqueue_open(StoredJob& job, const KeyState& key, JobKind kind, WallTime now);
 
 /// The fence check: `fence` is the key's current one, and `job` is the running job that it was given to. Every write of
 /// a pass asks this, in the transaction that writes.
-bool holds(const Job& job, const KeyState& key, const Fence& fence);
+bool holds(const StoredJob& job, const KeyState& key, const Fence& fence);
 
+/// What a claim writes.
 struct ClaimStamp {
   std::string worker_id;
   std::uint64_t nonce = 0;
@@ -58,10 +102,11 @@ struct ClaimStamp {
   WallTime lease_expires_at{};
   std::string provider;
 };
-void claim(Job& job, KeyState& key, const ClaimStamp& stamp);
+/// Gives the job to a new holder: the fence goes up by one, an attempt is spent, the counts of the pass begin at zero.
+void claim(StoredJob& job, KeyState& key, const ClaimStamp& stamp);
 
 /// Answers how many prompt tokens are new: the caller adds them to those of job.provider.
-std::uint64_t apply_progress(Job& job, const Progress& progress, WallTime now);
+std::uint64_t apply_progress(StoredJob& job, const Progress& progress, WallTime now);
 
 /// What the caller stores beside job and key.
 struct Settled {
@@ -71,17 +116,18 @@ struct Settled {
   std::uint64_t tokens = 0;   ///< Prompt tokens to add to those of job.provider.
 };
 /// Ends the holder's pass. The caller has checked holds().
-Settled settle(Job& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now);
+Settled settle(StoredJob& job, KeyState& key, const Outcome& outcome, const StoreOptions& rules, WallTime now);
 /// Ends the pass of a holder whose lease has ended. `in_flight` is updated: what was sent becomes suspect.
-Settled expire(Job& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules, WallTime now);
+Settled expire(StoredJob& job, KeyState& key, std::vector<InFlight>& in_flight, const StoreOptions& rules,
+               WallTime now);
 /// Removal of the key: raises the generation, revokes the lease, sets the tombstone. `job` is its open job, or null.
-void cancel(Job* job, KeyState& key, WallTime now);
+void cancel(StoredJob* job, KeyState& key, WallTime now);
 /// Takes a running job from its holder, after raise_generation: what it writes is not wanted any more. No crash of
 /// anyone's. The in-flight records are to be forgotten.
-void revoke(Job& job, KeyState& key, WallTime now);
+void revoke(StoredJob& job, KeyState& key, WallTime now);
 
-/// Applies one record_in_flight call. Rows that neither fly nor are suspect are dropped.
-void record_in_flight(Job& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent,
+/// Applies one record_in_flight call. Rows that are neither in flight nor suspect are dropped.
+void record_in_flight(StoredJob& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent,
                       std::span<const TextHash> answered);
 /// After settle, unless it gave a fresh budget: the holder has ended in order, so nothing is in flight any more. What
 /// is suspect stays.
@@ -89,9 +135,11 @@ void settle_in_flight(std::vector<InFlight>& in_flight);
 /// What a claim tells the pass: the suspects, those that were alone most often first, then by hash.
 std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight);
 
+/// Counts a failure of the key.
 void note_failure(Failure& failure, std::string_view error, WallTime now);
+/// A success ends the count of failures.
 void note_success(Failure& failure, WallTime now);
 /// Until when the reconciler leaves a failing key alone: 30 min x 2^(n-3) after its n-th failure, n >= 3, at most 6 h.
 WallTime parked_until(const Failure& failure);
 
-}  // namespace embedjobs::core
+}  // namespace embedjobs::rules

@@ -1,0 +1,1 @@
+// Only its headers matter: they are precompiled once for all tests.
