@@ -51,10 +51,13 @@ std::map<std::string, Family> parse(const std::string& text) {
 }  // namespace
 
 TEST_CASE("metrics are valid text exposition: one HELP and TYPE a family, counters end in _total") {
-  MetricsSnapshot with_providers;
+  MetricsSnapshot snapshot;
+  snapshot.jobs.emplace();
+  snapshot.workers_live = 0;
+  MetricsSnapshot with_providers = snapshot;
   with_providers.providers = {{.provider = "http://a nomic"}, {.provider = "b"}};
   CHECK(parse(render_prometheus(with_providers)).size() == 28);
-  const auto families = parse(render_prometheus({}));
+  const auto families = parse(render_prometheus(snapshot));
   CHECK(families.size() == 24);
   for (const auto& [name, family] : families) {
     INFO(name);
@@ -63,6 +66,13 @@ TEST_CASE("metrics are valid text exposition: one HELP and TYPE a family, counte
     CHECK_FALSE(family.help.empty());
     CHECK_FALSE(family.samples.empty());
   }
+}
+
+TEST_CASE("what the store does not tell has no family, and is never shown as zero") {
+  const auto families = parse(render_prometheus({}));
+  CHECK(families.size() == 22);
+  CHECK_FALSE(families.contains("embedjobs_jobs"));
+  CHECK_FALSE(families.contains("embedjobs_workers_live"));
 }
 
 TEST_CASE("every counter and gauge is shown under its own name") {
