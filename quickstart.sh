@@ -39,7 +39,8 @@ trap 'rm -f "$log"' EXIT
 # Lets the step that a build is at through to a terminal: "[12/60] Building ..." becomes "12 of 60 steps".
 show_steps() {
   if [ -t 2 ]; then
-    sed -un 's,^\[\([0-9]*\)/\([0-9]*\)\].*,\1 of \2 steps,p' | while read -r steps; do printf '\r  %s ' "$steps" >&2; done
+    sed -un 's,^\[\([0-9]*\)/\([0-9]*\)\].*,\1 of \2 steps,p' |
+      while read -r steps; do printf '\r  %s ' "$steps" >&2; done
     printf '\r\033[K' >&2
   else
     cat > /dev/null

@@ -27,7 +27,7 @@ WRONG = [
     ("src/core/worker/worker.cpp", '"sqlite/database.hpp"'),
     ("src/sqlite/store.cpp", '"postgres/database.hpp"'),
     ("src/memory/store.cpp", '"core/worker/pass.hpp"'),
-    ("src/openapi/openapi.cpp", '"core/backend/pieces.hpp"'),
+    ("src/openapi/openapi.cpp", '"core/backend/sweep.hpp"'),
     ("src/core/engine/engine.cpp", "<sqlite3.h>"),
     ("src/sqlite/store.cpp", "<libpq-fe.h>"),
     ("include/embedjobs/engine.hpp", "<fmt/format.h>"),

@@ -11,8 +11,9 @@ endif()
 
 add_library(embedjobs_flags INTERFACE)
 target_compile_options(embedjobs_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast -Wcast-align
-  -Wundef -Wformat=2 -Wno-missing-field-initializers -Werror=return-type -fstack-protector-strong -fno-strict-aliasing)
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wold-style-cast -Wcast-align -Wundef -Wformat=2 -Wno-missing-field-initializers -Werror=return-type
+  -fstack-protector-strong -fno-strict-aliasing)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 at -O3 sees an overlap of impossible lengths in "literal" + std::string (GCC bug 105651, mended in 13).
   target_compile_options(embedjobs_flags INTERFACE -Wno-restrict)
@@ -22,7 +23,8 @@ if(EMBEDJOBS_WERROR)
   target_compile_options(embedjobs_flags INTERFACE -Werror)
 endif()
 if(EMBEDJOBS_SANITIZE)
-  target_compile_options(embedjobs_flags INTERFACE -fsanitize=${EMBEDJOBS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_compile_options(embedjobs_flags INTERFACE
+    -fsanitize=${EMBEDJOBS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(embedjobs_flags INTERFACE -fsanitize=${EMBEDJOBS_SANITIZE})
 else()
   target_compile_options(embedjobs_flags INTERFACE $<$<CONFIG:Release>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>)
@@ -37,7 +39,8 @@ find_program(EMBEDJOBS_CCACHE ccache)
 if(EMBEDJOBS_CCACHE AND PROJECT_IS_TOP_LEVEL)
   # What ccache needs to be told of precompiled headers; see "Precompiled headers" in its manual.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${EMBEDJOBS_CCACHE})
+    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    ${EMBEDJOBS_CCACHE})
   if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
     add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
   endif()

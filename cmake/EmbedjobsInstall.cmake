@@ -3,16 +3,19 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS embedjobs EXPORT embedjobsTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/embedjobs DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.hpp")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/embedjobs DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  FILES_MATCHING PATTERN "*.hpp")
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 set(embedjobs_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/embedjobs)
 install(EXPORT embedjobsTargets NAMESPACE embedjobs:: DESTINATION ${embedjobs_cmake_dir})
-configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/embedjobsConfig.cmake.in ${PROJECT_BINARY_DIR}/embedjobsConfig.cmake
+configure_package_config_file(
+  ${PROJECT_SOURCE_DIR}/cmake/embedjobsConfig.cmake.in ${PROJECT_BINARY_DIR}/embedjobsConfig.cmake
   INSTALL_DESTINATION ${embedjobs_cmake_dir})
 # Before 1.0 a minor version may change signatures.
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/embedjobsConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/embedjobsConfig.cmake ${PROJECT_BINARY_DIR}/embedjobsConfigVersion.cmake DESTINATION ${embedjobs_cmake_dir})
+install(FILES ${PROJECT_BINARY_DIR}/embedjobsConfig.cmake ${PROJECT_BINARY_DIR}/embedjobsConfigVersion.cmake
+  DESTINATION ${embedjobs_cmake_dir})
 
 set(EMBEDJOBS_PC_REQUIRES fmt libcrypto)
 set(EMBEDJOBS_PC_LIBS)

@@ -153,8 +153,8 @@ int main() {
   const SpecKey key{"shop", "api"};
   {
     const std::lock_guard transaction(tables.mutex);
-    tables.specs[key].content =
-        R"({"openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": {"/a": {"get": {"summary": "first"}}}})";
+    tables.specs[key].content = R"({"openapi": "3.0.3", "info": {"title": "t", "version": "1"},)"
+                                R"( "paths": {"/a": {"get": {"summary": "first"}}}})";
   }
   auto enqueued = (*engine)->enqueue(key, embedjobs::JobKind::kSpecWrite);  // after the write is committed
   if (!enqueued.ok() || !(*engine)->wait_idle(std::chrono::minutes(1)).ok() ||

@@ -276,9 +276,7 @@ int run_metrics(const Session& session) {
   return kSuccess;
 }
 
-}  // namespace
-
-void add_administration(CLI::App& app, Session& session) {
+void add_retry(CLI::App& app, Session& session) {
   auto flags = std::make_shared<RetryFlags>();
   CLI::App* retry = app.add_subcommand("retry", "Embed a spec afresh, or every spec that failed");
   retry->add_option("catalog", flags->catalog, "The catalog")->type_name("CATALOG");
@@ -289,7 +287,9 @@ void add_administration(CLI::App& app, Session& session) {
       "after "
       "it.\nExamples:\n  embedjobs retry billing invoices\n  embedjobs retry --failed");
   retry->callback([&session, flags] { session.action = [&session, flags] { return run_retry(session, *flags); }; });
+}
 
+void add_reconcile(CLI::App& app, Session& session) {
   CLI::App* reconcile =
       app.add_subcommand("reconcile", "Enqueue every spec whose rows are not what its document asks for");
   reconcile->footer(
@@ -297,7 +297,9 @@ void add_administration(CLI::App& app, Session& session) {
       "wait.\nExample:\n  "
       "embedjobs reconcile && embedjobs work --until-idle");
   reconcile->callback([&session] { session.action = [&session] { return run_reconcile(session); }; });
+}
 
+void add_switch_space(CLI::App& app, Session& session) {
   auto catalog = std::make_shared<std::string>();
   CLI::App* switch_space = app.add_subcommand("switch-space", "Move a catalog to the vectors of another embedder");
   switch_space->add_option("catalog", *catalog, "The catalog")->required()->type_name("CATALOG");
@@ -307,7 +309,9 @@ void add_administration(CLI::App& app, Session& session) {
       "hashing:1024 && embedjobs work --until-idle");
   switch_space->callback(
       [&session, catalog] { session.action = [&session, catalog] { return run_switch_space(session, *catalog); }; });
+}
 
+void add_migrate(CLI::App& app, Session& session) {
   CLI::App* migrate = app.add_subcommand("migrate", "Make the database, or bring its schema up to date");
   auto migrate_flags = std::make_shared<MigrateFlags>();
   [[maybe_unused]] CLI::Option* print = migrate->add_flag(
@@ -330,7 +334,9 @@ void add_administration(CLI::App& app, Session& session) {
   migrate->callback([&session, migrate_flags] {
     session.action = [&session, migrate_flags] { return run_migrate(session, *migrate_flags); };
   });
+}
 
+void add_index_vectors(CLI::App& app, Session& session) {
   auto indexed = std::make_shared<std::string>();
   CLI::App* index_vectors =
       app.add_subcommand("index-vectors", "Make an index over a catalog's vectors (PostgreSQL with pgvector)");
@@ -342,12 +348,25 @@ void add_administration(CLI::App& app, Session& session) {
       "run left is replaced.\nExample:\n  embedjobs index-vectors default --db postgresql://owner@db/app");
   index_vectors->callback(
       [&session, indexed] { session.action = [&session, indexed] { return run_index_vectors(session, *indexed); }; });
+}
 
+void add_metrics(CLI::App& app, Session& session) {
   CLI::App* metrics = app.add_subcommand("metrics", "Show the counts of the queue as Prometheus text");
   metrics->footer(
       "Counters of work belong to a process: those of this short one are zero.\nExample:\n  embedjobs metrics > "
       "/var/lib/node_exporter/embedjobs.prom");
   metrics->callback([&session] { session.action = [&session] { return run_metrics(session); }; });
+}
+
+}  // namespace
+
+void add_administration(CLI::App& app, Session& session) {
+  add_retry(app, session);
+  add_reconcile(app, session);
+  add_switch_space(app, session);
+  add_migrate(app, session);
+  add_index_vectors(app, session);
+  add_metrics(app, session);
 }
 
 }  // namespace embedjobs::command

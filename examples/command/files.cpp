@@ -11,11 +11,11 @@
 #include <fmt/format.h>
 
 #include "embedjobs/items.hpp"
+#include "embedjobs/limits.hpp"
 
 namespace embedjobs::command {
 namespace {
 
-constexpr std::size_t kMaxBytes = std::size_t{64} << 20;
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 
 /// Owns a file descriptor, except the standard input's.
@@ -63,8 +63,8 @@ Result<std::string> read_document(const std::string& path, Format format) {
     if (count == 0) {
       break;
     }
-    if (content.size() > kMaxBytes) {
-      return unreadable(path, fmt::format("is larger than {} MiB, the limit for a document", kMaxBytes >> 20));
+    if (content.size() > kMaxDocumentBytes) {
+      return unreadable(path, fmt::format("is larger than {} MiB, the limit for a document", kMaxDocumentBytes >> 20));
     }
   }
   if (format == Format::kDocument && content.find('\0') != std::string::npos) {

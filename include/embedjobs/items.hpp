@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "embedjobs/limits.hpp"
 #include "embedjobs/openapi.hpp"
 #include "embedjobs/splitter.hpp"
 
@@ -18,7 +19,7 @@ inline constexpr std::string_view kItemsHeader = R"({"embedjobs":"items/1"})";
 
 /// Items come from users: everything is bounded.
 struct ItemsLimits {
-  std::size_t bytes = std::size_t{64} << 20;      ///< All items together, as written.
+  std::size_t bytes = kMaxDocumentBytes;          ///< All items together, as written.
   std::size_t line_bytes = std::size_t{1} << 20;  ///< One item, as written.
   std::size_t items = 1'000'000;
 };

@@ -33,6 +33,7 @@ Rule status_rule(std::string_view name, int from, int to, Action action, HealthS
   return {.name = name, .status_from = from, .status_to = to, .action = action, .health = health, .advice = advice};
 }
 
+// table: one row a rule, the first that fits counts
 std::vector<Rule> make_rules() {
   const auto too_long = [](std::string_view name, std::string_view marker) {
     return text_rule(name, 400, 500, marker, Action::kCutInput);

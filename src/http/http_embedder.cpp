@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "core/values/utf8.hpp"
+#include "embedjobs/limits.hpp"
 #include "http/clean_text.hpp"
 #include "http/request.hpp"
 #include "http/retry_after.hpp"
@@ -25,7 +26,6 @@ constexpr std::size_t kBytesANumber = 48;                   // of JSON, with whi
 constexpr std::size_t kUsualDimension = 8192;               // where it is not known yet
 constexpr std::size_t kAnswerBytes = std::size_t{1} << 20;  // besides the numbers
 constexpr std::size_t kInfoBytes = std::size_t{256} << 10;
-constexpr std::size_t kProviderBytes = 512;  // of a name in the store
 constexpr Fault kNoFault = Fault::kNone;
 
 bool has_control(std::string_view text) {
@@ -155,7 +155,7 @@ std::string HttpEmbedder::provider() const {
   const std::string model =
       options_.model.empty() ? std::string() : ":" + canonical_model(options_.kind, options_.model);
   return std::string(
-      core::cut_utf8(fmt::format("{}{}@{}", traits_of(options_.kind).name, model, endpoint_.base), kProviderBytes));
+      core::cut_utf8(fmt::format("{}{}@{}", traits_of(options_.kind).name, model, endpoint_.base), kMaxNameBytes));
 }
 
 HttpEmbedder::Terms HttpEmbedder::terms_of(const CallContext& context, Duration at_most) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/rules/checks.hpp"
 #include "openapi/encoding.hpp"
 #include "openapi/json_document.hpp"
 #include "openapi/operation.hpp"
@@ -145,17 +146,13 @@ class ItemsReader {
 
   Status refuse_duplicate_ids() {
     const Manifest& manifest = list_.manifest();
-    const std::vector<std::uint32_t> order = manifest.sorted_by_id();
-    const auto same = [&](std::uint32_t a, std::uint32_t b) {
-      return manifest.operation_id(a) == manifest.operation_id(b);
-    };
-    const auto at = std::ranges::adjacent_find(order, same);
-    if (at == order.end()) {
+    const auto twice = core::same_id(manifest);
+    if (!twice) {
       return {};
     }
-    line_ = lines_[std::max(at[0], at[1])];
-    return error(fmt::format("the id '{}' is not unique: line {} has it too", printable(manifest.operation_id(at[0])),
-                             lines_[std::min(at[0], at[1])]));
+    line_ = lines_[twice->second];
+    return error(fmt::format("the id '{}' is not unique: line {} has it too",
+                             printable(manifest.operation_id(twice->first)), lines_[twice->first]));
   }
 
   ItemsLimits limits_;

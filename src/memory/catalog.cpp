@@ -1,21 +1,13 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
 #include "core/rules/vectors.hpp"
+#include "core/values/guard.hpp"
 #include "memory/state.hpp"
 
 namespace embedjobs::memory {
 namespace {
-
-Status no_spec(const SpecKey& key) {
-  return {Code::kNotFound, fmt::format("there is no {}/{}", key.catalog_id, key.spec_name)};
-}
-
-Status no_catalog(std::string_view catalog_id) {
-  return {Code::kNotFound, fmt::format("there is no catalog {}", catalog_id)};
-}
 
 SpecInfo info_of(const SpecKey& key, const KeyRow& row) {
   const Spec& spec = *row.spec;
@@ -38,11 +30,7 @@ class MemoryCatalog final : public Catalog {
   // Documents
 
   Result<EnqueueResult> put(const SpecKey& key, std::string_view content, std::string_view target_space_id) override {
-    Status status = validate(key);
-    if (status.ok() && !target_space_id.empty()) {
-      status = parse_space(target_space_id).status();
-    }
-    if (!status.ok()) {
+    if (Status status = core::check_put(key, content, target_space_id); !status.ok()) {
       return status;
     }
     const std::string version = to_hex(hash_text(content));
@@ -67,7 +55,7 @@ class MemoryCatalog final : public Catalog {
   Status remove(const SpecKey& key) override {
     return locked(*state_, [&]() -> Status {
       KeyEntry* entry = state_->find_key(key);
-      return entry != nullptr && remove(*entry) ? Status() : no_spec(key);
+      return entry != nullptr && remove(*entry) ? Status() : core::no_such_spec(key);
     });
   }
 
@@ -78,7 +66,7 @@ class MemoryCatalog final : public Catalog {
       for (auto entry = begin; entry != end; ++entry) {
         removed = remove(*entry) || removed;
       }
-      return removed ? Status() : no_catalog(catalog_id);
+      return removed ? Status() : core::no_such_catalog(catalog_id);
     });
   }
 
@@ -89,7 +77,7 @@ class MemoryCatalog final : public Catalog {
     Result<std::size_t> result = locked(*state_, [&]() -> Result<std::size_t> {
       const auto catalog = state_->catalogs.find(catalog_id);
       if (catalog == state_->catalogs.end()) {
-        return no_catalog(catalog_id);
+        return core::no_such_catalog(catalog_id);
       }
       if (catalog->second.target_space == target.id()) {
         return std::size_t{0};
@@ -117,7 +105,7 @@ class MemoryCatalog final : public Catalog {
     return locked(*state_, [&]() -> Result<Document> {
       const KeyEntry* entry = state_->find_key(key);
       if (entry == nullptr || !entry->second.spec || !entry->second.spec->document) {
-        return {Code::kGone, fmt::format("there is no document {}/{}", key.catalog_id, key.spec_name)};
+        return core::document_gone(key);
       }
       return *entry->second.spec->document;
     });
@@ -216,11 +204,15 @@ class MemoryCatalog final : public Catalog {
       CatalogEntry& catalog = state_->catalog_of(context.key);
       const VectorTable& vectors = catalog.second.vectors[context.space.id()];
       OperationRows rows;
+      std::vector<std::size_t> missing;
       for (std::size_t i = 0; i < manifest.size(); ++i) {
         if (!reusable(vectors, manifest.text_hash(i), context)) {
-          return {Code::kIncomplete, fmt::format("operation '{}' has no stored vector", manifest.operation_id(i))};
+          missing.push_back(i);
         }
         rows.emplace(manifest.operation_id(i), manifest.text_hash(i));
+      }
+      if (!missing.empty()) {
+        return core::incomplete(manifest.operation_id(missing.front()), missing.size(), manifest.size());
       }
       make_visible(catalog, context, std::move(rows));
       return {};
@@ -263,7 +255,8 @@ class MemoryCatalog final : public Catalog {
   Result<std::string> search_space_of(std::string_view catalog_id) override {
     return locked(*state_, [&]() -> Result<std::string> {
       const auto found = state_->catalogs.find(catalog_id);
-      return found == state_->catalogs.end() ? no_catalog(catalog_id) : Result<std::string>(found->second.search_space);
+      return found == state_->catalogs.end() ? core::no_such_catalog(catalog_id)
+                                             : Result<std::string>(found->second.search_space);
     });
   }
 
@@ -291,7 +284,7 @@ class MemoryCatalog final : public Catalog {
     Result<Space> space = locked(*state_, [&]() -> Result<Space> {
       const KeyEntry* entry = state_->find_key(key);
       if (entry == nullptr || !entry->second.spec) {
-        return no_spec(key);
+        return core::no_such_spec(key);
       }
       const Spec& spec = *entry->second.spec;
       const VectorTable& vectors = state_->catalog_of(key).second.vectors[spec.visible_space];
@@ -301,40 +294,28 @@ class MemoryCatalog final : public Catalog {
       }
       return spec.visible_space.empty() || copy.empty() ? Result<Space>(Space()) : parse_space(spec.visible_space);
     });
-    try {
-      for (const StoredRow& row : copy) {
-        if (!visit(row)) {
-          break;
-        }
-      }
-    } catch (const std::exception& error) {
-      return {Code::kInternal, fmt::format("the visitor of rows threw: {}", error.what())};
-    } catch (...) {
-      return {Code::kInternal, "the visitor of rows threw"};
-    }
-    return space;
+    const Status visited = core::guarded("the visitor of rows", [&] {
+      (void)std::all_of(copy.begin(), copy.end(), [&](const StoredRow& row) { return visit(row); });
+    });
+    return visited.ok() ? std::move(space) : visited;
   }
 
   Result<std::vector<SearchHit>> search(std::string_view catalog_id, const Space& space, std::span<const float> query,
                                         std::size_t k) override {
-    Status status = validate(space);
-    if (status.ok()) {
-      status = core::check_vector(query, space.dimension);
-    }
-    if (!status.ok()) {
+    if (Status status = core::check_search(space, query); !status.ok()) {
       return status;
     }
     return locked(*state_, [&]() -> Result<std::vector<SearchHit>> {
       const auto catalog = state_->catalogs.find(catalog_id);
       if (catalog == state_->catalogs.end()) {
-        return no_catalog(catalog_id);
+        return core::no_such_catalog(catalog_id);
       }
       const SpaceId& readable = catalog->second.search_space;
       if (readable.empty()) {
         return std::vector<SearchHit>();
       }
       if (readable != space.id()) {
-        return {Code::kRefused, fmt::format("searches of {} read space {}, not {}", catalog_id, readable, space.id())};
+        return core::wrong_search_space(catalog_id, readable, space.id());
       }
       return nearest(*catalog, query, k);
     });
@@ -348,10 +329,10 @@ class MemoryCatalog final : public Catalog {
       if (!done) {
         drop_reservations();
       }
-      std::size_t looked_at = 0;
+      std::size_t examined = 0;
       for (auto next = done ? unreferenced.upper_bound(*done) : unreferenced.begin();
-           next != unreferenced.end() && looked_at < limit;) {
-        ++looked_at;
+           next != unreferenced.end() && examined < limit;) {
+        ++examined;
         done = *next;
         const auto& [catalog, space, hash] = *next;
         VectorTable& vectors = state_->catalogs.find(catalog)->second.vectors[space];
@@ -364,10 +345,10 @@ class MemoryCatalog final : public Catalog {
         vectors.erase(hash);
         next = unreferenced.erase(next);
       }
-      if (looked_at == 0) {
+      if (examined == 0) {
         done.reset();
       }
-      return looked_at;
+      return examined;
     });
   }
 
@@ -393,16 +374,14 @@ class MemoryCatalog final : public Catalog {
   /// The caller is the key's current holder, and works for the catalog's target space.
   [[nodiscard]] Status check_holder(const PassContext& context) const {
     if (state_->find_key(context.key) == nullptr) {
-      return no_spec(context.key);
+      return core::no_such_spec(context.key);
     }
     if (state_->find_held(context.job_id, context.key, context.fence).first == nullptr) {
-      return {Code::kLeaseLost,
-              fmt::format("the lease of {}/{} is lost", context.key.catalog_id, context.key.spec_name)};
+      return core::lease_lost(context.job_id, context.key);
     }
     const SpaceId& target = state_->catalog_of(context.key).second.target_space;
     if (target != context.space.id()) {
-      return {Code::kRefused,
-              fmt::format("{} has target space {}, not {}", context.key.catalog_id, target, context.space.id())};
+      return core::wrong_target(context.key.catalog_id, target, context.space.id());
     }
     return {};
   }

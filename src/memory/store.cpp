@@ -1,26 +1,19 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "embedjobs/sys/store_rules.hpp"
 #include "memory/state.hpp"
 
 namespace embedjobs::memory {
 namespace {
 
-/// A claim puts back at most this many expired leases; the next one takes the rest.
-constexpr std::size_t kExpiredPerClaim = 100;
-
 bool by_age(const rules::StoredJob* a, const rules::StoredJob* b) {
   return std::tie(a->next_run_at, a->id) < std::tie(b->next_run_at, b->id);
 }
 bool by_priority(const rules::StoredJob* a, const rules::StoredJob* b) {
   return std::tie(a->priority, a->next_run_at, a->id) < std::tie(b->priority, b->next_run_at, b->id);
-}
-
-Status lost(const SpecKey& key) {
-  return {Code::kLeaseLost, fmt::format("the lease of {}/{} is lost", key.catalog_id, key.spec_name)};
 }
 
 bool matches(const rules::StoredJob& job, const JobFilter& filter) {
@@ -51,10 +44,13 @@ class MemoryStore final : public Store {
   }
 
   Status remove_key(const SpecKey& key) override {
+    if (Status status = validate(key); !status.ok()) {
+      return status;
+    }
     return locked(*state_, [&]() -> Status {
       KeyEntry* entry = state_->find_key(key);
       if (entry == nullptr || entry->second.state.removed) {
-        return {Code::kNotFound, fmt::format("{}/{} is not known", key.catalog_id, key.spec_name)};
+        return core::no_such_spec(key);
       }
       state_->cancel(*entry, state_->clock->wall_now());
       // Where the host keeps the document, nothing else will ever clear the rows.
@@ -71,7 +67,7 @@ class MemoryStore final : public Store {
     }
     return locked(*state_, [&]() -> Result<ClaimResult> {
       ClaimResult result;
-      result.expired = state_->expire_ended(kExpiredPerClaim);
+      result.expired = state_->expire_ended(core::kExpiredPerClaim);
       std::vector<rules::StoredJob*> due = scan(request, result);
       if (result.leases.empty()) {
         take(request, due, result);
@@ -101,7 +97,7 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Status {
       const auto [job, row] = state_->find_held(lease.job_id, lease.key, lease.fence);
       if (job == nullptr) {
-        return lost(lease.key);
+        return core::lease_lost(lease.job_id, lease.key);
       }
       state_->add_tokens(*job, rules::apply_progress(*job, progress, state_->clock->wall_now()));
       return {};
@@ -113,7 +109,7 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Status {
       const auto [job, row] = state_->find_held(lease.job_id, lease.key, lease.fence);
       if (job == nullptr) {
-        return lost(lease.key);
+        return core::lease_lost(lease.job_id, lease.key);
       }
       rules::record_in_flight(*job, row->in_flight, sent, answered);
       return {};
@@ -152,7 +148,7 @@ class MemoryStore final : public Store {
       Peek peek;
       peek.enqueue_counter = state_->enqueue_counter;
       for (const JobId id : state_->open_jobs) {
-        look_at(state_->jobs.at(id), space_id, peek);
+        add_to_peek(state_->jobs.at(id), space_id, peek);
       }
       return peek;
     });
@@ -162,7 +158,7 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Result<Job> {
       const auto job = state_->jobs.find(id);
       if (job == state_->jobs.end()) {
-        return {Code::kNotFound, fmt::format("there is no job {}", id)};
+        return core::no_such_job(id);
       }
       return job->second;
     });
@@ -172,7 +168,7 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Result<JobState> {
       const auto job = state_->jobs.find(id);
       if (job == state_->jobs.end()) {
-        return {Code::kNotFound, fmt::format("there is no job {}", id)};
+        return core::no_such_job(id);
       }
       return job->second.state;
     });
@@ -248,7 +244,7 @@ class MemoryStore final : public Store {
     return locked(*state_, [&]() -> Status {
       KeyEntry* entry = state_->find_key(key);
       if (entry == nullptr || entry->second.failure.occurrences == 0) {
-        return {Code::kNotFound, fmt::format("{}/{} has no failure", key.catalog_id, key.spec_name)};
+        return core::no_such_failure(key);
       }
       entry->second.failure.resolved = true;
       return {};
@@ -363,8 +359,8 @@ class MemoryStore final : public Store {
         if (fits(job.key, request.space_id)) {
           due.push_back(&job);
         } else if (result.other_space++ == 0) {
-          result.other_space_example = fmt::format("{} has target space {}", job.key.catalog_id,
-                                                   state_->catalog_of(job.key).second.target_space);
+          result.other_space_example =
+              core::target_of(job.key.catalog_id, state_->catalog_of(job.key).second.target_space);
         }
       }
     }
@@ -414,14 +410,11 @@ class MemoryStore final : public Store {
   /// The answer to an outcome whose first sending took effect.
   [[nodiscard]] Result<JobStatus> settled_before(const LeaseRef& lease) const {
     const auto job = state_->jobs.find(lease.job_id);
-    if (job != state_->jobs.end() && job->second.key == lease.key && job->second.fence == lease.fence &&
-        job->second.state.settled) {
-      return job->second.status;
-    }
-    return lost(lease.key);
+    const bool settled = job != state_->jobs.end() && rules::settled_before(job->second, lease);
+    return settled ? Result<JobStatus>(job->second.status) : core::lease_lost(lease.job_id, lease.key);
   }
 
-  void look_at(const rules::StoredJob& job, std::string_view space_id, Peek& peek) const {
+  void add_to_peek(const rules::StoredJob& job, std::string_view space_id, Peek& peek) const {
     if (!fits(job.key, space_id)) {
       peek.other_space = true;
       return;

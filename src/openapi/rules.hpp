@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "core/rules/checks.hpp"
 #include "core/values/utf8.hpp"
 #include "embedjobs/manifest.hpp"
 #include "openapi/external_refs.hpp"
@@ -284,18 +285,15 @@ class OperationReader {
   }
 
   Status refuse_duplicate_ids(const Manifest& manifest) {
-    const std::vector<std::uint32_t> order = manifest.sorted_by_id();
-    const auto same = [&](std::uint32_t a, std::uint32_t b) {
-      return manifest.operation_id(a) == manifest.operation_id(b);
-    };
-    const auto at = std::ranges::adjacent_find(order, same);
-    if (at == order.end()) {
+    const auto twice = core::same_id(manifest);
+    if (!twice) {
       return {};
     }
-    const Found& first = found_[std::min(at[0], at[1])];
-    const Found& second = found_[std::max(at[0], at[1])];
+    const Found& first = found_[twice->first];
+    const Found& second = found_[twice->second];
     return error(second.operation, place_of(second), "the operation id '{}' is not unique: {} has it too{}",
-                 printable(manifest.operation_id(at[0])), place_of(first).pointer(), line_suffix(first.operation));
+                 printable(manifest.operation_id(twice->first)), place_of(first).pointer(),
+                 line_suffix(first.operation));
   }
   Place place_of(const Found& found) const {
     return {.path = paths_[found.path].name, .method = found.method, .through = found.through};

@@ -1,17 +1,15 @@
 // Documents, and lists of what there is.
-#include <fmt/format.h>
-
 #include <algorithm>
 
+#include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "postgres/backend.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
 namespace {
-
-constexpr std::size_t kMaxDocumentBytes = std::size_t{64} << 20;
-constexpr std::size_t kKeysPerTransaction = 100;
 
 constexpr const char* kPut =
     "SELECT job_id, created, generation FROM @put_at($1, $2, $3, $4, coalesce(nullif($5, 0), @time_now()))";
@@ -50,14 +48,6 @@ constexpr const char* kDescribe =
 constexpr const char* kRemove = "SELECT @remove_at($1, $2, $3)";
 constexpr const char* kRemoveSome = "SELECT @remove_some_at($1, $2, $3)";
 
-Status no_such_spec(const SpecKey& key) {
-  return {Code::kNotFound, fmt::format("{}/{}: no such spec", key.catalog_id, key.spec_name)};
-}
-
-Status no_such_catalog(std::string_view catalog_id) {
-  return {Code::kNotFound, fmt::format("{}: no such catalog", catalog_id)};
-}
-
 SpecInfo read_spec(const Query& row) {
   return {.key = {row.text(0), row.text(1)},
           .operation_count = row.integer(2),
@@ -79,7 +69,7 @@ Result<Document> PostgresCatalog::resolve(const SpecKey& key) {
   return database_->read([&](Connection& connection) -> Result<Document> {
     Query row = connection.query(kResolve, key.catalog_id, key.spec_name);
     if (!row.next()) {
-      return Status(Code::kGone, fmt::format("{}/{}: the document is gone", key.catalog_id, key.spec_name));
+      return core::document_gone(key);
     }
     return Document{.content = row.text(0), .version = row.text(1)};
   });
@@ -129,7 +119,7 @@ Result<std::vector<CatalogInfo>> PostgresCatalog::catalogs() {
 Result<std::string> PostgresCatalog::search_space_of(std::string_view catalog_id) {
   return database_->read([&](Connection& connection) -> Result<std::string> {
     std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-    return catalog ? Result<std::string>(std::move(catalog->search_space)) : no_such_catalog(catalog_id);
+    return catalog ? Result<std::string>(std::move(catalog->search_space)) : core::no_such_catalog(catalog_id);
   });
 }
 
@@ -158,17 +148,8 @@ Result<std::vector<SpecState>> PostgresCatalog::describe(std::span<const SpecKey
 
 Result<EnqueueResult> PostgresCatalog::put(const SpecKey& key, std::string_view content,
                                            std::string_view target_space_id) {
-  if (Status status = validate(key); !status.ok()) {
+  if (Status status = core::check_put(key, content, target_space_id); !status.ok()) {
     return status;
-  }
-  if (content.size() > kMaxDocumentBytes) {
-    return {Code::kInvalidArgument,
-            fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
-  }
-  if (!target_space_id.empty()) {
-    if (auto space = parse_space(target_space_id); !space.ok()) {
-      return space.status();
-    }
   }
   auto answer = database_->write([&](Connection& connection) -> Result<EnqueueResult> {
     Query row = connection.query(kPut, key.catalog_id, key.spec_name, Blob{content.data(), content.size()},
@@ -186,24 +167,24 @@ Result<EnqueueResult> PostgresCatalog::put(const SpecKey& key, std::string_view 
 
 Status PostgresCatalog::remove(const SpecKey& key) {
   if (!validate(key).ok()) {
-    return no_such_spec(key);
+    return core::no_such_spec(key);
   }
   return database_->write([&](Connection& connection) -> Status {
     const bool there = connection.value_or(1, kRemove, key.catalog_id, key.spec_name, connection.now()) != 0;
-    return there ? Status() : no_such_spec(key);
+    return there ? Status() : core::no_such_spec(key);
   });
 }
 
 Status PostgresCatalog::remove_catalog(std::string_view catalog_id) {
   for (bool first = true;; first = false) {
     auto removed = database_->write([&](Connection& connection) -> Result<std::int64_t> {
-      return connection.value_or(0, kRemoveSome, catalog_id, kKeysPerTransaction, connection.now());
+      return connection.value_or(0, kRemoveSome, catalog_id, core::kSpecsPerTransaction, connection.now());
     });
     if (!removed.ok()) {
       return removed.status();
     }
     if (*removed == 0) {
-      return first ? no_such_catalog(catalog_id) : Status();
+      return first ? core::no_such_catalog(catalog_id) : Status();
     }
   }
 }

@@ -1,11 +1,12 @@
-// Leases: taken, expired, and what a waiting worker looks at.
-#include <fmt/format.h>
-
+// Leases: taken, expired, and what a waiting worker asks for.
 #include <algorithm>
 #include <map>
 #include <unordered_map>
 
+#include "core/backend/in_pieces.hpp"
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "embedjobs/sys/store_rules.hpp"
 #include "postgres/claim_sql.hpp"
 #include "postgres/postgres_store.hpp"
@@ -13,9 +14,7 @@
 namespace embedjobs::postgres {
 namespace {
 
-constexpr std::size_t kMaxExpiredAtOnce = 100;
 constexpr std::size_t kMaxClaimedAtOnce = 1000;
-constexpr std::size_t kMaxOtherCounted = 1000;
 
 constexpr const char* kCatalogOfId = "SELECT name, target_space FROM @catalogs WHERE id = $1";
 // Another claim may be choosing at this moment: its choice is seen the next time.
@@ -52,11 +51,11 @@ std::size_t expire_ended(Connection& connection, const StoreOptions& rules, std:
   std::vector<KeyRow> keys;
   std::vector<JobRow> jobs;
   for (Held& held : ended) {
-    const bool flew = may_fly(held.row.job);
+    const bool had_in_flight = may_be_in_flight(held.row.job);
     std::vector<rules::InFlight> in_flight =
-        flew ? load_in_flight(connection, held.row.job.id) : std::vector<rules::InFlight>();
+        had_in_flight ? load_in_flight(connection, held.row.job.id) : std::vector<rules::InFlight>();
     const rules::Settled settled = rules::expire(held.row.job, held.key.state, in_flight, rules, connection.now());
-    note_settled(connection, held, settled, in_flight, flew);
+    note_settled(connection, held, settled, in_flight, had_in_flight);
     keys.push_back(held.key);
     jobs.push_back(held.row);
   }
@@ -67,7 +66,7 @@ std::size_t expire_ended(Connection& connection, const StoreOptions& rules, std:
 
 Lease lease_of(Connection& connection, const rules::StoredJob& job, const KeyRow& key) {
   Lease lease{.job = job, .state = job.state, .reuse_floor = key.state.reuse_floor, .suspects = {}};
-  if (may_fly(job)) {
+  if (may_be_in_flight(job)) {
     lease.suspects = rules::suspects_of(load_in_flight(connection, job.id));
   }
   return lease;
@@ -77,7 +76,7 @@ Lease lease_of(Connection& connection, const rules::StoredJob& job, const KeyRow
 struct Head {
   bool claimed_before = false;
   bool other_catalogs = false;
-  bool lease_ended = false;  ///< Looked for when leases are to be looked at.
+  bool lease_ended = false;  ///< False also where it was not asked for.
 };
 
 Head read_head(Connection& connection, Query&& row) {
@@ -110,18 +109,18 @@ std::vector<Lease> claimed_before(Connection& connection, std::uint64_t nonce) {
 /// Picks due jobs and locks them.
 class Picker {
  public:
-  Picker(Connection& connection, std::string_view space, const DueLook& how)
+  Picker(Connection& connection, std::string_view space, const DueScan& how)
       : connection_(connection), space_(space), how_(how) {}
 
-  /// The oldest of both priorities. What is looked at for that and not picked stays locked until the claim ends: others
+  /// The oldest of both priorities. What is read for that and not picked stays locked until the claim ends: others
   /// leave it alone for that moment.
   void by_age(std::size_t count) {
-    std::vector<Due> due = look(count, true);
+    std::vector<Due> due = read_due(count, true);
     std::sort(due.begin(), due.end());
     due.resize(std::min(due.size(), count));
     pick(due);
   }
-  void by_priority(std::size_t count) { pick(look(count, false)); }
+  void by_priority(std::size_t count) { pick(read_due(count, false)); }
 
   [[nodiscard]] const std::vector<std::int64_t>& picked() const { return picked_; }
   [[nodiscard]] const FirstDue& first() const { return first_; }
@@ -134,7 +133,7 @@ class Picker {
     auto operator<=>(const Due&) const = default;
   };
 
-  std::vector<Due> look(std::size_t count, bool of_each) {
+  std::vector<Due> read_due(std::size_t count, bool of_each) {
     std::vector<Due> due;
     if (count == 0) {
       return due;
@@ -150,7 +149,7 @@ class Picker {
         earliest = row.time(1);
       }
     }
-    // Full of urgent ones: nobody has looked at the others.
+    // Full of urgent ones: nobody has read the others.
     note_first(0, first[0].value_or(now));
     if (of_each || first[1] || due.size() < count) {
       note_first(1, first[1].value_or(now));
@@ -168,27 +167,27 @@ class Picker {
 
   Connection& connection_;
   std::string_view space_;
-  const DueLook how_;
+  const DueScan how_;
   std::vector<std::int64_t> picked_;
   FirstDue first_;
 };
 
 /// The ids of due jobs, in order; they are locked.
-std::vector<std::int64_t> pick_due(Connection& connection, const ClaimRequest& request, DueFloor& floor, DueLook look) {
+std::vector<std::int64_t> pick_due(Connection& connection, const ClaimRequest& request, DueFloor& floor, DueScan scan) {
   const std::size_t count = std::min(request.max_jobs, kMaxClaimedAtOnce);
   while (true) {
-    Picker picker(connection, request.space_id, look);
+    Picker picker(connection, request.space_id, scan);
     picker.by_age(std::min(request.by_age, count));
     picker.by_priority(count - picker.picked().size());
     if (!connection.ok()) {
       return {};
     }
-    floor.end(look, request.space_id, picker.first());
-    if (!picker.picked().empty() || look.whole) {
+    floor.end(scan, request.space_id, picker.first());
+    if (!picker.picked().empty() || scan.full) {
       return picker.picked();
     }
-    look = floor.begin_thorough(request.space_id);
-    if (!look.whole) {
+    scan = floor.begin_thorough(request.space_id);
+    if (!scan.full) {
       return {};
     }
   }
@@ -273,7 +272,7 @@ void count_other_space(Connection& connection, std::string_view space, ClaimResu
   std::int64_t example = 0;
   {
     Query row = connection.query(claim_sql::kOtherDue, space, connection.now(), connection.now() + rules::kFarAhead,
-                                 kMaxOtherCounted);
+                                 core::kMaxOtherCounted);
     if (row.next()) {
       result.other_space = static_cast<std::size_t>(row.integer(0));
       example = row.integer(1);
@@ -283,7 +282,7 @@ void count_other_space(Connection& connection, std::string_view space, ClaimResu
     return;
   }
   if (Query row = connection.query(kCatalogOfId, example); row.next()) {
-    result.other_space_example = fmt::format("{} has target space {}", row.blob(0), row.blob(1));
+    result.other_space_example = core::target_of(row.text(0), row.text(1));
   }
 }
 
@@ -294,15 +293,15 @@ Result<ClaimResult> PostgresStore::claim(const ClaimRequest& request) {
     return status;
   }
   return database_->write([&](Connection& connection) -> Result<ClaimResult> {
-    const DueLook look = due_floor_.begin(request.space_id);
+    const DueScan scan = due_floor_.begin(request.space_id);
     connection.ask_moment();
-    const auto head_row = connection.query_later(claim_sql::kHead, request.space_id, request.nonce, look.whole);
-    std::vector<std::int64_t> picked = pick_due(connection, request, due_floor_, look);
+    const auto head_row = connection.query_later(claim_sql::kHead, request.space_id, request.nonce, scan.full);
+    std::vector<std::int64_t> picked = pick_due(connection, request, due_floor_, scan);
     const Head head = read_head(connection, connection.rows_of(head_row));
     ClaimResult result;
     if (head.lease_ended) {
-      result.expired = expire_ended(connection, rules(), kMaxExpiredAtOnce);
-      picked = pick_due(connection, request, due_floor_, look);  // with what was put back
+      result.expired = expire_ended(connection, rules(), core::kExpiredPerClaim);
+      picked = pick_due(connection, request, due_floor_, scan);  // with what was put back
     }
     if (head.claimed_before) {
       result.leases = claimed_before(connection, request.nonce);
@@ -312,7 +311,7 @@ Result<ClaimResult> PostgresStore::claim(const ClaimRequest& request) {
       choose_targets(connection, request.space_id, taken);
       result.leases = lease_taken(connection, request, rules().lease_duration, taken);
     }
-    if (head.other_catalogs && look.whole) {
+    if (head.other_catalogs && scan.full) {
       count_other_space(connection, request.space_id, result);
     }
     return result;
@@ -320,38 +319,29 @@ Result<ClaimResult> PostgresStore::claim(const ClaimRequest& request) {
 }
 
 Result<std::size_t> PostgresStore::reap(std::size_t limit) {
-  std::size_t total = 0;
-  while (total < limit) {
-    const std::size_t piece = std::min(limit - total, kMaxExpiredAtOnce);
-    auto expired = database_->write([&](Connection& connection) -> Result<std::size_t> {
+  auto expired = core::in_pieces(limit, core::kExpiredPerClaim, [&](std::size_t piece) {
+    return database_->write([&](Connection& connection) -> Result<std::size_t> {
       const std::size_t count = expire_ended(connection, rules(), piece);
       if (count > 0) {
         notify(connection, schema());
       }
       return count;
     });
-    if (!expired.ok()) {
-      return expired;
-    }
-    total += *expired;
-    if (*expired < piece) {
-      break;
-    }
-  }
-  if (total > 0) {
+  });
+  if (expired.ok() && *expired > 0) {
     database_->wake().fire();
   }
-  return total;
+  return expired;
 }
 
 Result<Peek> PostgresStore::peek(std::string_view space_id) {
   return database_->read([&](Connection& connection) -> Result<Peek> {
     Peek peek;
-    const DueLook look = due_floor_.begin_thorough(space_id);
+    const DueScan scan = due_floor_.begin_thorough(space_id);
     const WallTime now = connection.now();
-    Query row = connection.query(claim_sql::kPeek, space_id, now, now + rules::kFarAhead, look.above[0], look.above[1]);
+    Query row = connection.query(claim_sql::kPeek, space_id, now, now + rules::kFarAhead, scan.above[0], scan.above[1]);
     if (connection.ok()) {
-      due_floor_.end(look, space_id, {});
+      due_floor_.end(scan, space_id, {});
     }
     if (!row.next()) {
       return peek;
@@ -360,8 +350,8 @@ Result<Peek> PostgresStore::peek(std::string_view space_id) {
     if (!row.is_null(1)) {
       peek.next_pending_due = row.boolean(2) ? Duration(0) : rules::due_in(row.time(1), now);
     }
-    if (!look.whole) {
-      const Duration again = due_floor_.until_whole();
+    if (!scan.full) {
+      const Duration again = due_floor_.until_full();
       peek.next_pending_due = std::min(peek.next_pending_due.value_or(again), again);
     }
     peek.urgent_waiting = row.boolean(3);

@@ -1,20 +1,20 @@
 // The statements whose plans decide what a claim costs; apart, so that a test can ask for their plans.
 #pragma once
 
-#include "postgres/records.hpp"
+#include "postgres/job_records.hpp"
 
 namespace embedjobs::postgres::claim_sql {
 
 // Catalogs of another target space than parameter 1. Usually there are none; the list is made once a statement. As two
 // ranges of the index catalogs_target, however many catalogs there are: "NOT IN" would read them all, and by a
-// sequential scan, whose cost where these are disabled is such that beside it all plans look equally cheap to servers
-// before 18.
+// sequential scan, whose cost where these are disabled is so high that servers before 18 take all other plans for
+// equally cheap.
 #define EMBEDJOBS_IS_OTHER(catalog) \
   "(" catalog ".target_space > '' AND " catalog ".target_space < $1 OR " catalog ".target_space > $1)"
 #define EMBEDJOBS_OTHER_CATALOGS "(SELECT o.id FROM @catalogs AS o WHERE " EMBEDJOBS_IS_OTHER("o") ")"
 
-// What a claim looks at first, in one row: is it the same claim sent again, are there catalogs of other target spaces,
-// and, if asked by $3, when the first lease ends ("as many leases as there are busy workers": a look at each).
+// What a claim asks first, in one row: is it the same claim sent again, are there catalogs of other target spaces, and,
+// if $3 is true, when the first lease ends. That reads every lease: there are as many as busy slots.
 inline constexpr const char* kHead =
     "SELECT EXISTS (SELECT 1 FROM @leases AS l WHERE l.fence_nonce = $2),"
     " EXISTS (SELECT 1 FROM @catalogs AS o WHERE " EMBEDJOBS_IS_OTHER("o") "),"
@@ -23,7 +23,7 @@ inline constexpr const char* kHead =
 // Due jobs, each range oldest first, from its index; those of a priority come before the next one's, and what is due
 // too far ahead to be true comes last of its priority. $2 and $3: from where (urgent, patient), $4: now, 0 for the
 // server's time, $5: how far ahead is too far, $6: how many, $7: not these. As many of each priority where $8 is true,
-// for the oldest of both; else as many in all. Jobs that another claim looks at are left to it.
+// for the oldest of both; else as many in all. Jobs that another claim has locked are left to it.
 #define EMBEDJOBS_DUE(priority, low, high, limit)                                                                \
   "(SELECT j.id, j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority                    \
   " AND j.next_run_at > " low " AND j.next_run_at <= " high " AND j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS \
@@ -35,11 +35,14 @@ inline constexpr const char* kDue =
     "WITH clock AS MATERIALIZED (SELECT coalesce(nullif($4, 0), @time_now()) AS now),"
     " urgent AS MATERIALIZED " EMBEDJOBS_DUE_NOW("0", "$2", "$6") ","
     " urgent_far AS MATERIALIZED " EMBEDJOBS_DUE_FAR("0", "$6 - (SELECT count(*) FROM urgent)") ","
-    " taken AS MATERIALIZED (SELECT CASE WHEN $8 THEN 0 ELSE (SELECT count(*) FROM urgent) + (SELECT count(*) FROM urgent_far) END AS count),"
+    " taken AS MATERIALIZED (SELECT CASE WHEN $8 THEN 0"
+    "  ELSE (SELECT count(*) FROM urgent) + (SELECT count(*) FROM urgent_far) END AS count),"
     " patient AS MATERIALIZED " EMBEDJOBS_DUE_NOW("1", "$3", "$6 - (SELECT count FROM taken)") ","
-    " patient_far AS MATERIALIZED " EMBEDJOBS_DUE_FAR("1", "$6 - (SELECT count FROM taken) - (SELECT count(*) FROM patient)")
+    " patient_far AS MATERIALIZED " EMBEDJOBS_DUE_FAR(
+        "1", "$6 - (SELECT count FROM taken) - (SELECT count(*) FROM patient)")
     " SELECT id, next_run_at, 0, false FROM urgent UNION ALL SELECT id, next_run_at, 0, true FROM urgent_far"
-    " UNION ALL SELECT id, next_run_at, 1, false FROM patient UNION ALL SELECT id, next_run_at, 1, true FROM patient_far";
+    " UNION ALL SELECT id, next_run_at, 1, false FROM patient"
+    " UNION ALL SELECT id, next_run_at, 1, true FROM patient_far";
 
 // The jobs that were picked, and locked by that, with their keys and the epoch. A key that somebody else locks is left
 // to him. While the catalog's row is held, its target stays what it is.
@@ -58,7 +61,7 @@ inline constexpr const char* kClaimedBefore = "SELECT " EMBEDJOBS_JOB_COLUMNS(
                     "WHERE l.fence_nonce = $1 ORDER BY j.id";
 
 // Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true, $4 how many of the oldest are
-// looked at: jobs that nobody here takes come to the head.
+// read: jobs that nobody here takes come to the head.
 #define EMBEDJOBS_OTHER_DUE(priority)                                                                            \
   "(SELECT d.catalog_id FROM (SELECT j.catalog_id FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority \
   " AND (j.next_run_at <= $2 OR j.next_run_at > $3) ORDER BY j.next_run_at, j.id LIMIT $4) AS d"                 \
@@ -66,8 +69,8 @@ inline constexpr const char* kClaimedBefore = "SELECT " EMBEDJOBS_JOB_COLUMNS(
 inline constexpr const char* kOtherDue = "SELECT count(*), coalesce(min(d.catalog_id), 0) FROM (" EMBEDJOBS_OTHER_DUE(
     "0") " UNION ALL " EMBEDJOBS_OTHER_DUE("1") ") AS d";
 
-// Everything that a peek tells, in one row; of jobs of other spaces, whether one is among the oldest. $2 is now, $3 is
-// too far ahead to be true, $4 and $5 are from where to look.
+// Everything that a peek answers, in one row; of jobs of other spaces, whether one is among the oldest. $2 is now, $3
+// is too far ahead to be true, $4 and $5: from where to read.
 #define EMBEDJOBS_OPEN "j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS
 #define EMBEDJOBS_NEXT(priority, low)                                                                               \
   "(SELECT j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low \
@@ -77,11 +80,12 @@ inline constexpr const char* kOtherDue = "SELECT count(*), coalesce(min(d.catalo
   " AND j.next_run_at > $3 AND " EMBEDJOBS_OPEN ")"
 inline constexpr const char* kPeek =
     "SELECT (SELECT last_value FROM @enqueue_counter),"
-    " least(" EMBEDJOBS_NEXT("0", "$4") ", " EMBEDJOBS_NEXT("1", "$5") "), " EMBEDJOBS_FAR("0") " OR " EMBEDJOBS_FAR("1") ","
-    " EXISTS (SELECT 1 FROM @jobs AS j WHERE j.status = 0 AND j.priority = 0 AND j.next_run_at > $4 AND j.next_run_at <= $2 AND " EMBEDJOBS_OPEN
-    ") OR " EMBEDJOBS_FAR("0") ","
-    " (SELECT min(l.lease_until) FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) WHERE " EMBEDJOBS_OPEN
-    "),"
+    " least(" EMBEDJOBS_NEXT("0", "$4") ", " EMBEDJOBS_NEXT("1", "$5") "),"
+    " " EMBEDJOBS_FAR("0") " OR " EMBEDJOBS_FAR("1") ","
+    " EXISTS (SELECT 1 FROM @jobs AS j WHERE j.status = 0 AND j.priority = 0"
+    "  AND j.next_run_at > $4 AND j.next_run_at <= $2 AND " EMBEDJOBS_OPEN ") OR " EMBEDJOBS_FAR("0") ","
+    " (SELECT min(l.lease_until) FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id])"
+    "  WHERE " EMBEDJOBS_OPEN "),"
     " EXISTS (SELECT 1 FROM (SELECT x.id FROM @catalogs AS x WHERE " EMBEDJOBS_IS_OTHER("x")
     " OFFSET 0) AS c WHERE c.id IN (SELECT j.catalog_id FROM @jobs AS j ORDER BY j.id LIMIT 1000))";
 

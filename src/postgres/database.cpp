@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "core/rules/errors.hpp"
 #include "postgres/client/vector_type.hpp"
 #include "postgres/listener.hpp"
 #include "postgres/schema.hpp"
@@ -87,7 +88,7 @@ Result<std::shared_ptr<Database>> Database::open(std::string_view dsn, const Pos
 
 Status Database::check_process() const {
   if (::getpid() != pid_) {
-    return {Code::kRefused, "the database was opened before a fork: open it again in the child"};
+    return core::opened_before_fork();
   }
   return {};
 }

@@ -5,12 +5,12 @@
 namespace embedjobs::postgres {
 namespace {
 
-// A whole look that takes less, the way to the server included, is done every time.
+// While a full scan takes less than this, the way to the server included, every scan is full.
 constexpr Duration kCheap = std::chrono::microseconds(500);
-// Another one is done after this many times what the last one took, so that they are a small part of what a process
-// asks for.
+// Otherwise the next one is made after this many times what the last one took: so they stay a small part of what a
+// process asks for.
 constexpr int kPauseFactor = 20;
-// A thorough look cuts a pause short that is not longer: a whole look takes up to 10 ms then.
+// A thorough scan does not wait for a pause that is at most this long: the last full scan took up to 10 ms then.
 constexpr Duration kShortPause = std::chrono::milliseconds(200);
 constexpr Duration kLongestPause = std::chrono::seconds(10);
 // Transactions that enqueue together do not end in the order of their due times.
@@ -18,37 +18,37 @@ constexpr Duration kMargin = std::chrono::milliseconds(100);
 
 }  // namespace
 
-DueLook DueFloor::begin(std::string_view space) {
+DueScan DueFloor::begin(std::string_view space) {
   return begin(space, false);
 }
 
-DueLook DueFloor::begin_thorough(std::string_view space) {
+DueScan DueFloor::begin_thorough(std::string_view space) {
   return begin(space, true);
 }
 
-DueLook DueFloor::begin(std::string_view space, bool thorough) {
+DueScan DueFloor::begin(std::string_view space, bool thorough) {
   const MonoTime now = clock_->now();
   const std::lock_guard lock(mutex_);
-  if (space != space_ || now >= next_whole_ || (thorough && pause_ <= kShortPause)) {
-    next_whole_ = now + pause_;  // one at a time
+  if (space != space_ || now >= next_full_ || (thorough && pause_ <= kShortPause)) {
+    next_full_ = now + pause_;  // one at a time
     return {.begun = now};
   }
-  return {.whole = false, .above = floors_, .begun = now};
+  return {.full = false, .above = floors_, .begun = now};
 }
 
-Duration DueFloor::until_whole() {
+Duration DueFloor::until_full() {
   const MonoTime now = clock_->now();
   const std::lock_guard lock(mutex_);
-  return std::max(next_whole_ - now, Duration(0));
+  return std::max(next_full_ - now, Duration(0));
 }
 
-void DueFloor::end(const DueLook& look, std::string_view space, const FirstDue& first) {
+void DueFloor::end(const DueScan& scan, std::string_view space, const FirstDue& first) {
   const MonoTime now = clock_->now();
   const std::lock_guard lock(mutex_);
-  if (look.whole) {
-    const Duration took = now - look.begun;
+  if (scan.full) {
+    const Duration took = now - scan.begun;
     pause_ = took < kCheap ? Duration(0) : std::min(took * kPauseFactor, kLongestPause);
-    next_whole_ = now + pause_;
+    next_full_ = now + pause_;
   }
   if (space != space_) {
     space_ = space;
@@ -56,7 +56,7 @@ void DueFloor::end(const DueLook& look, std::string_view space, const FirstDue& 
   }
   for (std::size_t i = 0; i < kPriorities; ++i) {
     if (first[i]) {
-      floors_[i] = look.whole ? *first[i] - kMargin : std::max(floors_[i], *first[i] - kMargin);
+      floors_[i] = scan.full ? *first[i] - kMargin : std::max(floors_[i], *first[i] - kMargin);
     }
   }
 }

@@ -1,5 +1,7 @@
 #include "postgres/enqueue.hpp"
 
+#include "postgres/job_records.hpp"
+
 namespace embedjobs::postgres {
 namespace {
 
@@ -11,7 +13,7 @@ void enqueue_for_switch(Connection& connection, KeyRow& key, const SpecKey& name
   connection.run_later(kRaiseEnqueueCounter);
   rules::raise_generation(key.state, JobKind::kReconciler, 0);
   std::optional<JobRow> open = lock_open_job(connection, key);
-  const bool flew = open && may_fly(open->job);
+  const bool had_in_flight = open && may_be_in_flight(open->job);
   if (open && open->job.status == JobStatus::kRunning) {
     rules::revoke(open->job, key.state, connection.now());
   } else if (open) {
@@ -26,7 +28,7 @@ void enqueue_for_switch(Connection& connection, KeyRow& key, const SpecKey& name
     return;
   }
   save_jobs(connection, {&*open, 1});
-  if (flew) {
+  if (had_in_flight) {
     clear_in_flight(connection, open->job.id);
   }
 }

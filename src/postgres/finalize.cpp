@@ -1,7 +1,8 @@
 // A finalize's steps over PostgreSQL. Their course, the same in every database, is in core/backend/finalize.cpp.
 #include "core/backend/finalize.hpp"
-#include "core/backend/pieces.hpp"
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/searched_space.hpp"
@@ -65,7 +66,7 @@ class PostgresFinalize final : public core::Finalize {
 
 Result<std::vector<bool>> PostgresFinalize::stored(const std::vector<TextHash>& texts) {
   return database_.read([&](Connection& connection) -> Result<std::vector<bool>> {
-    auto key = fenced_key(connection, context(), FenceCheck::kLook);
+    auto key = fenced_key(connection, context(), FenceCheck::kRead);
     if (!key.ok()) {
       return key.status();
     }
@@ -75,7 +76,7 @@ Result<std::vector<bool>> PostgresFinalize::stored(const std::vector<TextHash>& 
 
 Result<std::int64_t> PostgresFinalize::find_live() {
   return database_.read([&](Connection& connection) -> Result<std::int64_t> {
-    auto key = fenced_key(connection, context(), FenceCheck::kLook);
+    auto key = fenced_key(connection, context(), FenceCheck::kRead);
     if (!key.ok()) {
       return key.status();
     }
@@ -134,7 +135,7 @@ Status PostgresFinalize::apply(std::int64_t live) {
     const std::int64_t space_id = make_space(connection, key.catalog_id, context().space.id());
     const std::optional<ManifestRow> found = find_live_manifest(connection, key.id, space_id);
     if ((found ? found->id : 0) != live) {
-      return {Code::kRetry, "the manifest was swept while it was compared"};
+      return core::manifest_swept();
     }
     const ManifestRow manifest = make_live_manifest(connection, key.id, space_id);
     if (Status status = put(connection, space_id, manifest.id, difference().put()); !status.ok()) {
@@ -168,7 +169,7 @@ Status PostgresFinalize::flip(std::int64_t building) {
   return write([&](Connection& connection, KeyRow& key) -> Status {
     const std::optional<ManifestRow> manifest = find_manifest(connection, building);
     if (!manifest) {
-      return {Code::kRetry, "the new manifest was swept while it was built"};
+      return core::manifest_swept();
     }
     connection.run_later(kReplaceLive, key.id, manifest->space_id, building);
     finish(connection, key, manifest->space_id, building);

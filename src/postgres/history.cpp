@@ -1,12 +1,11 @@
 // Looking back: jobs, counts, failures, and forgetting them.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <tuple>
 
-#include "core/backend/pieces.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
+#include "postgres/job_records.hpp"
 #include "postgres/postgres_store.hpp"
-#include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -140,7 +139,7 @@ Result<Job> PostgresStore::get(JobId id) {
   return database_->read([&](Connection& connection) -> Result<Job> {
     std::optional<JobRow> row = load_job(connection, id);
     if (!row) {
-      return Status(Code::kNotFound, fmt::format("no job {}", id));
+      return core::no_such_job(id);
     }
     return row->job;
   });
@@ -149,7 +148,7 @@ Result<Job> PostgresStore::get(JobId id) {
 Result<JobState> PostgresStore::job_state(JobId id) {
   return database_->read([&](Connection& connection) -> Result<JobState> {
     const std::optional<JobRow> row = load_job(connection, id);
-    return row ? Result<JobState>(row->job.state) : Status(Code::kNotFound, fmt::format("no job {}", id));
+    return row ? Result<JobState>(row->job.state) : core::no_such_job(id);
   });
 }
 
@@ -238,7 +237,7 @@ Result<std::vector<Failure>> PostgresStore::failures_of(std::span<const SpecKey>
 Status PostgresStore::resolve_failure(const SpecKey& name) {
   return database_->write([&](Connection& connection) -> Status {
     if (connection.run(kResolveFailure, name.catalog_id, name.spec_name) == 0) {
-      return {Code::kNotFound, fmt::format("{}/{}: no failure", name.catalog_id, name.spec_name)};
+      return core::no_such_failure(name);
     }
     return {};
   });

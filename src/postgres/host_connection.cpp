@@ -8,7 +8,6 @@
 #include "core/rules/checks.hpp"
 #include "core/values/guard.hpp"
 #include "embedjobs/postgres_enqueue.hpp"
-#include "embedjobs/space.hpp"
 #include "postgres/client/dsn.hpp"
 #include "postgres/client/errors.hpp"
 #include "postgres/client/values.hpp"
@@ -16,7 +15,6 @@
 namespace embedjobs {
 namespace {
 
-constexpr std::size_t kMaxDocumentBytes = std::size_t{64} << 20;
 constexpr Oid kBytes = 17;  // bytea
 
 // Names travel as bytes: whatever the client_encoding is, they arrive as they are. Everything is qualified: the host's
@@ -108,18 +106,11 @@ Result<EnqueueResult> enqueue_on(pg_conn* connection, std::string_view schema, c
 Result<EnqueueResult> put_spec_on(pg_conn* connection, std::string_view schema, const SpecKey& key,
                                   std::string_view content, std::string_view target_space_id) {
   return core::guarded("PostgreSQL", [&]() -> Result<EnqueueResult> {
-    if (Status status = validate(key); !status.ok()) {
+    if (Status status = core::check_put(key, content, target_space_id); !status.ok()) {
       return status;
     }
     if (Status status = postgres::check_schema_name(schema); !status.ok()) {
       return status;
-    }
-    if (content.size() > kMaxDocumentBytes) {
-      return {Code::kInvalidArgument,
-              fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
-    }
-    if (auto space = parse_space(target_space_id); !target_space_id.empty() && !space.ok()) {
-      return space.status();
     }
     return call(connection, kPut, schema,
                 std::array<std::string_view, 4>{key.catalog_id, key.spec_name, content, target_space_id});

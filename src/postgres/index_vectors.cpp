@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "core/rules/errors.hpp"
 #include "core/values/guard.hpp"
 #include "embedjobs/postgres.hpp"
 #include "embedjobs/space.hpp"
@@ -131,8 +132,7 @@ Result<std::vector<PostgresIndex>> make_indexes(Connection& connection, const Ds
   }
   const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
   if (!catalog) {
-    return {connection.ok() ? Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id))
-                            : connection.take_error()};
+    return {connection.ok() ? core::no_such_catalog(catalog_id) : connection.take_error()};
   }
   // Of the session, so that it ends with the process, however that ends.
   if (connection.value_or(0, kTryLock, advisory_key(dsn.options.schema, "index")) == 0 && connection.ok()) {

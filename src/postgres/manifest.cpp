@@ -1,6 +1,6 @@
 #include "postgres/manifest.hpp"
 
-#include <fmt/format.h>
+#include "core/rules/errors.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -12,7 +12,7 @@ namespace {
   ", c.target_space, coalesce(j.status, -1), coalesce(j.fence_counter, 0), coalesce(j.fence_nonce, 0) "               \
   "FROM @catalogs AS c JOIN @keys AS k ON k.catalog_id = c.id LEFT JOIN @jobs AS j ON j.key_id = k.id AND j.id = $3 " \
   "WHERE c.name = $1 AND k.spec_name = $2"
-constexpr const char* kLookAtFence = EMBEDJOBS_SELECT_FENCED;
+constexpr const char* kReadFence = EMBEDJOBS_SELECT_FENCED;
 constexpr const char* kHoldFence = EMBEDJOBS_SELECT_FENCED " FOR KEY SHARE OF c FOR KEY SHARE OF k";
 
 constexpr const char* kFindManifest = "SELECT " EMBEDJOBS_MANIFEST_COLUMNS("") " FROM @manifests WHERE id = $1";
@@ -42,25 +42,24 @@ constexpr const char* kInsertOperations =
 
 Result<KeyRow> checked_key(Query& row, const PassContext& context) {
   if (!row.next()) {
-    return {Code::kNotFound, fmt::format("{}/{}: no such spec", context.key.catalog_id, context.key.spec_name)};
+    return core::no_such_spec(context.key);
   }
   const KeyRow key = read_key(row);
   rules::StoredJob job;
   job.status = static_cast<JobStatus>(row.integer(kKeyColumns + 1));
   job.fence = {row.number(kKeyColumns + 2), row.number(kKeyColumns + 3)};
   if (!rules::holds(job, key.state, context.fence)) {
-    return {Code::kLeaseLost, fmt::format("{}/{}: the lease is lost", context.key.catalog_id, context.key.spec_name)};
+    return core::lease_lost(context.job_id, context.key);
   }
   const std::string target = row.text(kKeyColumns);
   if (target != context.space.id()) {
-    return {Code::kRefused,
-            fmt::format("{} has target space {}, not {}", context.key.catalog_id, target, context.space.id())};
+    return core::wrong_target(context.key.catalog_id, target, context.space.id());
   }
   return key;
 }
 
 Result<KeyRow> fenced_key(Connection& connection, const PassContext& context, FenceCheck check) {
-  Query row = connection.query(check == FenceCheck::kHold ? kHoldFence : kLookAtFence, context.key.catalog_id,
+  Query row = connection.query(check == FenceCheck::kHold ? kHoldFence : kReadFence, context.key.catalog_id,
                                context.key.spec_name, context.job_id);
   return checked_key(row, context);
 }

@@ -22,10 +22,10 @@ using core::ManifestRow;
   " OR m.flip >= c.flips - (CASE WHEN s.name = c.search_space THEN 1 ELSE 0 END))"
 
 /// kHold: in a transaction that writes; whoever would void the fence, or change the target, waits until it ends.
-enum class FenceCheck { kLook, kHold };
+enum class FenceCheck { kRead, kHold };
 
-/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody
-/// does. kRefused: its space is not the catalog's target.
+/// The key of a pass whose fence is current. kNotFound: there is no such spec. kLeaseLost: another holds it, or
+/// nobody does. kRefused: its space is not the catalog's target.
 Result<KeyRow> fenced_key(Connection& connection, const PassContext& context, FenceCheck check);
 
 /// The same of a row that has been read: key columns, the target space's name, status and fence of the job.

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <map>
 
-#include "core/backend/pieces.hpp"
 #include "core/rules/checks.hpp"
+#include "core/rules/limits.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/provider_tokens.hpp"

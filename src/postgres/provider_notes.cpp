@@ -1,8 +1,8 @@
 #include "postgres/provider_tokens.hpp"
 
 #include "core/rules/provider_notes.hpp"
+#include "postgres/job_records.hpp"
 #include "postgres/postgres_store.hpp"
-#include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
 namespace {

@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <map>
 
-#include "core/backend/pieces.hpp"
+#include "core/backend/in_pieces.hpp"
 #include "core/rules/checks.hpp"
+#include "core/rules/limits.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/vectors.hpp"
@@ -179,8 +180,7 @@ Result<std::vector<Reservation>> PostgresCatalog::reserve(const PassContext& con
     return status;
   }
   std::vector<Reservation> answer;
-  do {
-    const auto piece = texts.first(std::min(texts.size(), core::kMaxRowsPerTransaction));
+  Status done = core::for_pieces(texts, core::kMaxRowsPerTransaction, [&](std::span<const TextHash> piece) -> Status {
     auto part = database_->write([&](Connection& connection) -> Result<std::vector<Reservation>> {
       auto key = fenced_key(connection, context, FenceCheck::kHold);
       if (!key.ok()) {
@@ -192,14 +192,13 @@ Result<std::vector<Reservation>> PostgresCatalog::reserve(const PassContext& con
       }
       return piece.empty() ? std::vector<Reservation>() : Reserver(connection, *key, context, piece).run(piece);
     });
-    if (!part.ok()) {
-      return part.status();
+    if (part.ok()) {
+      answer.insert(answer.end(), part->begin(), part->end());
     }
-    answer.insert(answer.end(), part->begin(), part->end());
-    texts = texts.subspan(piece.size());
     given_up = {};  // they are few
-  } while (!texts.empty());
-  return answer;
+    return part.status();
+  });
+  return done.ok() ? Result<std::vector<Reservation>>(std::move(answer)) : done;
 }
 
 }  // namespace embedjobs::postgres

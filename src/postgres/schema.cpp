@@ -2,14 +2,15 @@
 
 #include <fmt/format.h>
 
+#include "embedjobs/limits.hpp"
 #include "postgres/client/vector_type.hpp"
 #include "postgres/database.hpp"
 
 namespace embedjobs::postgres {
 namespace {
 
-// 2: it has a version; 1: it has something else; 0: it has nothing, or is not there. One look, since another process
-// may be at it.
+// 2: it has a version; 1: it has something else; 0: it has nothing, or is not there. One statement, since another
+// process may be at it.
 constexpr const char* kWhatThere =
     "SELECT coalesce(max(there), 0) FROM ("
     "SELECT n.nspname, CASE WHEN c.relname = 'schema_version' THEN 2 ELSE 1 END AS there"
@@ -18,7 +19,7 @@ constexpr const char* kWhatThere =
     "p.pronamespace) AS t"
     " WHERE t.nspname = $1";
 constexpr const char* kHasSchema = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1";
-// Of a role that may write somewhere: the tables that it may not read and write. One that only looks is let.
+// Of a role that may write somewhere: the tables that it may not read and write. One that only reads is let.
 constexpr const char* kMissingRights =
     "SELECT CASE WHEN bool_or(has_table_privilege(c.oid, 'INSERT')) THEN string_agg(c.relname, ', ' ORDER BY "
     "c.relname) FILTER (WHERE NOT"
@@ -45,6 +46,8 @@ void replace_all(std::string& text, std::string_view what, std::string_view with
 
 std::string expanded(std::string_view sql, std::string_view schema, PostgresVectors vectors) {
   std::string text(sql);
+  replace_all(text, "@max_document_bytes", std::to_string(kMaxDocumentBytes));
+  replace_all(text, "@max_name_bytes", std::to_string(kMaxNameBytes));
   replace_all(text, "@vectors_wanted", to_string(vectors));
   replace_all(text, "@schema_name", schema);
   replace_all(text, "@channel", channel_of(schema));
@@ -53,7 +56,7 @@ std::string expanded(std::string_view sql, std::string_view schema, PostgresVect
   return text;
 }
 
-/// Looks again under the lock: another process may have migrated in between.
+/// Asks again under the lock: another process may have migrated in between.
 Status migrate_locked(Connection& connection, std::string_view schema, PostgresVectors vectors) {
   (void)connection.query(kLock, advisory_key(schema, "migrate"));
   auto version = read_version(connection, schema);

@@ -1,6 +1,8 @@
 // How rows are read from PostgreSQL: a spec's, and those that searches compare where the server can't. The course of
 // both is in core/backend/row_reader.cpp.
 #include "core/backend/row_reader.hpp"
+#include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
 #include "core/rules/vectors.hpp"
 #include "postgres/manifest.hpp"
 #include "postgres/postgres_catalog.hpp"
@@ -44,7 +46,7 @@ class PostgresRowReader final : public core::RowReader {
     return database_.read([&](Connection& connection) -> Result<VisiblePiece> {
       const std::optional<KeyRow> key = find_key(connection, name);
       if (!key || !key->has_spec) {
-        return no_such_spec(name);
+        return core::no_such_spec(name);
       }
       auto space = load_space(connection, key->visible_space_id);
       if (!space.ok()) {
@@ -110,11 +112,8 @@ Result<Space> PostgresCatalog::rows(const SpecKey& key, bool with_vectors,
 
 Result<std::vector<SearchHit>> PostgresCatalog::search(std::string_view catalog_id, const Space& space,
                                                        std::span<const float> query, std::size_t k) {
-  if (Status status = validate(space); !status.ok()) {
+  if (Status status = core::check_search(space, query); !status.ok()) {
     return status;
-  }
-  if (Status status = core::check_vector(query, space.dimension); !status.ok()) {
-    return status.with_context("query");
   }
   auto kept =
       database_->read([](Connection& connection) -> Result<PostgresVectors> { return connection.vector_type().kind; });

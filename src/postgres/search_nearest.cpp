@@ -10,6 +10,7 @@
 #include <cmath>
 #include <map>
 
+#include "core/rules/errors.hpp"
 #include "core/rules/vectors.hpp"
 #include "postgres/index_vectors.hpp"
 #include "postgres/records.hpp"
@@ -172,11 +173,10 @@ class NearestSearch {
 Result<SearchedSpace> searched_space(Connection& connection, std::string_view catalog_id, const std::string& space_id) {
   const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
   if (!catalog) {
-    return Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id));
+    return core::no_such_catalog(catalog_id);
   }
   if (catalog->search_space != space_id && !catalog->search_space.empty()) {
-    return Status(Code::kRefused,
-                  fmt::format("{}: searches read the space {}, not {}", catalog_id, catalog->search_space, space_id));
+    return core::wrong_search_space(catalog_id, catalog->search_space, space_id);
   }
   return SearchedSpace{.catalog_id = catalog->id, .space_id = find_space(connection, catalog->id, space_id)};
 }

@@ -1,14 +1,13 @@
 // A job's life between its claim and its end.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
 #include "postgres/backend.hpp"
+#include "postgres/job_records.hpp"
 #include "postgres/postgres_store.hpp"
 #include "postgres/provider_tokens.hpp"
-#include "postgres/records.hpp"
 
 namespace embedjobs::postgres {
 namespace {
@@ -35,11 +34,6 @@ constexpr const char* kRenew =
 
 /// Each call leaves a few rows in job_counts.
 constexpr unsigned kCallsPerAddingUp = 1024;
-
-Status lease_lost(const LeaseRef& lease) {
-  return {Code::kLeaseLost,
-          fmt::format("job {} ({}/{}): the lease is lost", lease.job_id, lease.key.catalog_id, lease.key.spec_name)};
-}
 
 bool is_current(const Held& held, const LeaseRef& lease) {
   return held.row.job.key == lease.key && rules::holds(held.row.job, held.key.state, lease.fence);
@@ -80,11 +74,8 @@ struct Specs {
 /// The same call sent again, after its answer was lost: the status that the job has now.
 Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) {
   const std::optional<JobRow> row = load_job(connection, lease.job_id);
-  if (row && row->job.key == lease.key && lease.fence.nonce != 0 && row->job.fence == lease.fence &&
-      row->job.state.settled) {
-    return row->job.status;
-  }
-  return lease_lost(lease);
+  return row && rules::settled_before(row->job, lease) ? Result<JobStatus>(row->job.status)
+                                                       : core::lease_lost(lease.job_id, lease.key);
 }
 
 /// Each in turn, on what was locked for all.
@@ -103,11 +94,12 @@ std::vector<Result<JobStatus>> settle_held(Connection& connection, std::span<con
       continue;
     }
     rules::StoredJob& job = one->row.job;
-    const bool flew = may_fly(job);
-    std::vector<rules::InFlight> in_flight = flew ? load_in_flight(connection, job.id) : std::vector<rules::InFlight>();
+    const bool had_in_flight = may_be_in_flight(job);
+    std::vector<rules::InFlight> in_flight =
+        had_in_flight ? load_in_flight(connection, job.id) : std::vector<rules::InFlight>();
     const rules::Settled settled = rules::settle(job, one->key.state, outcome, rules, connection.now());
     rules::settle_in_flight(in_flight);
-    note_settled(connection, *one, settled, in_flight, flew);
+    note_settled(connection, *one, settled, in_flight, had_in_flight);
     tokens[job.provider] += settled.tokens;
     keys.push_back(one->key);
     jobs.push_back(one->row);
@@ -180,7 +172,7 @@ Status PostgresStore::remove_key(const SpecKey& key) {
   }
   return database_->write([&](Connection& connection) -> Status {
     if (connection.value_or(1, kRemoveKey, key.catalog_id, key.spec_name, connection.now()) == 0) {
-      return {Code::kNotFound, fmt::format("{}/{}: no such spec", key.catalog_id, key.spec_name)};
+      return core::no_such_spec(key);
     }
     return {};
   });
@@ -224,7 +216,7 @@ std::vector<Status> PostgresStore::progress_all(std::span<const ProgressReport> 
     ProviderTokens tokens;
     for (std::size_t i = 0; i < reports.size(); ++i) {
       Held* one = current(held, reports[i].lease);
-      answers[i] = one == nullptr ? lease_lost(reports[i].lease) : Status();
+      answers[i] = one == nullptr ? core::lease_lost(reports[i].lease.job_id, reports[i].lease.key) : Status();
       if (one != nullptr) {
         rules::StoredJob& job = one->row.job;
         tokens[job.provider] += rules::apply_progress(job, reports[i].progress, connection.now());
@@ -243,7 +235,7 @@ Status PostgresStore::record_in_flight(const LeaseRef& lease, std::span<const Te
   return database_->write([&](Connection& connection) -> Status {
     std::optional<Held> held = lock_job_only(connection, lease.job_id);
     if (!held || !is_current(*held, lease)) {
-      return lease_lost(lease);
+      return core::lease_lost(lease.job_id, lease.key);
     }
     rules::StoredJob& job = held->row.job;
     std::vector<rules::InFlight> rows = load_in_flight(connection, job.id);

@@ -3,8 +3,8 @@
 // The target changes first, and with it what claims may take. Then every spec gets a generation and a job, in pieces.
 // Whoever dies between two pieces leaves specs whose manifest is in another space than the target: the reconciler finds
 // them.
-#include <fmt/format.h>
-
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "postgres/enqueue.hpp"
 #include "postgres/postgres_catalog.hpp"
 #include "postgres/searched_space.hpp"
@@ -13,7 +13,6 @@ namespace embedjobs::postgres {
 namespace {
 
 // A spec costs a handful of rows.
-constexpr std::size_t kSpecsPerTransaction = 100;
 
 constexpr const char* kSetTarget = "UPDATE @catalogs SET target_space = $2 WHERE id = $1";
 // Waits for the writes of passes that looked at the target before.
@@ -38,22 +37,18 @@ std::optional<CatalogRow> read_catalog(Query&& row) {
   return row.next() ? std::optional(CatalogRow{row.integer(0), row.text(1), row.text(2)}) : std::nullopt;
 }
 
-Status no_such_catalog(std::string_view catalog_id) {
-  return {Code::kNotFound, fmt::format("{}: no such catalog", catalog_id)};
-}
-
 Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string_view catalog_name,
                     const std::string& after) {
   Piece piece{.after = after};
   std::vector<std::int64_t> ids;
   {
-    Query row = connection.query(kKeysAfter, catalog_id, after, kSpecsPerTransaction);
+    Query row = connection.query(kKeysAfter, catalog_id, after, core::kSpecsPerTransaction);
     while (row.next()) {
       ids.push_back(row.integer(0));
       piece.after = row.text(1);
     }
   }
-  piece.more = ids.size() == kSpecsPerTransaction;
+  piece.more = ids.size() == core::kSpecsPerTransaction;
   std::vector<std::pair<KeyRow, std::string>> keys;
   {
     Query row = connection.query(kLockKeys, ids);
@@ -72,7 +67,7 @@ Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string
 Result<bool> change_target(Connection& connection, std::string_view catalog_id, const std::string& target) {
   const std::optional<CatalogRow> catalog = read_catalog(connection.query(kLockCatalog, catalog_id));
   if (!catalog) {
-    return no_such_catalog(catalog_id);
+    return core::no_such_catalog(catalog_id);
   }
   if (catalog->target_space == target) {
     return false;
@@ -100,11 +95,10 @@ Result<std::size_t> PostgresCatalog::switch_space(std::string_view catalog_id, c
     auto piece = database_->write([&](Connection& connection) -> Result<Piece> {
       const std::optional<CatalogRow> catalog = read_catalog(connection.query(kHoldCatalog, catalog_id));
       if (!catalog) {
-        return no_such_catalog(catalog_id);
+        return core::no_such_catalog(catalog_id);
       }
       if (catalog->target_space != target_id) {
-        return Status(Code::kRefused,
-                      fmt::format("{}: another switch, to {}, began meanwhile", catalog_id, catalog->target_space));
+        return core::switched_meanwhile(catalog_id, catalog->target_space);
       }
       Piece done = enqueue_piece(connection, catalog->id, catalog_id, after);
       notify(connection, database_->options().schema);

@@ -173,7 +173,7 @@ Result<std::vector<bool>> PostgresCatalog::list_existing(const PassContext& cont
   }
   return core::stored_texts(wanted, [&](const std::vector<TextHash>& texts) {
     return database_->read([&](Connection& connection) -> Result<std::vector<bool>> {
-      auto key = fenced_key(connection, context, FenceCheck::kLook);
+      auto key = fenced_key(connection, context, FenceCheck::kRead);
       if (!key.ok()) {
         return key.status();
       }

@@ -1,8 +1,9 @@
 // Documents, and lists of what there is.
-#include <fmt/format.h>
-
 #include <algorithm>
 
+#include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "sqlite/backend.hpp"
 #include "sqlite/enqueue.hpp"
 #include "sqlite/spec_rows.hpp"
@@ -10,9 +11,6 @@
 
 namespace embedjobs::sqlite {
 namespace {
-
-constexpr std::size_t kMaxDocumentBytes = std::size_t{64} << 20;
-constexpr std::size_t kKeysPerTransaction = 100;
 
 constexpr const char* kDocumentVersion = "SELECT 1 FROM documents WHERE key_id = ? AND version = ?";
 constexpr const char* kSaveDocument =
@@ -54,14 +52,6 @@ struct NamedId {
   std::int64_t id = 0;
   std::string name;
 };
-
-Status no_such_spec(const SpecKey& key) {
-  return {Code::kNotFound, fmt::format("{}/{}: no such spec", key.catalog_id, key.spec_name)};
-}
-
-Status no_such_catalog(std::string_view catalog_id) {
-  return {Code::kNotFound, fmt::format("{}: no such catalog", catalog_id)};
-}
 
 /// The catalogs that a list in the order of keys goes through, after `after`.
 std::vector<NamedId> catalogs_after(Connection& connection, const std::optional<std::string>& only,
@@ -109,7 +99,7 @@ void remove_spec(Connection& connection, KeyRow& key, WallTime now) {
 std::vector<std::int64_t> keys_to_remove(Connection& connection, std::int64_t catalog_id) {
   std::vector<std::int64_t> ids;
   for (const char* sql : {kSpecIds, kOpenKeys}) {
-    Query row = connection.query(sql, catalog_id, kKeysPerTransaction);
+    Query row = connection.query(sql, catalog_id, core::kSpecsPerTransaction);
     while (row.next()) {
       ids.push_back(row.integer(0));
     }
@@ -129,7 +119,7 @@ Result<Document> SqliteCatalog::resolve(const SpecKey& key) {
   return database_->read([&](Connection& connection) -> Result<Document> {
     Query row = connection.query(kResolve, key.catalog_id, key.spec_name);
     if (!row.next()) {
-      return Status(Code::kGone, fmt::format("{}/{}: the document is gone", key.catalog_id, key.spec_name));
+      return core::document_gone(key);
     }
     const auto content = row.blob(0);
     return Document{.content = std::string(content.begin(), content.end()), .version = std::string(row.text(1))};
@@ -187,7 +177,7 @@ Result<std::vector<CatalogInfo>> SqliteCatalog::catalogs() {
 Result<std::string> SqliteCatalog::search_space_of(std::string_view catalog_id) {
   return database_->read([&](Connection& connection) -> Result<std::string> {
     std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
-    return catalog ? Result<std::string>(std::move(catalog->search_space)) : no_such_catalog(catalog_id);
+    return catalog ? Result<std::string>(std::move(catalog->search_space)) : core::no_such_catalog(catalog_id);
   });
 }
 
@@ -214,17 +204,8 @@ Result<std::vector<SpecState>> SqliteCatalog::describe(std::span<const SpecKey> 
 
 Result<EnqueueResult> SqliteCatalog::put(const SpecKey& key, std::string_view content,
                                          std::string_view target_space_id) {
-  if (Status status = validate(key); !status.ok()) {
+  if (Status status = core::check_put(key, content, target_space_id); !status.ok()) {
     return status;
-  }
-  if (content.size() > kMaxDocumentBytes) {
-    return {Code::kInvalidArgument,
-            fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
-  }
-  if (!target_space_id.empty()) {
-    if (auto space = parse_space(target_space_id); !space.ok()) {
-      return space.status();
-    }
   }
   const std::string version = to_hex(hash_text(content));
   auto answer = database_->write([&](Connection& connection) -> Result<EnqueueResult> {
@@ -248,7 +229,7 @@ Status SqliteCatalog::remove(const SpecKey& name) {
   return database_->write([&](Connection& connection) -> Status {
     std::optional<KeyRow> key = find_key(connection, name);
     if (!key || (!key->has_spec && !find_open_job(connection, *key))) {
-      return no_such_spec(name);
+      return core::no_such_spec(name);
     }
     remove_spec(connection, *key, now());
     return {};
@@ -262,7 +243,7 @@ Status SqliteCatalog::remove_catalog(std::string_view catalog_id) {
       const std::vector<std::int64_t> ids =
           catalog ? keys_to_remove(connection, catalog->id) : std::vector<std::int64_t>();
       if (first && ids.empty()) {
-        return no_such_catalog(catalog_id);
+        return core::no_such_catalog(catalog_id);
       }
       for (const std::int64_t id : ids) {
         if (std::optional<KeyRow> key = load_key(connection, id)) {

@@ -1,10 +1,11 @@
-// Leases: taken, expired, and what a waiting worker looks at.
-#include <fmt/format.h>
-
+// Leases: taken, expired, and what a waiting worker asks for.
 #include <algorithm>
 #include <limits>
 
+#include "core/backend/in_pieces.hpp"
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "embedjobs/sys/store_rules.hpp"
 #include "sqlite/claim_sql.hpp"
 #include "sqlite/enqueue.hpp"
@@ -14,10 +15,8 @@
 namespace embedjobs::sqlite {
 namespace {
 
-constexpr std::size_t kMaxExpiredAtOnce = 100;
 constexpr std::size_t kMaxClaimedAtOnce = 200;
 constexpr std::size_t kMaxRunningSeen = 10000;
-constexpr std::size_t kMaxOtherCounted = 1000;
 constexpr WallTime kNever{Duration(std::numeric_limits<std::int64_t>::max())};
 constexpr WallTime kAlways{Duration(std::numeric_limits<std::int64_t>::min())};
 
@@ -188,7 +187,7 @@ void count_other_space(Connection& connection, std::string_view space, WallTime 
   }
   std::int64_t example = 0;
   {
-    Query row = connection.query(claim_sql::kOtherDue, now, now + rules::kFarAhead, space, kMaxOtherCounted);
+    Query row = connection.query(claim_sql::kOtherDue, now, now + rules::kFarAhead, space, core::kMaxOtherCounted);
     if (row.next()) {
       result.other_space = static_cast<std::size_t>(row.integer(0));
       example = row.integer(1);
@@ -196,12 +195,12 @@ void count_other_space(Connection& connection, std::string_view space, WallTime 
   }
   Query row = connection.query(kCatalogOfId, example);
   if (result.other_space > 0 && row.next()) {
-    result.other_space_example = fmt::format("{} has target space {}", row.text(0), row.text(1));
+    result.other_space_example = core::target_of(row.text(0), row.text(1));
   }
 }
 
 /// The first job that may be claimed, and whether an urgent one may be claimed now.
-void look_at_pending(Connection& connection, std::string_view space, WallTime now, Peek& peek) {
+void peek_pending(Connection& connection, std::string_view space, WallTime now, Peek& peek) {
   Picker due(connection, space, now);
   due.by_age(1);
   if (!due.picked().empty()) {
@@ -216,7 +215,7 @@ void look_at_pending(Connection& connection, std::string_view space, WallTime no
   peek.next_due = peek.next_pending_due;
 }
 
-void look_at_running(Connection& connection, Database& database, std::string_view space, bool others, Peek& peek) {
+void peek_running(Connection& connection, Database& database, std::string_view space, bool others, Peek& peek) {
   Expiry expiry(database);
   for (const RunningJob& job : running_jobs(connection)) {
     if (others && connection.value_or(0, kIsOther, job.catalog_id, space) != 0) {
@@ -236,7 +235,7 @@ Result<ClaimResult> SqliteStore::claim(const ClaimRequest& request) {
   }
   return database_->write([&](Connection& connection) -> Result<ClaimResult> {
     ClaimResult result;
-    result.expired = expire_ended(connection, *database_, kMaxExpiredAtOnce);
+    result.expired = expire_ended(connection, *database_, core::kExpiredPerClaim);
     result.leases = claimed_before(connection, request.nonce);
     if (result.leases.empty()) {
       for (const JobId id : pick_due(connection, request, now())) {
@@ -251,23 +250,14 @@ Result<ClaimResult> SqliteStore::claim(const ClaimRequest& request) {
 }
 
 Result<std::size_t> SqliteStore::reap(std::size_t limit) {
-  std::size_t total = 0;
-  while (total < limit) {
-    const std::size_t piece = std::min(limit - total, kMaxExpiredAtOnce);
-    auto expired = database_->write(
+  auto expired = core::in_pieces(limit, core::kExpiredPerClaim, [&](std::size_t piece) {
+    return database_->write(
         [&](Connection& connection) -> Result<std::size_t> { return expire_ended(connection, *database_, piece); });
-    if (!expired.ok()) {
-      return expired;
-    }
-    total += *expired;
-    if (*expired < piece) {
-      break;
-    }
-  }
-  if (total > 0) {
+  });
+  if (expired.ok() && *expired > 0) {
     database_->wake().fire();
   }
-  return total;
+  return expired;
 }
 
 Result<Peek> SqliteStore::peek(std::string_view space_id) {
@@ -275,8 +265,8 @@ Result<Peek> SqliteStore::peek(std::string_view space_id) {
     Peek peek;
     peek.enqueue_counter = enqueue_counter(connection);
     const bool others = connection.value_or(0, claim_sql::kAnyOtherCatalog, space_id) != 0;
-    look_at_pending(connection, space_id, now(), peek);
-    look_at_running(connection, *database_, space_id, others, peek);
+    peek_pending(connection, space_id, now(), peek);
+    peek_running(connection, *database_, space_id, others, peek);
     peek.other_space = others && connection.value_or(0, claim_sql::kOtherOpen, space_id) != 0;
     return peek;
   });

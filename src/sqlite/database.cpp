@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "core/rules/errors.hpp"
 #include "embedjobs/sys/store_rules.hpp"
 #include "sqlite/process_identity.hpp"
 #include "sqlite/schema.hpp"
@@ -133,7 +134,7 @@ MonoTime Database::steady_now() {
 
 Status Database::check_process() const {
   if (::getpid() != pid_) {
-    return {Code::kRefused, "the database was opened before a fork: it belongs to the parent"};
+    return core::opened_before_fork();
   }
   return {};
 }

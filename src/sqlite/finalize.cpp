@@ -1,7 +1,8 @@
 // A finalize's steps over SQLite. Their course, the same in every database, is in core/backend/finalize.cpp.
 #include "core/backend/finalize.hpp"
-#include "core/backend/pieces.hpp"
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/spec_rows.hpp"
 #include "sqlite/sqlite_catalog.hpp"
@@ -110,7 +111,7 @@ Status SqliteFinalize::apply(std::int64_t live) {
     const std::int64_t space_id = make_space(connection, key->catalog_id, context().space.id());
     const std::optional<ManifestRow> found = find_live_manifest(connection, key->id, space_id);
     if ((found ? found->id : 0) != live) {
-      return {Code::kRetry, "the manifest was swept while it was compared"};
+      return core::manifest_swept();
     }
     const ManifestRow manifest = make_live_manifest(connection, key->id, space_id);
     if (Status status = put(connection, space_id, manifest.id, difference().put()); !status.ok()) {
@@ -159,7 +160,7 @@ Status SqliteFinalize::flip(std::int64_t building) {
     }
     const std::optional<ManifestRow> manifest = find_manifest(connection, building);
     if (!manifest) {
-      return {Code::kRetry, "the new manifest was swept while it was built"};
+      return core::manifest_swept();
     }
     connection.run(kReplaceLive, key->id, manifest->space_id, building);
     finish(connection, *key, manifest->space_id, building);

@@ -1,9 +1,9 @@
 // Looking back: jobs, counts, failures, and forgetting them.
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "core/backend/pieces.hpp"
+#include "core/backend/in_pieces.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "sqlite/records.hpp"
 #include "sqlite/sqlite_store.hpp"
 
@@ -66,7 +66,7 @@ Result<Job> SqliteStore::get(JobId id) {
   return database_->read([&](Connection& connection) -> Result<Job> {
     std::optional<JobRow> row = load_job(connection, id);
     if (!row) {
-      return Status(Code::kNotFound, fmt::format("no job {}", id));
+      return core::no_such_job(id);
     }
     return row->job;
   });
@@ -75,7 +75,7 @@ Result<Job> SqliteStore::get(JobId id) {
 Result<JobState> SqliteStore::job_state(JobId id) {
   return database_->read([&](Connection& connection) -> Result<JobState> {
     const std::optional<JobRow> row = load_job(connection, id);
-    return row ? Result<JobState>(row->job.state) : Status(Code::kNotFound, fmt::format("no job {}", id));
+    return row ? Result<JobState>(row->job.state) : core::no_such_job(id);
   });
 }
 
@@ -153,28 +153,18 @@ Status SqliteStore::resolve_failure(const SpecKey& name) {
   return database_->write([&](Connection& connection) -> Status {
     const std::optional<KeyRow> key = find_key(connection, name);
     if (!key || connection.run(kResolveFailure, key->id) == 0) {
-      return {Code::kNotFound, fmt::format("{}/{}: no failure", name.catalog_id, name.spec_name)};
+      return core::no_such_failure(name);
     }
     return {};
   });
 }
 
 Result<std::size_t> SqliteStore::purge(Duration age, std::size_t limit) {
-  std::size_t total = 0;
-  while (total < limit) {
-    const std::size_t piece = std::min(limit - total, core::kMaxRowsPerTransaction);
-    auto purged = database_->write([&](Connection& connection) -> Result<std::size_t> {
+  return core::in_pieces(limit, core::kMaxRowsPerTransaction, [&](std::size_t piece) {
+    return database_->write([&](Connection& connection) -> Result<std::size_t> {
       return static_cast<std::size_t>(connection.run(kPurge, now() - std::max(age, Duration(0)), piece));
     });
-    if (!purged.ok()) {
-      return purged;
-    }
-    total += *purged;
-    if (*purged < piece) {
-      break;
-    }
-  }
-  return total;
+  });
 }
 
 }  // namespace embedjobs::sqlite

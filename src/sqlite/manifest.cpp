@@ -1,11 +1,11 @@
 #include "sqlite/manifest.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "core/backend/pieces.hpp"
+#include "core/backend/in_pieces.hpp"
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "sqlite/provider_tokens.hpp"
 #include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"
@@ -18,10 +18,11 @@ constexpr const char* kFindManifest = "SELECT " EMBEDJOBS_MANIFEST_COLUMNS("") "
 // What was made for a space before the catalog's searches left it is stale: it is not the start of a new manifest.
 constexpr const char* kFindLive =
     "SELECT " EMBEDJOBS_MANIFEST_COLUMNS("m.") " "
-    "FROM manifests AS m INDEXED BY manifests_live CROSS JOIN keys AS k ON k.id = m.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id"
-    " CROSS JOIN spaces AS s ON s.id = m.space_id "
+    "FROM manifests AS m INDEXED BY manifests_live CROSS JOIN keys AS k ON k.id = m.key_id"
+    " CROSS JOIN catalogs AS c ON c.id = k.catalog_id CROSS JOIN spaces AS s ON s.id = m.space_id "
     "WHERE m.key_id = ? AND m.space_id = ? AND m.state = 0 AND (m.id = k.visible_manifest_id"
-    " OR (m.id = k.searched_manifest_id AND k.searched_flip = c.flips) OR m.flip >= c.flips - (s.name = c.search_space))";
+    " OR (m.id = k.searched_manifest_id AND k.searched_flip = c.flips)"
+    " OR m.flip >= c.flips - (s.name = c.search_space))";
 constexpr const char* kDropStale = "UPDATE manifests SET state = 2 WHERE key_id = ? AND space_id = ? AND state = 0";
 constexpr const char* kInsertLive =
     "INSERT INTO manifests (key_id, space_id, state, flip) "
@@ -66,16 +67,15 @@ Status write_piece(Connection& connection, const PassContext& context, std::span
 Result<KeyRow> fenced_key(Connection& connection, const PassContext& context) {
   std::optional<KeyRow> key = find_key(connection, context.key);
   if (!key) {
-    return {Code::kNotFound, fmt::format("{}/{}: no such spec", context.key.catalog_id, context.key.spec_name)};
+    return core::no_such_spec(context.key);
   }
   const std::optional<JobRow> row = load_job(connection, context.job_id);
   if (!row || row->key_id != key->id || !rules::holds(row->job, key->state, context.fence)) {
-    return {Code::kLeaseLost, fmt::format("{}/{}: the lease is lost", context.key.catalog_id, context.key.spec_name)};
+    return core::lease_lost(context.job_id, context.key);
   }
   Query catalog = connection.query(kTarget, key->catalog_id);
   if (catalog.next() && catalog.text(0) != context.space.id()) {
-    return {Code::kRefused,
-            fmt::format("{} has target space {}, not {}", context.key.catalog_id, catalog.text(0), context.space.id())};
+    return core::wrong_target(context.key.catalog_id, catalog.text(0), context.space.id());
   }
   return *key;
 }
@@ -114,16 +114,9 @@ Status SqliteCatalog::persist_batch(const PassContext& context, std::span<const 
   if (Status status = core::check_persist(context, rows); !status.ok()) {
     return status;
   }
-  do {
-    const auto piece = rows.first(std::min(rows.size(), core::kMaxRowsPerTransaction));
-    Status status =
-        database_->write([&](Connection& connection) { return write_piece(connection, context, piece, now()); });
-    if (!status.ok()) {
-      return status;
-    }
-    rows = rows.subspan(piece.size());
-  } while (!rows.empty());
-  return {};
+  return core::for_pieces(rows, core::kMaxRowsPerTransaction, [&](std::span<const VectorRow> piece) {
+    return database_->write([&](Connection& connection) { return write_piece(connection, context, piece, now()); });
+  });
 }
 
 }  // namespace embedjobs::sqlite

@@ -13,8 +13,8 @@ namespace embedjobs::sqlite {
 
 using core::ManifestRow;
 
-/// The key of a pass whose fence is current. kNotFound: never heard of it. kLeaseLost: another holds it, or nobody
-/// does. kRefused: its space is not the catalog's target.
+/// The key of a pass whose fence is current. kNotFound: there is no such spec. kLeaseLost: another holds it, or
+/// nobody does. kRefused: its space is not the catalog's target.
 Result<KeyRow> fenced_key(Connection& connection, const PassContext& context);
 
 std::optional<ManifestRow> find_manifest(Connection& connection, std::int64_t id);

@@ -59,8 +59,8 @@ struct LeaseStamp {
 using core::JobRow;
 /// Of jobs with their names. Follow it by WHERE and ORDER BY.
 #define EMBEDJOBS_SELECT_JOB \
-  "SELECT " EMBEDJOBS_JOB_COLUMNS( \
-      "j.lease_expires_at") " FROM jobs AS j CROSS JOIN keys AS k ON k.id = j.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
+  "SELECT " EMBEDJOBS_JOB_COLUMNS("j.lease_expires_at") \
+  " FROM jobs AS j CROSS JOIN keys AS k ON k.id = j.key_id CROSS JOIN catalogs AS c ON c.id = k.catalog_id "
 JobRow read_job(const Query& row);
 std::optional<JobRow> load_job(Connection& connection, JobId id);
 std::optional<JobRow> find_open_job(Connection& connection, const KeyRow& key);

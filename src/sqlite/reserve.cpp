@@ -1,8 +1,9 @@
 // Reservations: which pass embeds a text.
 #include <map>
 
-#include "core/backend/pieces.hpp"
+#include "core/backend/in_pieces.hpp"
 #include "core/rules/checks.hpp"
+#include "core/rules/limits.hpp"
 #include "sqlite/expiry.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/reserve.hpp"
@@ -105,8 +106,7 @@ Result<std::vector<Reservation>> SqliteCatalog::reserve(const PassContext& conte
     return status;
   }
   std::vector<Reservation> answer;
-  do {
-    const auto piece = texts.first(std::min(texts.size(), core::kMaxRowsPerTransaction));
+  Status done = core::for_pieces(texts, core::kMaxRowsPerTransaction, [&](std::span<const TextHash> piece) -> Status {
     std::vector<Reservation> part;
     Status status = database_->write([&](Connection& connection) -> Status {
       part.clear();  // the transaction may run twice
@@ -123,14 +123,11 @@ Result<std::vector<Reservation>> SqliteCatalog::reserve(const PassContext& conte
       }
       return {};
     });
-    if (!status.ok()) {
-      return status;
-    }
     answer.insert(answer.end(), part.begin(), part.end());
-    texts = texts.subspan(piece.size());
     given_up = {};  // they are few
-  } while (!texts.empty());
-  return answer;
+    return status;
+  });
+  return done.ok() ? Result<std::vector<Reservation>>(std::move(answer)) : done;
 }
 
 }  // namespace embedjobs::sqlite

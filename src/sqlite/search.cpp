@@ -1,8 +1,8 @@
 // How rows are read from SQLite: a spec's, and those that searches compare. The course of both is in
 // core/backend/row_reader.cpp.
-#include <fmt/format.h>
-
 #include "core/backend/row_reader.hpp"
+#include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
 #include "core/rules/vectors.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/sqlite_catalog.hpp"
@@ -53,7 +53,7 @@ class SqliteRowReader final : public core::RowReader {
     return database_.read([&](Connection& connection) -> Result<VisiblePiece> {
       const std::optional<KeyRow> key = find_key(connection, name);
       if (!key || !key->has_spec) {
-        return no_such_spec(name);
+        return core::no_such_spec(name);
       }
       auto space = load_space(connection, key->visible_space_id);
       if (!space.ok()) {
@@ -70,11 +70,10 @@ class SqliteRowReader final : public core::RowReader {
     return database_.read([&](Connection& connection) -> Result<SearchedPiece> {
       const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
       if (!catalog) {
-        return Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id));
+        return core::no_such_catalog(catalog_id);
       }
       if (catalog->search_space != space.id() && !catalog->search_space.empty()) {
-        return Status(Code::kRefused, fmt::format("{}: searches read the space {}, not {}", catalog_id,
-                                                  catalog->search_space, space.id()));
+        return core::wrong_search_space(catalog_id, catalog->search_space, space.id());
       }
       SearchedPiece piece{.space_id = find_space(connection, catalog->id, space.id()), .specs = {}};
       Query row = connection.query(kSearchedSpecs, catalog->id, piece.space_id, after, kSpecsPerPiece);
@@ -122,11 +121,8 @@ Result<Space> SqliteCatalog::rows(const SpecKey& key, bool with_vectors,
 
 Result<std::vector<SearchHit>> SqliteCatalog::search(std::string_view catalog_id, const Space& space,
                                                      std::span<const float> query, std::size_t k) {
-  if (Status status = validate(space); !status.ok()) {
+  if (Status status = core::check_search(space, query); !status.ok()) {
     return status;
-  }
-  if (Status status = core::check_vector(query, space.dimension); !status.ok()) {
-    return status.with_context("query");
   }
   return SqliteRowReader(*database_).search(catalog_id, space, query, k);
 }

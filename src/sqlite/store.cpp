@@ -1,7 +1,6 @@
 // A job's life between its claim and its end.
-#include <fmt/format.h>
-
 #include "core/rules/checks.hpp"
+#include "core/rules/errors.hpp"
 #include "sqlite/backend.hpp"
 #include "sqlite/enqueue.hpp"
 #include "sqlite/provider_tokens.hpp"
@@ -24,11 +23,6 @@ struct Held {
   JobRow row;
 };
 
-Status lease_lost(const LeaseRef& lease) {
-  return {Code::kLeaseLost,
-          fmt::format("job {} ({}/{}): the lease is lost", lease.job_id, lease.key.catalog_id, lease.key.spec_name)};
-}
-
 /// Job and key of a lease; none when the lease is not the current one.
 std::optional<Held> load_held(Connection& connection, const LeaseRef& lease) {
   std::optional<JobRow> row = load_job(connection, lease.job_id);
@@ -40,11 +34,8 @@ std::optional<Held> load_held(Connection& connection, const LeaseRef& lease) {
 /// The same call sent again, after its answer was lost: the status that the job has now.
 Result<JobStatus> settled_before(Connection& connection, const LeaseRef& lease) {
   const std::optional<JobRow> row = load_job(connection, lease.job_id);
-  if (row && row->job.key == lease.key && lease.fence.nonce != 0 && row->job.fence == lease.fence &&
-      row->job.state.settled) {
-    return row->job.status;
-  }
-  return lease_lost(lease);
+  return row && rules::settled_before(row->job, lease) ? Result<JobStatus>(row->job.status)
+                                                       : core::lease_lost(lease.job_id, lease.key);
 }
 
 }  // namespace
@@ -82,7 +73,7 @@ Status SqliteStore::remove_key(const SpecKey& key) {
   return database_->write([&](Connection& connection) -> Status {
     std::optional<KeyRow> row = find_key(connection, key);
     if (!row || row->state.removed) {
-      return {Code::kNotFound, fmt::format("{}/{}: no such spec", key.catalog_id, key.spec_name)};
+      return core::no_such_spec(key);
     }
     cancel_key(connection, *row, now());
     // Where the host keeps the document, nothing else will ever clear the rows.
@@ -114,7 +105,7 @@ Status SqliteStore::progress(const LeaseRef& lease, const Progress& progress) {
   return database_->write([&](Connection& connection) -> Status {
     std::optional<Held> held = load_held(connection, lease);
     if (!held) {
-      return lease_lost(lease);
+      return core::lease_lost(lease.job_id, lease.key);
     }
     rules::StoredJob& job = held->row.job;
     const std::uint64_t tokens = rules::apply_progress(job, progress, now());
@@ -129,7 +120,7 @@ Status SqliteStore::record_in_flight(const LeaseRef& lease, std::span<const Text
   return database_->write([&](Connection& connection) -> Status {
     std::optional<Held> held = load_held(connection, lease);
     if (!held) {
-      return lease_lost(lease);
+      return core::lease_lost(lease.job_id, lease.key);
     }
     rules::StoredJob& job = held->row.job;
     std::vector<rules::InFlight> rows = load_in_flight(connection, job.id);

@@ -2,8 +2,8 @@
 // and then looks at every vector; where it stands is kept in the database, so that any process can go on.
 #include <algorithm>
 
-#include "core/backend/pieces.hpp"
 #include "core/backend/sweep.hpp"
+#include "core/rules/limits.hpp"
 #include "sqlite/manifest.hpp"
 #include "sqlite/reserve.hpp"
 #include "sqlite/sqlite_catalog.hpp"

@@ -3,8 +3,8 @@
 // The target changes first, and with it what claims may take. Then every spec gets a generation and a job, in pieces.
 // Whoever dies between two pieces leaves specs whose manifest is in another space than the target: the reconciler finds
 // them.
-#include <fmt/format.h>
-
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 #include "sqlite/enqueue.hpp"
 #include "sqlite/spec_rows.hpp"
 #include "sqlite/sqlite_catalog.hpp"
@@ -13,7 +13,6 @@ namespace embedjobs::sqlite {
 namespace {
 
 // A spec costs a handful of rows.
-constexpr std::size_t kSpecsPerTransaction = 100;
 
 constexpr const char* kSetTarget = "UPDATE catalogs SET target_space = ? WHERE id = ?";
 constexpr const char* kKeysAfter =
@@ -32,7 +31,7 @@ Piece enqueue_piece(Connection& connection, std::int64_t catalog_id, std::string
                     const std::string& after, WallTime now) {
   std::vector<std::pair<std::int64_t, std::string>> keys;
   {
-    Query row = connection.query(kKeysAfter, catalog_id, after, kSpecsPerTransaction);
+    Query row = connection.query(kKeysAfter, catalog_id, after, core::kSpecsPerTransaction);
     while (row.next()) {
       keys.emplace_back(row.integer(0), row.text(1));
     }
@@ -58,14 +57,13 @@ Result<std::size_t> SqliteCatalog::switch_space(std::string_view catalog_id, con
     auto piece = database_->write([&](Connection& connection) -> Result<Piece> {
       const std::optional<CatalogRow> catalog = find_catalog(connection, catalog_id);
       if (!catalog) {
-        return Status(Code::kNotFound, fmt::format("{}: no such catalog", catalog_id));
+        return core::no_such_catalog(catalog_id);
       }
       if (first && catalog->target_space == target_id) {
         return Piece{};
       }
       if (!first && catalog->target_space != target_id) {
-        return Status(Code::kRefused,
-                      fmt::format("{}: another switch, to {}, began meanwhile", catalog_id, catalog->target_space));
+        return core::switched_meanwhile(catalog_id, catalog->target_space);
       }
       if (first) {
         connection.run(kSetTarget, target_id, catalog->id);
@@ -78,7 +76,7 @@ Result<std::size_t> SqliteCatalog::switch_space(std::string_view catalog_id, con
     }
     enqueued += piece->count;
     after = piece->after;
-    more = piece->count == kSpecsPerTransaction;
+    more = piece->count == core::kSpecsPerTransaction;
   }
   if (enqueued > 0) {
     database_->wake().fire();

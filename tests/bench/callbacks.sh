@@ -8,7 +8,8 @@ build=$(cd "${1:?usage: callbacks.sh BUILD_FOLDER}" && pwd)/tests/bench
 export EMBEDJOBS_LIBRARY=$build/callback_library/libembedjobs_c.so.1 LD_LIBRARY_PATH=$build/callback_library
 python=python3
 [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
-BENCH_LANGUAGE=Python PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$source_dir/capi/python "$python" "$source_dir/tests/bench/callback.py"
+BENCH_LANGUAGE=Python PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$source_dir/capi/python \
+  "$python" "$source_dir/tests/bench/callback.py"
 export PATH=$PATH:/usr/local/go/bin
 if command -v go > /dev/null; then
   cd "$source_dir/tests/bench/go"

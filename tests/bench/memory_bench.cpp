@@ -25,7 +25,8 @@ std::string make_document(int operations) {
   for (int i = 0; i < operations; ++i) {
     document += fmt::format(
         R"({}"/v1/things/{}/parts/{{id}}":{{"get":{{"operationId":"getThing{}","summary":"Get part {} of a thing",)"
-        R"("description":"Returns the part with number {} and what belongs to it.","responses":{{"200":{{"description":"ok"}}}}}}}})",
+        R"("description":"Returns the part with number {} and what belongs to it.",)"
+        R"("responses":{{"200":{{"description":"ok"}}}}}}}})",
         i == 0 ? "" : ",", i, i, i, i);
   }
   return document + "}}";

@@ -35,8 +35,8 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr std::size_t kStarts = 500;
 constexpr std::size_t kClaims = 400;
 constexpr std::size_t kClaimed = 10;
-constexpr const char* kDocument =
-    R"({"openapi":"3.0.3","info":{"title":"t","version":"1"},"paths":{"/a":{"get":{"operationId":"a","summary":"one"}}}})";
+constexpr const char* kDocument = R"({"openapi":"3.0.3","info":{"title":"t","version":"1"},)"
+                                  R"("paths":{"/a":{"get":{"operationId":"a","summary":"one"}}}})";
 
 template <typename T>
 T must(Result<T> result) {

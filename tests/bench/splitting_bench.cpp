@@ -84,10 +84,12 @@ bool bench_time(const std::string& path) {
 std::string generate() {
   std::string json = R"({"openapi":"3.1.0","info":{"title":"generated","version":"1"},"paths":{)";
   for (int i = 0; i < kOperations; ++i) {
-    json += fmt::format(
-        R"({}"/v1/resources/{}/items/{{item_id}}":{{"get":{{"operationId":"getItem{}","summary":"Get item of resource {}",)"
-        R"("description":"Returns one item of the resource, with all its attributes.","tags":["items"],"responses":{{"200":{{"description":"OK"}}}}}}}})",
-        i == 0 ? "" : ",", i, i, i);
+    json +=
+        fmt::format(R"({}"/v1/resources/{}/items/{{item_id}}":{{"get":{{"operationId":"getItem{}",)"
+                    R"("summary":"Get item of resource {}",)"
+                    R"("description":"Returns one item of the resource, with all its attributes.","tags":["items"],)"
+                    R"("responses":{{"200":{{"description":"OK"}}}}}}}})",
+                    i == 0 ? "" : ",", i, i, i);
   }
   json += "}}";
   return json;

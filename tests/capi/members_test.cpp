@@ -278,25 +278,36 @@ TEST_CASE("rows are verified against their documents") {
   CHECK(verified == nullptr);
 }
 
-TEST_CASE("what is remembered of a provider, and who works, can be read") {
-  EmbedderScene scene;
-  scene.options.worker_id = "worker-of-the-test";
-  scene.options.lease_duration_ms = 600'000;
-  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts* texts, auto...) -> std::int32_t {
-    if (texts->count > 2) {
-      return EMBEDJOBS_BATCH_TOO_LARGE;
-    }
-    if (texts->count == 2) {
-      return -1;
-    }
-    embedjobs_call_set_error(call, "busy", 4);
-    embedjobs_call_set_retry_after_ms(call, 3'600'000);
-    return EMBEDJOBS_PAUSED;
-  };
-  scene.open();
-  scene.put(spec_with(3, "users"));
-  scene.start();
-  scene.observer.wait_for(EMBEDJOBS_EVENT_PROVIDER_PAUSED);
+namespace {
+
+/// A worker with a name, whose provider bears two texts a call and pauses at the first single one.
+struct PausedScene : EmbedderScene {
+  PausedScene() {
+    options.worker_id = "worker-of-the-test";
+    options.lease_duration_ms = 600'000;
+    embedder.first = [](embedjobs_call* call, const embedjobs_texts* texts, auto...) -> std::int32_t {
+      if (texts->count > 2) {
+        return EMBEDJOBS_BATCH_TOO_LARGE;
+      }
+      if (texts->count == 2) {
+        return -1;
+      }
+      embedjobs_call_set_error(call, "busy", 4);
+      embedjobs_call_set_retry_after_ms(call, 3'600'000);
+      return EMBEDJOBS_PAUSED;
+    };
+    open();
+    put(spec_with(3, "users"));
+    start();
+    observer.wait_for(EMBEDJOBS_EVENT_PROVIDER_PAUSED);
+  }
+  ~PausedScene() { close(); }
+};
+
+}  // namespace
+
+TEST_CASE("who works can be read") {
+  PausedScene scene;
   embedjobs_workers* workers = nullptr;
   const auto read_workers = [&] {
     scene.ok(embedjobs_engine_workers(scene.engine, &workers, scene.error.out()));
@@ -319,7 +330,10 @@ TEST_CASE("what is remembered of a provider, and who works, can be read") {
   CHECK(worker.running_jobs <= 1);
   CHECK(worker.live == 1);
   embedjobs_workers_destroy(workers);
+}
 
+TEST_CASE("what is remembered of a provider can be read") {
+  PausedScene scene;
   embedjobs_providers* providers = nullptr;
   const auto read_providers = [&] {
     scene.ok(embedjobs_engine_providers(scene.engine, &providers, scene.error.out()));

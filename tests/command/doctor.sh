@@ -36,10 +36,12 @@ ok database false
 
 # A path where no database can be.
 run 1 doctor --db sqlite:/nonexistent/dir/x.db
-grep -q '^FAIL database: the directory /nonexistent/dir is missing; make it, or name another path with --db' out || fail "the missing directory is not named"
+grep -q '^FAIL database: the directory /nonexistent/dir is missing; make it, or name another path with --db' out ||
+  fail "the missing directory is not named"
 mkdir folder
 run 1 doctor --db sqlite:folder
-grep -q '^FAIL database: folder is a directory; name a file in it, for example --db sqlite:folder/embedjobs.db' out || fail "the directory is not named"
+grep -q '^FAIL database: folder is a directory; name a file in it, for example --db sqlite:folder/embedjobs.db' out ||
+  fail "the directory is not named"
 [ -z "$(ls folder)" ] || fail "doctor made something"
 run 1 doctor --db sqlite:text.db/x.db
 grep -q '^FAIL database: text.db is no directory' out || fail "the file in the way is not named"
@@ -70,7 +72,9 @@ equal "$(field state)" model_missing "state"
 # No Ollama at the address, a path too many, a file of certificates that is not there.
 for wrong in "$url" "$url/v1"; do
   run 1 doctor --embedder "ollama:nomic-embed-text@$wrong"
-  grep -q 'this is no Ollama, or an address with a path: check the URL' out || fail "nothing says that $wrong is no Ollama"
+  grep -q 'this is no Ollama, or an address with a path: check the URL' out ||
+    fail "nothing says that $wrong is no Ollama"
 done
 run 1 doctor --embedder 'openai:m@https://127.0.0.1:1?ca_file=/no/such.pem'
-grep -q "ca_file '/no/such.pem' can't be read or is empty; name a file of PEM certificates" out || fail "the missing file is not named"
+grep -q "ca_file '/no/such.pem' can't be read or is empty; name a file of PEM certificates" out ||
+  fail "the missing file is not named"

@@ -5,7 +5,8 @@ document 20 item > item.json
 run 0 put default item item.json --embedder hashing:32
 run 0 workers
 grep -q 'no workers' out || fail "there are workers before any started"
-"$EMBEDJOBS" work --embedder "hashing:32?delay=500ms&log=$work/log" --batch-size 1 --provider-concurrency 1 > out1 2> err1 &
+"$EMBEDJOBS" work --embedder "hashing:32?delay=500ms&log=$work/log" --batch-size 1 --provider-concurrency 1 \
+  > out1 2> err1 &
 pids=("$!")
 until_true 30 log_has log 2
 run 0 workers --json

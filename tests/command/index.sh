@@ -46,8 +46,8 @@ one_line "no spec 'nosuch'"
 
 run 0 jobs --json
 equal "$(wc -l < out)" 2 "jobs"
-for name in id catalog_id spec_name kind status attempts last_error next_run_at worker_id lease_expires_at created_at started_at completed_at \
-  embedded_so_far reused_count embedded_count generation; do
+for name in id catalog_id spec_name kind status attempts last_error next_run_at worker_id lease_expires_at created_at \
+  started_at completed_at embedded_so_far reused_count embedded_count generation; do
   equal "$(grep -c "\"$name\":" out)" 2 "jobs with the column $name"
 done
 equal "$(field reused_count | tr '\n' ' ')" "43 0 " "reused, newest first"

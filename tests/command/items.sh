@@ -20,7 +20,11 @@ run 0 export support answers --json
 cp out before
 
 # A file that names itself needs no flag; an edit embeds what is new.
-{ echo '{"embedjobs":"items/1"}'; grep -v address answers.jsonl; echo '{"id":"hours","text":"Opening hours"}'; } > named.jsonl
+{
+  echo '{"embedjobs":"items/1"}'
+  grep -v address answers.jsonl
+  echo '{"id":"hours","text":"Opening hours"}'
+} > named.jsonl
 run 0 ops named.jsonl --json
 equal "$(wc -l < out)" 3 "items of a file with a header"
 "$EMBEDJOBS" put support answers - --items < named.jsonl > /dev/null

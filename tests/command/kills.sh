@@ -32,7 +32,8 @@ for ((i = 1; i <= kills; ++i)); do
   field text_hash | sort > persisted
   [ "$(wc -l < persisted)" -eq $operations ] || in_mid_run=$((in_mid_run + 1))
 done
-[ $in_mid_run -ge $((kills / 2)) ] || fail "only $in_mid_run of $kills kills came before the end: make the document larger"
+[ $in_mid_run -ge $((kills / 2)) ] ||
+  fail "only $in_mid_run of $kills kills came before the end: make the document larger"
 run 0 index item.json --batch-size 32
 run 0 verify default
 run 0 export default item --json
@@ -40,7 +41,8 @@ equal "$(wc -l < out)" $operations "rows"
 total=$(hashes log | wc -l)
 distinct=$(hashes log | sort -u | wc -l)
 equal "$distinct" $operations "texts embedded"
-[ $((total - distinct)) -le $((kills * batch * concurrency)) ] || fail "$((total - distinct)) texts were embedded again after $kills kills"
+[ $((total - distinct)) -le $((kills * batch * concurrency)) ] ||
+  fail "$((total - distinct)) texts were embedded again after $kills kills"
 run 0 status --json
 equal "$(field label)" "$operations/$operations indexed" "badge"
 echo "$kills kills, $in_mid_run in mid-run: $((total - distinct)) of $total embeddings were made again"

@@ -62,7 +62,8 @@ document() {
   awk -v n="$1" -v prefix="$2" 'BEGIN {
     printf "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"t\",\"version\":\"1\"},\"paths\":{"
     for (i = 1; i <= n; ++i)
-      printf "%s\"/%s/%d\":{\"get\":{\"operationId\":\"%s%d\",\"summary\":\"Show %s number %d\"}}", (i > 1 ? "," : ""), prefix, i, prefix, i, prefix, i
+      printf "%s\"/%s/%d\":{\"get\":{\"operationId\":\"%s%d\",\"summary\":\"Show %s number %d\"}}",
+        (i > 1 ? "," : ""), prefix, i, prefix, i, prefix, i
     print "}}"
   }'
 }

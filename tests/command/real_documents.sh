@@ -21,12 +21,13 @@ run 0 put c ghes "$second"
 run 0 work --until-idle
 hashes log | sort > embedded
 comm -13 old new > expected
-diff -q expected embedded > /dev/null || fail "the second version: $(wc -l < embedded) texts embedded, expected $(wc -l < expected)"
+diff -q expected embedded > /dev/null ||
+  fail "the second version: $(wc -l < embedded) texts embedded, expected $(wc -l < expected)"
 run 0 verify c
 echo "$(wc -l < old) texts, then $(wc -l < expected) new ones"
 
 : > log
-sed 's/"operationId":"/"operationId":"renamed-/g; s/"operationId": "/"operationId": "renamed-/g' "$second" > renamed.json
+sed -E 's/"operationId":( ?)"/"operationId":\1"renamed-/g' "$second" > renamed.json
 run 0 put c ghes renamed.json
 run 0 work --until-idle
 equal "$(hashes log | wc -l)" 0 "texts embedded after renaming every id"

@@ -22,7 +22,8 @@ equal "$(field dim | sort -u)" 32 "dimension after the refusal"
 
 run 0 switch-space default --embedder hashing:64
 grep -q '64/hashing' out || fail "the new target is not told"
-"$EMBEDJOBS" work --until-idle --embedder "hashing:64?delay=200ms&log=$work/log" --batch-size 8 --provider-concurrency 1 > out1 2> err1 &
+"$EMBEDJOBS" work --until-idle --embedder "hashing:64?delay=200ms&log=$work/log" --batch-size 8 \
+  --provider-concurrency 1 > out1 2> err1 &
 pids=("$!")
 until_true 30 log_has log 2
 run 0 search default "item number 7" -k 1 --json

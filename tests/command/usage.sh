@@ -5,14 +5,16 @@
 run 0 --version
 grep -qE '^embedjobs [0-9]+\.[0-9]+\.[0-9]+$' out || fail "no version"
 run 0 --help
-for name in index put remove work status jobs retry reconcile switch-space search ops verify export migrate index-vectors metrics; do
+for name in index put remove work status jobs retry reconcile switch-space search ops verify export migrate \
+  index-vectors metrics; do
   grep -qE "^  $name " out || fail "--help does not name $name"
   "$EMBEDJOBS" "$name" --help > help
   grep -q 'Example' help || fail "$name --help shows no example"
 done
 
-for arguments in "" "nosuch" "index" "search default" "work --max-wait 5" "work --max-wait 1d" "work --slots x" "jobs --status done" \
-  "jobs --limit 0" "retry" "retry default" "retry default spec --failed" "switch-space default" "search default x -k 0" "status --nosuch"; do
+for arguments in "" "nosuch" "index" "search default" "work --max-wait 5" "work --max-wait 1d" "work --slots x" \
+  "jobs --status done" "jobs --limit 0" "retry" "retry default" "retry default spec --failed" "switch-space default" \
+  "search default x -k 0" "status --nosuch"; do
   # The words are separate arguments.
   # shellcheck disable=SC2086
   run 2 $arguments
@@ -27,7 +29,8 @@ one_line "none"
 [ ! -e embedjobs.db ] || fail "a wrong command line made a database"
 
 # What only reads makes no database.
-for arguments in "status" "jobs" "search default x" "verify default" "export default x" "metrics" "reconcile" "retry --failed" "remove default"; do
+for arguments in "status" "jobs" "search default x" "verify default" "export default x" "metrics" "reconcile" \
+  "retry --failed" "remove default"; do
   # shellcheck disable=SC2086
   run 1 $arguments
   one_line "no database 'embedjobs.db'"

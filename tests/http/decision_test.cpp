@@ -54,7 +54,8 @@ struct AnswerCase {
 };
 const std::vector<AnswerCase> kAnswers{
     {"quota", kOpenAi, 429,
-     R"({"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}})",
+     R"({"error":{"message":"You exceeded your current quota",)"
+     R"("type":"insufficient_quota","code":"insufficient_quota"}})",
      Action::kFail},
     {"billing limit", kOpenAi, 400,
      R"({"error":{"message":"Billing hard limit has been reached","code":"billing_hard_limit_reached"}})",
@@ -72,7 +73,8 @@ const std::vector<AnswerCase> kAnswers{
     {"openai array", kOpenAi, 400, R"({"error":{"message":"Invalid 'input': array too long. Expected at most 2048"}})",
      Action::kSplitBatch},
     {"larger than a minute", kOpenAi, 429,
-     R"({"error":{"message":"Request too large for m on tokens per min (TPM): Limit 40000","type":"tokens","code":"rate_limit_exceeded"}})",
+     R"({"error":{"message":"Request too large for m on tokens per min (TPM): Limit 40000",)"
+     R"("type":"tokens","code":"rate_limit_exceeded"}})",
      Action::kSplitBatch},
     {"tokens must be reduced", kOpenAi, 429,
      R"({"error":{"message":"The input or output tokens must be reduced","code":"429"}})", Action::kSplitBatch},

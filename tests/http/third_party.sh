@@ -14,7 +14,8 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-if ! { python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q mock-ai-api==0.1.1 stubllm==0.1.5; } > "$work/log" 2>&1; then
+if ! { python3 -m venv "$work/venv" &&
+  "$work/venv/bin/pip" install -q mock-ai-api==0.1.1 stubllm==0.1.5; } > "$work/log" 2>&1; then
   tail -3 "$work/log"
   echo "SKIPPED: the servers can't be installed from PyPI"
   exit 77

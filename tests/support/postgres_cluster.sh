@@ -55,7 +55,8 @@ standby() {
   if [ "$(id -u)" -eq 0 ]; then
     chown postgres: "$1/standby"
   fi
-  as_server_user "$bin/pg_basebackup" -h "$1" -U embedjobs -D "$1/standby/data" -R -X stream -c fast --no-sync < /dev/null
+  as_server_user "$bin/pg_basebackup" -h "$1" -U embedjobs -D "$1/standby/data" -R -X stream -c fast \
+    --no-sync < /dev/null
   echo "unix_socket_directories = '$1/standby'" | as_server_user tee -a "$1/standby/data/postgresql.conf" > /dev/null
   start "$1/standby"
 }
@@ -107,7 +108,8 @@ if ! as_server_user test -x "$bin/initdb"; then
   cp -R "$bin/../../.." "$folder/server"
   bin=$folder/server/$(basename "$(dirname "$(dirname "$bin")")")/$(basename "$(dirname "$bin")")/bin
 fi
-as_server_user "$bin/initdb" -D "$folder/data" -U embedjobs -A trust -E UTF8 --locale=C --no-sync > /dev/null 2>&1 < /dev/null
+as_server_user "$bin/initdb" -D "$folder/data" -U embedjobs -A trust -E UTF8 --locale=C --no-sync \
+  > /dev/null 2>&1 < /dev/null
 # Nothing of what a test server holds must outlive a power cut.
 cat >> "$folder/data/postgresql.conf" << SETTINGS
 listen_addresses = ''

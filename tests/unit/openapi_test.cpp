@@ -123,10 +123,8 @@ TEST_CASE("a path item that is only a reference takes its target") {
 
 TEST_CASE("a reference is percent-decoded, then unescaped, and may go through arrays") {
   const std::vector<Row> expected{{"GET /a", "s /a"}};
-  CHECK(
-      rows_of(
-          R"({"openapi":"3","x-i":{"a/~b {c}":{"get":{"summary":"s"}}},"paths":{"/a":{"$ref":"#/x-i/a~1~0b%20%7Bc%7D"}}})") ==
-      expected);
+  CHECK(rows_of(R"({"openapi":"3","x-i":{"a/~b {c}":{"get":{"summary":"s"}}},)"
+                R"("paths":{"/a":{"$ref":"#/x-i/a~1~0b%20%7Bc%7D"}}})") == expected);
   CHECK(rows_of(R"({"openapi":"3","x-i":[0,{"get":{"summary":"s"}}],"paths":{"/a":{"$ref":"#/x-i/1"}}})") == expected);
   CHECK(rows_of(R"({"openapi":"3","x-i":{"":{"get":{"summary":"s"}}},"paths":{"/a":{"$ref":"#/x-i/"}}})") == expected);
   CHECK(rows_of(R"({"openapi":"3","x-o":{"summary":"s"},"paths":{"/a":{"get":{"$ref":"#/x-o"}}}})") == expected);
@@ -184,25 +182,26 @@ TEST_CASE("an external reference is refused wherever references count") {
 TEST_CASE("what only looks like an external reference is none") {
   CHECK(rows_of(json_operation(R"("x-note":{"$ref":"a.yaml"},"example":{"$ref":"a.yaml"})")).size() == 1);
   CHECK(rows_of(R"({"openapi":"3","paths":{"x-y":{"$ref":"a.yaml"}},"components":{"schemas":{"A":{
-      "properties":{"$ref":{"type":"string"}},"default":{"$ref":"a"},"enum":[{"$ref":"a"}],"const":{"$ref":"a"},"examples":[{"$ref":"a"}]}}}})")
+      "properties":{"$ref":{"type":"string"}},"default":{"$ref":"a"},"enum":[{"$ref":"a"}],"const":{"$ref":"a"},
+      "examples":[{"$ref":"a"}]}}}})")
             .empty());
 }
 
 TEST_CASE("operations are the six methods, ordered by path and method by bytes") {
-  CHECK(
-      rows_of(json_paths(
-          R"("/b":{"put":{},"post":{},"patch":{},"head":{},"get":{},"delete":{},"options":{},"trace":{},"GET":{},"x-a":{}},
+  CHECK(rows_of(json_paths(
+            R"("/b":{"put":{},"post":{},"patch":{},"head":{},"get":{},"delete":{},
+                               "options":{},"trace":{},"GET":{},"x-a":{}},
                               "/B":{"get":{}},"/a/b":{"get":{}},"/a":{"get":{}},"/a-":{"get":{}},"x-p":7)")) ==
-      std::vector<Row>{{"GET /B", "/B"},
-                       {"GET /a", "/a"},
-                       {"GET /a-", "/a-"},
-                       {"GET /a/b", "/a/b"},
-                       {"DELETE /b", "/b"},
-                       {"GET /b", "/b"},
-                       {"HEAD /b", "/b"},
-                       {"PATCH /b", "/b"},
-                       {"POST /b", "/b"},
-                       {"PUT /b", "/b"}});
+        std::vector<Row>{{"GET /B", "/B"},
+                         {"GET /a", "/a"},
+                         {"GET /a-", "/a-"},
+                         {"GET /a/b", "/a/b"},
+                         {"DELETE /b", "/b"},
+                         {"GET /b", "/b"},
+                         {"HEAD /b", "/b"},
+                         {"PATCH /b", "/b"},
+                         {"POST /b", "/b"},
+                         {"PUT /b", "/b"}});
 }
 
 TEST_CASE("empty and null texts are left out; nothing is trimmed") {
@@ -296,10 +295,9 @@ TEST_CASE("wrong examples, arrays without items and upper-case types are none of
 }
 
 TEST_CASE("correct JSON that overflows machine types is still correct JSON") {
-  CHECK(
-      rows_of(json_operation(
-          R"("summary":"s 123456789012345678901","x":[18446744073709552000,-1e999,1.5E+10,0,-0,"\ud83d\ude00 \" 99999999999999999999"])")) ==
-      std::vector<Row>{{"GET /a", "s 123456789012345678901 /a"}});
+  CHECK(rows_of(json_operation(R"("summary":"s 123456789012345678901","x":[18446744073709552000,-1e999,1.5E+10,0,-0,)"
+                               R"("\ud83d\ude00 \" 99999999999999999999"])")) ==
+        std::vector<Row>{{"GET /a", "s 123456789012345678901 /a"}});
   CHECK(rows_of(json_operation(R"("summary":"a\ud83d\ude00b \ud83d c \u0041 \\ud83d")")) ==
         std::vector<Row>{{"GET /a",
                           "a\xf0\x9f\x98\x80"

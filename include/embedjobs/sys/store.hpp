@@ -62,7 +62,7 @@ struct ClaimResult {
   std::size_t expired = 0;  ///< Expired leases that this call put back (or failed) first.
   std::size_t other_space =
       0;  ///< Due jobs that were left because their catalog has another target space; as far as was looked.
-  std::string other_space_example;  ///< "catalog_id has target space ..." for one of them.
+  std::string other_space_example;  ///< "catalog 'shop' has target space ..." for one of them.
 };
 
 /// What a waiting worker looks at. Cheap: index look-ups. Only catalogs whose target space is the one asked for (or not

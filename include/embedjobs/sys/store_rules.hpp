@@ -92,6 +92,9 @@ void enqueue_open(StoredJob& job, const KeyState& key, JobKind kind, WallTime no
 /// The fence check: `fence` is the key's current one, and `job` is the running job that it was given to. Every write of
 /// a pass asks this, in the transaction that writes.
 bool holds(const StoredJob& job, const KeyState& key, const Fence& fence);
+/// For a settle() that holds() refuses: it is the same call sent again, after its answer was lost. Its answer is the
+/// job's status.
+[[nodiscard]] bool settled_before(const StoredJob& job, const LeaseRef& lease);
 
 /// What a claim writes.
 struct ClaimStamp {

@@ -1,11 +1,10 @@
 #include "core/backend/finalize.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "core/backend/pieces.hpp"
 #include "core/backend/stored_texts.hpp"
+#include "core/rules/errors.hpp"
+#include "core/rules/limits.hpp"
 
 namespace embedjobs::core {
 
@@ -47,8 +46,7 @@ bool Finalize::is_unchanged(const ManifestRow& live) const {
 }
 
 Status Finalize::incomplete(std::uint32_t first, std::size_t count) const {
-  return {Code::kIncomplete, fmt::format("operation '{}' has no vector yet ({} of {} have none)",
-                                         manifest_.operation_id(first), count, manifest_.size())};
+  return core::incomplete(manifest_.operation_id(first), count, manifest_.size());
 }
 
 Status Finalize::check_vectors() {

@@ -15,10 +15,6 @@ std::size_t RowReader::piece_size(bool with_vectors, std::size_t dimension) {
   return with_vectors ? std::clamp<std::size_t>(kVectorBytes / bytes, 1, kRows) : kRows;
 }
 
-Status RowReader::no_such_spec(const SpecKey& key) {
-  return {Code::kNotFound, fmt::format("{}/{}: no such spec", key.catalog_id, key.spec_name)};
-}
-
 Status RowReader::damaged(std::string_view where, std::string_view operation_id) {
   return {Code::kUnusable,
           fmt::format("{}: damaged: the vector of operation '{}' is missing or has another length than its space: "

@@ -34,7 +34,6 @@ class RowReader {
   static constexpr std::size_t kSpecsPerPiece = 500;
   /// Operations per piece: at least one, so that a piece always goes on.
   static std::size_t piece_size(bool with_vectors, std::size_t dimension);
-  static Status no_such_spec(const SpecKey& key);
   /// `where`: the database, for people.
   static Status damaged(std::string_view where, std::string_view operation_id);
 

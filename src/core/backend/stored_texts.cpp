@@ -5,7 +5,7 @@
 #include <numeric>
 #include <span>
 
-#include "core/backend/pieces.hpp"
+#include "core/rules/limits.hpp"
 
 namespace embedjobs::core {
 

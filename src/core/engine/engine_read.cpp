@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/engine/engine_impl.hpp"
+#include "core/rules/errors.hpp"
 #include "core/rules/fleet.hpp"
 
 namespace embedjobs {
@@ -378,7 +379,7 @@ Result<std::vector<VerifyReport>> Engine::Impl::verify(std::string_view catalog_
   if (spec_name) {
     status = check({catalog, *spec_name});
     if (status.code() == Code::kGone) {
-      return {Code::kNotFound, fmt::format("there is no spec '{}' in catalog '{}'", *spec_name, catalog)};
+      return core::no_such_spec({catalog, *spec_name});
     }
   } else {
     status = for_each_spec(catalog, [&](const SpecInfo& info, const std::optional<Job>&) {

@@ -142,8 +142,8 @@ Result<IdleReport> Engine::Impl::serve_until(const RunOptions& options, const st
     if (end && now >= *end) {
       return {Code::kTimeout, "jobs are open after the time limit"};
     }
-    const std::optional<MonoTime> look_again = watch ? std::optional(now + kIdlePoll) : end;
-    (void)hosted_->serve(end ? std::min(*look_again, *end) : look_again,
+    const std::optional<MonoTime> poll_at = watch ? std::optional(now + kIdlePoll) : end;
+    (void)hosted_->serve(end ? std::min(*poll_at, *end) : poll_at,
                          [&] { return signal_->count() != seen || stop.stop_requested() || is_stopped(); });
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/rules/vectors.hpp"
+#include "embedjobs/limits.hpp"
 
 namespace embedjobs::core {
 
@@ -13,6 +14,17 @@ Status check_enqueue(const SpecKey& key, JobKind kind) {
     return {Code::kInvalidArgument, fmt::format("{} is not a kind of job", static_cast<int>(kind))};
   }
   return validate(key);
+}
+
+Status check_put(const SpecKey& key, std::string_view content, std::string_view target_space_id) {
+  if (Status status = validate(key); !status.ok()) {
+    return status;
+  }
+  if (content.size() > kMaxDocumentBytes) {
+    return {Code::kInvalidArgument,
+            fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
+  }
+  return target_space_id.empty() ? Status() : parse_space(target_space_id).status();
 }
 
 Status check_claim(const ClaimRequest& request) {
@@ -44,17 +56,27 @@ Status check_persist(const PassContext& context, std::span<const VectorRow> rows
   return {};
 }
 
-Status check_manifest(const Manifest& manifest) {
-  const std::vector<std::uint32_t> order = manifest.sorted_by_id();
-  const auto same_id = [&](std::uint32_t a, std::uint32_t b) {
-    return manifest.operation_id(a) == manifest.operation_id(b);
-  };
-  const auto twice = std::adjacent_find(order.begin(), order.end(), same_id);
-  if (twice != order.end()) {
-    return {Code::kInvalidArgument,
-            fmt::format("the manifest names operation '{}' twice", manifest.operation_id(*twice))};
+Status check_search(const Space& space, std::span<const float> query) {
+  if (Status status = validate(space); !status.ok()) {
+    return status;
   }
-  return {};
+  Status status = check_vector(query, space.dimension);
+  return status.ok() ? status : status.with_context("query");
+}
+
+std::optional<std::pair<std::uint32_t, std::uint32_t>> same_id(const Manifest& manifest) {
+  const std::vector<std::uint32_t> order = manifest.sorted_by_id();
+  const auto at = std::adjacent_find(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return manifest.operation_id(a) == manifest.operation_id(b);
+  });
+  return at == order.end() ? std::nullopt : std::optional(std::minmax({at[0], at[1]}));
+}
+
+Status check_manifest(const Manifest& manifest) {
+  const auto twice = same_id(manifest);
+  return !twice ? Status()
+                : Status(Code::kInvalidArgument,
+                         fmt::format("the manifest names operation '{}' twice", manifest.operation_id(twice->first)));
 }
 
 }  // namespace embedjobs::core

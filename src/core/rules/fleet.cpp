@@ -1,17 +1,19 @@
 #include "core/rules/fleet.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
 #include "core/values/guard.hpp"
 #include "core/values/utf8.hpp"
+#include "embedjobs/limits.hpp"
 #include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs {
 namespace core {
 namespace {
 
-constexpr std::size_t kMostIdBytes = 512;
 constexpr std::size_t kMostTextBytes = 255;
 
 /// Any bytes as a line that every backend can store.
@@ -27,8 +29,8 @@ std::string bounded_line(std::string_view text) {
 }  // namespace
 
 Result<WorkerInfo> checked_worker(WorkerInfo worker) {
-  if (worker.worker_id.empty() || worker.worker_id.size() > kMostIdBytes) {
-    return {Code::kInvalidArgument, "a worker's id is empty or longer than 512 bytes"};
+  if (worker.worker_id.empty() || worker.worker_id.size() > kMaxNameBytes) {
+    return {Code::kInvalidArgument, fmt::format("a worker's id is empty or longer than {} bytes", kMaxNameBytes)};
   }
   for (std::string* text : {&worker.host, &worker.version, &worker.provider, &worker.space_id}) {
     *text = bounded_line(*text);

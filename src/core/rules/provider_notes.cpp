@@ -72,13 +72,13 @@ ProviderState seen_at(const ProviderRow& row, WallTime now) {
   return state;
 }
 
-std::uint64_t count_tokens(rules::StoredJob& job, std::uint64_t told) {
-  told = std::min(told, kMostTokens);
-  if (told <= job.state.pass_prompt_tokens) {
-    return 0;  // told before: the answer was lost, or two writes overtook each other
+std::uint64_t count_tokens(rules::StoredJob& job, std::uint64_t total) {
+  total = std::min(total, kMostTokens);
+  if (total <= job.state.pass_prompt_tokens) {
+    return 0;  // counted before: the answer was lost, or two writes overtook each other
   }
-  const std::uint64_t more = told - job.state.pass_prompt_tokens;
-  job.state.pass_prompt_tokens = told;
+  const std::uint64_t more = total - job.state.pass_prompt_tokens;
+  job.state.pass_prompt_tokens = total;
   job.prompt_tokens = sum(job.prompt_tokens, more);
   return more;
 }

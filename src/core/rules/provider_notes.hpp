@@ -63,7 +63,7 @@ void add_tokens(ProviderRow& row, std::uint64_t tokens, WallTime now);
 /// What a reader sees at `now`.
 ProviderState seen_at(const ProviderRow& row, WallTime now);
 
-/// `told`: tokens of the pass so far. Counts what is new in the job, and answers how much that is.
-std::uint64_t count_tokens(rules::StoredJob& job, std::uint64_t told);
+/// `total`: tokens of the pass so far. Counts what is new in the job, and answers how much that is.
+std::uint64_t count_tokens(rules::StoredJob& job, std::uint64_t total);
 
 }  // namespace embedjobs::core

@@ -191,6 +191,10 @@ bool holds(const StoredJob& job, const KeyState& key, const Fence& fence) {
 #endif
 }
 
+bool settled_before(const StoredJob& job, const LeaseRef& lease) {
+  return job.key == lease.key && lease.fence.nonce != 0 && job.fence == lease.fence && job.state.settled;
+}
+
 void claim(StoredJob& job, KeyState& key, const ClaimStamp& stamp) {
   ++key.fence_counter;
   key.holder_nonce = stamp.nonce;

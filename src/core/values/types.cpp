@@ -6,14 +6,13 @@
 
 #include "core/values/utf8.hpp"
 #include "embedjobs/events.hpp"
+#include "embedjobs/limits.hpp"
 #include "embedjobs/provider.hpp"
 
 #include <fmt/format.h>
 
 namespace embedjobs {
 namespace {
-
-constexpr std::size_t kMaxNameBytes = 512;
 
 Status validate_name(std::string_view name, std::string_view what) {
   if (name.empty()) {

@@ -20,68 +20,20 @@
 #include "embedjobs/status.hpp"
 #include "embedjobs/types.hpp"
 #include "postgres/client/dsn.hpp"
+#include "postgres/client/query.hpp"
+#include "postgres/client/socket.hpp"
 #include "postgres/client/values.hpp"
 #include "postgres/client/vector_type.hpp"
 
-// libpq's own names for what it does not show.
+// libpq's own name for what it does not show.
 struct pg_conn;
-struct pg_result;
 
 namespace embedjobs::postgres {
-
-class Connection;
 
 /// What must not depend on the defaults of role and database: where names are looked up, limits of time, and how
 /// statements are planned: by index, also where the table was empty a moment ago, since plans are kept. `scope` is ""
 /// or "LOCAL ".
 std::string session_settings(const PostgresOptions& options, std::string_view scope);
-
-/// When a call must have ended, by the steady clock of the machine: about sockets, never about leases.
-using Deadline = std::chrono::steady_clock::time_point;
-Deadline deadline_in(Duration limit);
-
-/// The rows of an answer, all of them in memory.
-class Query {
- public:
-  Query(Connection& connection, pg_result* result);
-  ~Query();
-  Query(const Query&) = delete;
-  Query& operator=(const Query&) = delete;
-
-  /// True: a row is there to read. False: the end, or an error.
-  bool next();
-  [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>(rows_); }
-
-  [[nodiscard]] std::int64_t integer(int column) const { return read_integer(blob(column)); }
-  [[nodiscard]] std::uint64_t number(int column) const { return static_cast<std::uint64_t>(integer(column)); }
-  [[nodiscard]] bool boolean(int column) const { return integer(column) != 0; }
-  [[nodiscard]] WallTime time(int column) const { return WallTime(Duration(integer(column))); }
-  /// NULL is empty. Valid as long as this.
-  [[nodiscard]] std::string_view blob(int column) const;
-  [[nodiscard]] std::string text(int column) const { return std::string(blob(column)); }
-  [[nodiscard]] bool is_null(int column) const;
-  /// A value of another size is damage, and an error of the connection.
-  [[nodiscard]] TextHash hash(int column) const;
-  /// Rows that an INSERT, UPDATE or DELETE touched.
-  [[nodiscard]] std::int64_t affected() const;
-  /// The command's tag, for example "COMMIT".
-  [[nodiscard]] std::string_view tag() const;
-
- private:
-  Connection& connection_;
-  pg_result* result_;
-  int rows_ = 0;
-  int row_ = -1;
-};
-
-/// The answer to a question that was sent along with others.
-struct LaterAnswer {
-  pg_result* result = nullptr;
-  LaterAnswer() = default;
-  ~LaterAnswer();
-  LaterAnswer(const LaterAnswer&) = delete;
-  LaterAnswer& operator=(const LaterAnswer&) = delete;
-};
 
 /// What is to be done with the answer of a queued statement.
 struct Awaited {

@@ -51,8 +51,8 @@ BEGIN
       ' EXISTS (SELECT 1 FROM @failures AS f WHERE f.key_id = h.key_id AND NOT f.resolved AND f.occurrences > 0)'
       ' OR NOT EXISTS (SELECT 1 FROM @all_jobs AS n WHERE n.key_id = h.key_id AND n.id > h.id)))', partition) INTO kept;
     PERFORM set_config('enable_seqscan', 'on', true);  -- all of the day is counted, and nothing else read
-    EXECUTE format('SELECT array_agg(c.status), array_agg(c.count) FROM (SELECT h.status, count(*) FROM @%I AS h GROUP BY h.status) AS c',
-      partition) INTO statuses, counts;
+    EXECUTE format('SELECT array_agg(c.status), array_agg(c.count)'
+      ' FROM (SELECT h.status, count(*) FROM @%I AS h GROUP BY h.status) AS c', partition) INTO statuses, counts;
     PERFORM set_config('enable_seqscan', 'off', true);
     EXECUTE format('ALTER TABLE @history DETACH PARTITION @%I', partition);
   EXCEPTION WHEN lock_not_available THEN
@@ -61,7 +61,8 @@ BEGIN
   -- They go to history_rest: the day has no partition any more.
   EXECUTE format('INSERT INTO @history SELECT h.* FROM @%I AS h WHERE h.id = ANY ($1)', partition) USING kept;
   EXECUTE format('DROP TABLE @%I', partition);
-  RETURN QUERY SELECT u.status, u.count - CASE WHEN u.status = 3 THEN cardinality(kept) ELSE 0 END FROM unnest(statuses, counts) AS u (status, count);
+  RETURN QUERY SELECT u.status, u.count - CASE WHEN u.status = 3 THEN cardinality(kept) ELSE 0 END
+    FROM unnest(statuses, counts) AS u (status, count);
 END
 $$;
 

@@ -1,7 +1,7 @@
 -- Schema 1: removing, as enqueuing in the caller's transaction.
 
 -- The key is locked against everyone. A generation with a tombstone: the lease is revoked, the open job ends cancelled,
--- and the key's record of failing is gone. As cancel() in src/core/transitions.cpp.
+-- and the key's record of failing is gone. As cancel() in src/core/rules/store_rules.cpp.
 CREATE FUNCTION @cancel_key(of_key bigint, at_time bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -11,15 +11,16 @@ BEGIN
   SELECT j.id, j.fence_nonce INTO of_job, of_nonce FROM @jobs AS j WHERE j.key_id = of_key FOR UPDATE;
   IF FOUND THEN
     -- history has the columns of jobs, in their order.
-    UPDATE @jobs AS j SET status = 4, updated_at = at_time, completed_at = at_time, worker_id = NULL WHERE j.id = of_job;
+    UPDATE @jobs AS j SET status = 4, updated_at = at_time, completed_at = at_time, worker_id = NULL
+      WHERE j.id = of_job;
     WITH gone AS (DELETE FROM @jobs AS j WHERE j.id = of_job RETURNING j.*) INSERT INTO @history SELECT * FROM gone;
     INSERT INTO @job_counts (status, count) VALUES (0, -1), (4, 1);
     DELETE FROM @leases AS l WHERE l.fence_nonce = of_nonce AND l.job_id = of_job;
     DELETE FROM @in_flight AS f WHERE f.job_id = of_job;
   END IF;
   DELETE FROM @failures AS f WHERE f.key_id = of_key;
-  UPDATE @keys AS k SET generation = k.generation + 1, removed = true, holder_nonce = 0, reuse_floor = 0, last_success_at = 0
-    WHERE k.id = of_key;
+  UPDATE @keys AS k SET generation = k.generation + 1, removed = true, holder_nonce = 0, reuse_floor = 0,
+    last_success_at = 0 WHERE k.id = of_key;
 END
 $$;
 
@@ -74,7 +75,8 @@ BEGIN
   PERFORM @check_name('catalog', catalog);
   PERFORM @check_name('spec', spec);
   SELECT k.id, k.catalog_id, k.has_spec INTO found_key
-    FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id WHERE c.name = catalog AND k.spec_name = spec FOR UPDATE OF k;
+    FROM @keys AS k JOIN @catalogs AS c ON c.id = k.catalog_id
+    WHERE c.name = catalog AND k.spec_name = spec FOR UPDATE OF k;
   IF NOT FOUND OR NOT (found_key.has_spec OR EXISTS (SELECT 1 FROM @jobs AS j WHERE j.key_id = found_key.id)) THEN
     RETURN false;
   END IF;

@@ -131,7 +131,7 @@ CREATE INDEX history_unsuccessful ON @history (status, id) WHERE status <> 2;
 CREATE INDEX history_ended ON @history USING brin (completed_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE @history_rest PARTITION OF @history DEFAULT;
 
--- Counting ten million rows at each look would be a scan, so the counts are kept: those of open jobs (status 0, pending
+-- Counting ten million rows each time would be a scan, so the counts are kept: those of open jobs (status 0, pending
 -- or running), and of ended ones by status. A count is the sum of its rows. Who changes it adds a row and waits for
 -- nobody; now and then the rows are added up (kAddUpCounts in src/postgres/history.cpp). No index: the rows are few.
 CREATE TABLE @job_counts (
@@ -183,8 +183,8 @@ DECLARE
   wanted text := '@vectors_wanted';
   chosen text;
 BEGIN
-  IF wanted <> 'real' AND EXISTS (SELECT FROM pg_catalog.pg_available_extensions AS a WHERE a.name = 'vector' AND a.installed_version IS NULL)
-  THEN
+  IF wanted <> 'real' AND EXISTS (SELECT FROM pg_catalog.pg_available_extensions AS a
+      WHERE a.name = 'vector' AND a.installed_version IS NULL) THEN
     BEGIN
       SET LOCAL search_path TO DEFAULT;  -- it goes where the role's extensions go, but not here: it serves others too
       IF current_schema() = '@schema_name' THEN
@@ -202,14 +202,18 @@ BEGIN
     SELECT pg_catalog.format('%I.%I', n.nspname, t.typname) INTO chosen
       FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_type AS t ON t.typnamespace = e.extnamespace
       JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-      WHERE e.extname = 'vector' AND t.typname = CASE wanted WHEN 'auto' THEN 'vector' ELSE wanted END AND has_schema_privilege(n.oid, 'USAGE');
+      WHERE e.extname = 'vector' AND t.typname = CASE wanted WHEN 'auto' THEN 'vector' ELSE wanted END
+        AND has_schema_privilege(n.oid, 'USAGE');
     IF chosen IS NULL AND wanted <> 'auto' THEN
-      RAISE EXCEPTION 'the option vectors=% needs the extension pgvector (halfvec: 0.7 or newer): install it, let a role that may do so run CREATE EXTENSION vector, and grant this role USAGE on its schema, or leave the option out', wanted
+      RAISE EXCEPTION 'the option vectors=% needs the extension pgvector (halfvec: 0.7 or newer): install it,'
+        ' let a role that may do so run CREATE EXTENSION vector, and grant this role USAGE on its schema,'
+        ' or leave the option out', wanted
         USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
   END IF;
   IF chosen IS NULL AND wanted = 'auto' THEN
-    RAISE NOTICE 'vectors are kept as real[]: the extension vector is not there, or this role may not create it, or not use its schema';
+    RAISE NOTICE 'vectors are kept as real[]: the extension vector is not there, or this role may not create it,'
+      ' or not use its schema';
   END IF;
   EXECUTE pg_catalog.format('CREATE TABLE @vectors ('
     'space_id bigint NOT NULL, text_hash bytea NOT NULL, epoch bigint NOT NULL, embedded_bytes bigint NOT NULL,'
@@ -265,17 +269,20 @@ CREATE INDEX operations_by_text ON @operations (text_hash);
 -- Every job, open or ended. The columns of both parts have the same types: only then does the planner merge their
 -- indices in order.
 CREATE VIEW @open_jobs AS
-SELECT j.id, j.key_id, j.catalog_id, j.next_run_at, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempts,
-  j.embedded_so_far, j.reused_count, j.embedded_count, j.operation_count, j.generation, j.fence_counter, j.fence_nonce, j.epoch,
-  j.errors_in_row, j.crashes_in_row, j.releases_in_row, j.crashes, j.fewest_missing, j.paused_since, j.kind, j.status, j.priority,
-  j.settled, j.progressed, j.records_in_flight, j.worker_id, j.last_error, j.provider, j.prompt_tokens, j.pass_prompt_tokens,
-  coalesce((SELECT l.expires_at FROM @leases AS l WHERE l.fence_nonce = j.fence_nonce AND l.job_id = j.id), 0) AS lease_expires_at
+SELECT j.id, j.key_id, j.catalog_id, j.next_run_at, j.created_at, j.updated_at, j.started_at, j.completed_at,
+  j.attempts, j.embedded_so_far, j.reused_count, j.embedded_count, j.operation_count, j.generation,
+  j.fence_counter, j.fence_nonce, j.epoch, j.errors_in_row, j.crashes_in_row, j.releases_in_row, j.crashes,
+  j.fewest_missing, j.paused_since, j.kind, j.status, j.priority, j.settled, j.progressed, j.records_in_flight,
+  j.worker_id, j.last_error, j.provider, j.prompt_tokens, j.pass_prompt_tokens,
+  coalesce((SELECT l.expires_at FROM @leases AS l WHERE l.fence_nonce = j.fence_nonce AND l.job_id = j.id), 0)
+    AS lease_expires_at
 FROM @jobs AS j;
 CREATE VIEW @ended_jobs AS
-SELECT h.id, h.key_id, h.catalog_id, h.next_run_at, h.created_at, h.updated_at, h.started_at, h.completed_at, h.attempts,
-  h.embedded_so_far, h.reused_count, h.embedded_count, h.operation_count, h.generation, h.fence_counter, h.fence_nonce, h.epoch,
-  h.errors_in_row, h.crashes_in_row, h.releases_in_row, h.crashes, h.fewest_missing, h.paused_since, h.kind, h.status, h.priority,
-  h.settled, h.progressed, h.records_in_flight, h.worker_id, h.last_error, h.provider, h.prompt_tokens, h.pass_prompt_tokens,
+SELECT h.id, h.key_id, h.catalog_id, h.next_run_at, h.created_at, h.updated_at, h.started_at, h.completed_at,
+  h.attempts, h.embedded_so_far, h.reused_count, h.embedded_count, h.operation_count, h.generation,
+  h.fence_counter, h.fence_nonce, h.epoch, h.errors_in_row, h.crashes_in_row, h.releases_in_row, h.crashes,
+  h.fewest_missing, h.paused_since, h.kind, h.status, h.priority, h.settled, h.progressed, h.records_in_flight,
+  h.worker_id, h.last_error, h.provider, h.prompt_tokens, h.pass_prompt_tokens,
   0::bigint AS lease_expires_at
 FROM @history AS h;
 CREATE VIEW @all_jobs AS
@@ -295,7 +302,8 @@ $$;
 
 -- For people and other tools: the visible rows with their vectors.
 CREATE VIEW @visible_vectors AS
-SELECT c.name AS catalog_id, k.spec_name, s.name AS space, @shown(o.operation_id) AS operation_id, o.text_hash, v.embedded_bytes, v.vector
+SELECT c.name AS catalog_id, k.spec_name, s.name AS space, @shown(o.operation_id) AS operation_id, o.text_hash,
+  v.embedded_bytes, v.vector
 FROM @keys AS k
 JOIN @catalogs AS c ON c.id = k.catalog_id
 JOIN @spaces AS s ON s.id = k.visible_space_id
