@@ -29,7 +29,8 @@ TEST_CASE("an embedder's limits are kept, and cut texts are marked on their way 
     CHECK(pass->job_id > 0);
     CHECK(pass->generation == 1);
     CHECK(pass->input_cap == 12);
-    CHECK(pass->epoch == 0);
+    CHECK(pass->epoch == 0);  // nobody has asked for a manual retry of any spec
+    CHECK(pass->reuse_floor == 0);
     CHECK(pass->dimension == 8);
     CHECK(pass->prompt_tokens > 0);
     CHECK(std::string(pass->catalog_id) == "catalog");
