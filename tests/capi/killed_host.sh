@@ -43,6 +43,10 @@ if [ "$(grep -v '^fence' "$work/vectors.txt" | cut -d ' ' -f 1 | sort | uniq -d 
 fi
 # A run over what is done already embeds nothing.
 "$host" "$work" "$document" > "$work/out"
-grep -q ' 0 texts embedded now$' "$work/out" || { cat "$work/out"; echo "a run over what is done already embedded something" >&2; exit 1; }
+if ! grep -q ' 0 texts embedded now$' "$work/out"; then
+  cat "$work/out"
+  echo "a run over what is done already embedded something" >&2
+  exit 1
+fi
 [ "$(vectors)" -eq "$after" ]
 echo "resumed: $before vectors were kept, $embedded embedded"

@@ -279,6 +279,36 @@ TEST_CASE("rows are verified against their documents") {
   CHECK(verified == nullptr);
 }
 
+namespace {
+
+void check_worker(const embedjobs_worker& worker) {
+  CHECK(std::string(worker.worker_id) == "worker-of-the-test");
+  CHECK_FALSE(std::string(worker.host).empty());
+  CHECK(std::string(worker.version) == embedjobs_version());
+  CHECK(std::string(worker.provider) == "c-host@test");
+  CHECK(worker.process_id > 0);
+  CHECK(worker.slots == 1);
+  CHECK(worker.lease_duration_ms == 600'000);
+  CHECK(worker.started_at > 1'600'000'000'000);
+  CHECK(worker.last_seen_at >= worker.started_at);
+  CHECK(worker.read_at >= worker.last_seen_at);
+  CHECK(worker.running_jobs <= 1);
+  CHECK(worker.live == 1);
+}
+
+void check_provider(const embedjobs_provider& provider) {
+  CHECK(std::string(provider.provider) == "c-host@test");
+  CHECK(std::string(provider.space_id) == "8/c-host?v1");
+  CHECK(std::string(provider.pause_reason).find("busy") != std::string::npos);
+  CHECK(provider.batch_texts <= 2);
+  CHECK(provider.batch_bytes >= 0);
+  CHECK(provider.paused_until > provider.read_at);
+  CHECK(provider.tokens_total == provider.tokens_today);
+  CHECK(provider.updated_at <= provider.read_at);
+}
+
+}  // namespace
+
 TEST_CASE("what is remembered of a provider, and who works, can be read") {
   EmbedderScene scene;
   scene.options.worker_id = "worker-of-the-test";
@@ -306,19 +336,7 @@ TEST_CASE("what is remembered of a provider, and who works, can be read") {
   while (!read_workers()) {  // it presents itself beside its work
     embedjobs_workers_destroy(workers);
   }
-  const embedjobs_worker& worker = *workers->items[0];
-  CHECK(std::string(worker.worker_id) == "worker-of-the-test");
-  CHECK_FALSE(std::string(worker.host).empty());
-  CHECK(std::string(worker.version) == embedjobs_version());
-  CHECK(std::string(worker.provider) == "c-host@test");
-  CHECK(worker.process_id > 0);
-  CHECK(worker.slots == 1);
-  CHECK(worker.lease_duration_ms == 600'000);
-  CHECK(worker.started_at > 1'600'000'000'000);
-  CHECK(worker.last_seen_at >= worker.started_at);
-  CHECK(worker.read_at >= worker.last_seen_at);
-  CHECK(worker.running_jobs <= 1);
-  CHECK(worker.live == 1);
+  check_worker(*workers->items[0]);
   embedjobs_workers_destroy(workers);
 
   embedjobs_providers* providers = nullptr;
@@ -329,15 +347,7 @@ TEST_CASE("what is remembered of a provider, and who works, can be read") {
   while (!read_providers()) {
     embedjobs_providers_destroy(providers);
   }
-  const embedjobs_provider& provider = *providers->items[0];
-  CHECK(std::string(provider.provider) == "c-host@test");
-  CHECK(std::string(provider.space_id) == "8/c-host?v1");
-  CHECK(std::string(provider.pause_reason).find("busy") != std::string::npos);
-  CHECK(provider.batch_texts <= 2);
-  CHECK(provider.batch_bytes >= 0);
-  CHECK(provider.paused_until > provider.read_at);
-  CHECK(provider.tokens_total == provider.tokens_today);
-  CHECK(provider.updated_at <= provider.read_at);
+  check_provider(*providers->items[0]);
   embedjobs_providers_destroy(providers);
 }
 
