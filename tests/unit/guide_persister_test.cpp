@@ -72,7 +72,7 @@ TEST_CASE(
   rows[0].embedded_bytes = 9;
   rows[0].input_cap = 10;
   REQUIRE(persister.persist_batch(pass, rows).ok());
-  const auto reused = [&] { return persister.list_existing(pass, one_operation("text"))->front(); };
+  const auto reused = [&]() -> bool { return persister.list_existing(pass, one_operation("text"))->front(); };
   CHECK(reused());
   pass.input_cap = 20;
   CHECK_FALSE(reused());
