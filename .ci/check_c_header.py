@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The C header's own promises: it compiles everywhere, every function, struct and option is documented, every function, member and number
-is tested.
+"""The C header's own promises: it compiles everywhere, every function, struct and option is documented, every function,
+member and number is tested.
 check_c_header.py [compile]: with "compile", also compiles it as C99, C11 and C++17 with gcc and clang."""
 import pathlib
 import re
@@ -14,7 +14,10 @@ problems = []
 
 
 def read_tests():
-    files = [*ROOT.glob("tests/capi/*.[ch]*"), *ROOT.glob("examples/c/*.c"), *ROOT.glob("capi/python/**/test*.py"), *ROOT.glob("capi/go/**/*_test.go")]
+    files = [
+        *ROOT.glob("tests/capi/*.[ch]*"), *ROOT.glob("examples/c/*.c"), *ROOT.glob("capi/python/**/test*.py"),
+        *ROOT.glob("capi/go/**/*_test.go")
+    ]
     return "\n".join(path.read_text(encoding="utf-8") for path in files)
 
 
@@ -33,7 +36,8 @@ def check_functions(text, tests):
 
 
 def check_members(text, tests):
-    """The members of structs that a host fills or reads: one comment above the struct or in it at least, and each is mentioned in a test."""
+    """The members of structs that a host fills or reads: one comment above the struct or in it at least, and each is
+    mentioned in a test."""
     for match in re.finditer(r"typedef struct (embedjobs_\w+) \{(.*?)\n\} \1;", text, flags=re.S):
         is_list = "*const *items;" in match[2]  # which are all told of in one place
         if "/*" not in match[2] and not text[:match.start()].rstrip().endswith("*/") and not is_list:
@@ -80,7 +84,8 @@ def check_compiles():
         if shutil.which(compiler) is None:
             print(f"{compiler} is not installed: the header is not compiled with it")
             continue
-        done = subprocess.run([compiler, f"-std={standard}", *strict, "-x", language, str(HEADER)], capture_output=True, text=True)
+        command = [compiler, f"-std={standard}", *strict, "-x", language, str(HEADER)]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             problems.append(f"{compiler} -std={standard}: {done.stderr.strip()}")
 
@@ -99,5 +104,5 @@ if "compile" in sys.argv[1:]:
     check_compiles()
 for problem in problems:
     print(problem)
-print(f"embedjobs.h: {len(problems)} problems" if problems else "embedjobs.h: everything is documented, tested and compiles")
+print("embedjobs.h:", f"{len(problems)} problems" if problems else "everything is documented, tested and compiles")
 sys.exit(1 if problems else 0)

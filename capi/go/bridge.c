@@ -6,26 +6,29 @@
 
 static void on_destroy(void *user_data) { goDestroy((uintptr_t)user_data); }
 
-static int32_t on_embed(void *user_data, embedjobs_call *call, const embedjobs_texts *texts, embedjobs_vectors *out, size_t *done) {
+static int32_t on_embed(void *user_data, embedjobs_call *call, const embedjobs_texts *texts, embedjobs_vectors *out,
+                        size_t *done) {
   return goEmbed((uintptr_t)user_data, call, (embedjobs_texts *)texts, out, done);
 }
 
-static int32_t on_compute(void *user_data, embedjobs_call *call, embedjobs_compute *compute, const embedjobs_compute_request *request,
-                          size_t *done) {
+static int32_t on_compute(void *user_data, embedjobs_call *call, embedjobs_compute *compute,
+                          const embedjobs_compute_request *request, size_t *done) {
   return goCompute((uintptr_t)user_data, call, compute, (embedjobs_compute_request *)request, done);
 }
 
-static int32_t on_list_existing(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_operations *wanted,
-                                uint8_t *existing, size_t *done) {
-  return goListExisting((uintptr_t)user_data, call, (embedjobs_pass *)pass, (embedjobs_operations *)wanted, existing, done);
+static int32_t on_list_existing(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
+                                const embedjobs_operations *wanted, uint8_t *existing, size_t *done) {
+  return goListExisting((uintptr_t)user_data, call, (embedjobs_pass *)pass, (embedjobs_operations *)wanted, existing,
+                        done);
 }
 
-static int32_t on_persist_batch(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_rows *rows, size_t *done) {
+static int32_t on_persist_batch(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
+                                const embedjobs_rows *rows, size_t *done) {
   return goPersistBatch((uintptr_t)user_data, call, (embedjobs_pass *)pass, (embedjobs_rows *)rows, done);
 }
 
-static int32_t on_finalize(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_operations *manifest,
-                           size_t *done) {
+static int32_t on_finalize(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
+                           const embedjobs_operations *manifest, size_t *done) {
   return goFinalize((uintptr_t)user_data, call, (embedjobs_pass *)pass, (embedjobs_operations *)manifest, done);
 }
 
@@ -34,20 +37,22 @@ static int32_t on_describe(void *user_data, embedjobs_call *call, size_t count, 
   return goDescribe((uintptr_t)user_data, call, count, (char **)catalog_ids, (char **)spec_names, states, done);
 }
 
-static int32_t on_resolve(void *user_data, embedjobs_call *call, const char *catalog_id, const char *spec_name, embedjobs_document *document,
-                          size_t *done) {
+static int32_t on_resolve(void *user_data, embedjobs_call *call, const char *catalog_id, const char *spec_name,
+                          embedjobs_document *document, size_t *done) {
   return goResolve((uintptr_t)user_data, call, (char *)catalog_id, (char *)spec_name, document, done);
 }
 
-static int32_t on_list(void *user_data, embedjobs_call *call, const char *after_catalog_id, const char *after_spec_name, size_t limit,
-                       embedjobs_document_list *list, size_t *done) {
+static int32_t on_list(void *user_data, embedjobs_call *call, const char *after_catalog_id, const char *after_spec_name,
+                       size_t limit, embedjobs_document_list *list, size_t *done) {
   return goList((uintptr_t)user_data, call, (char *)after_catalog_id, (char *)after_spec_name, limit, list, done);
 }
 
 static void on_log(void *user_data, int32_t level, const char *message, size_t size) {
   goLog((uintptr_t)user_data, level, (char *)message, size);
 }
-static void on_event(void *user_data, const embedjobs_event *event) { goEvent((uintptr_t)user_data, (embedjobs_event *)event); }
+static void on_event(void *user_data, const embedjobs_event *event) {
+  goEvent((uintptr_t)user_data, (embedjobs_event *)event);
+}
 static void on_reload(void *user_data, const char *catalog_id, const char *spec_name) {
   goReload((uintptr_t)user_data, (char *)catalog_id, (char *)spec_name);
 }
@@ -57,11 +62,11 @@ static int32_t on_secret(void *user_data, embedjobs_call *call, embedjobs_secret
 }
 
 // A table of this type for the handle; every host part has these three members first.
-#define NEW_TABLE(type, table, handle)          \
+#define NEW_TABLE(type, table, handle)           \
   type *table = (type *)calloc(1, sizeof(type)); \
-  if (table == NULL) return NULL;               \
-  table->struct_size = sizeof(type);            \
-  table->user_data = (void *)(handle);          \
+  if (table == NULL) return NULL;                \
+  table->struct_size = sizeof(type);             \
+  table->user_data = (void *)(handle);           \
   table->destroy = on_destroy
 
 embedjobs_embedder *bridge_embedder(uintptr_t handle) {

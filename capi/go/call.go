@@ -113,7 +113,8 @@ func (c *callContext) end() {
 
 // answer runs a callback: it returns how many things it has dealt with, or an error. A panic is an error of the host,
 // with its stack in the log; *done stays what it was then, which is the proof that the callback did not finish.
-func (h *host) answer(call *C.embedjobs_call, done *C.size_t, what string, body func(ctx context.Context) (int, error)) (code C.int32_t) {
+func (h *host) answer(call *C.embedjobs_call, done *C.size_t, what string,
+	body func(ctx context.Context) (int, error)) (code C.int32_t) {
 	ctx := &callContext{call: call}
 	defer ctx.end()
 	returned := false

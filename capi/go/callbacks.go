@@ -40,7 +40,10 @@ func (h *host) release() {
 func goDestroy(handle C.uintptr_t) { hostOf(handle).release() }
 
 //export goEmbed
-func goEmbed(handle C.uintptr_t, call *C.embedjobs_call, texts *C.embedjobs_texts, out *C.embedjobs_vectors, done *C.size_t) C.int32_t {
+func goEmbed(
+	handle C.uintptr_t, call *C.embedjobs_call, texts *C.embedjobs_texts, out *C.embedjobs_vectors,
+	done *C.size_t,
+) C.int32_t {
 	h := hostOf(handle)
 	return h.answer(call, done, "the embedder", func(ctx context.Context) (int, error) {
 		count, dimension := int(texts.count), int(out.dimension)
@@ -72,7 +75,10 @@ func fillVectors(place, given []float32) error {
 }
 
 //export goCompute
-func goCompute(handle C.uintptr_t, call *C.embedjobs_call, compute *C.embedjobs_compute, given *C.embedjobs_compute_request, done *C.size_t) C.int32_t {
+func goCompute(
+	handle C.uintptr_t, call *C.embedjobs_call, compute *C.embedjobs_compute, given *C.embedjobs_compute_request,
+	done *C.size_t,
+) C.int32_t {
 	h := hostOf(handle)
 	return h.answer(call, done, "the computer", func(ctx context.Context) (int, error) {
 		request := &ComputeRequest{
@@ -95,7 +101,10 @@ func goCompute(handle C.uintptr_t, call *C.embedjobs_call, compute *C.embedjobs_
 }
 
 //export goListExisting
-func goListExisting(handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjobs_pass, wanted *C.embedjobs_operations, existing *C.uint8_t, done *C.size_t) C.int32_t {
+func goListExisting(
+	handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjobs_pass, wanted *C.embedjobs_operations,
+	existing *C.uint8_t, done *C.size_t,
+) C.int32_t {
 	h := hostOf(handle)
 	return h.answer(call, done, "the persister's ListExisting", func(ctx context.Context) (int, error) {
 		operations := operationsOf(wanted)
@@ -104,7 +113,8 @@ func goListExisting(handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjob
 			return 0, err
 		}
 		if len(answers) != len(operations.IDs) {
-			return 0, fmt.Errorf("ListExisting returned %d answers, expected %d: %w", len(answers), len(operations.IDs), ErrInternal)
+			return 0, fmt.Errorf("ListExisting returned %d answers, expected %d: %w", len(answers), len(operations.IDs),
+				ErrInternal)
 		}
 		if len(answers) > 0 {
 			places := unsafe.Slice((*uint8)(unsafe.Pointer(existing)), len(answers))
@@ -119,7 +129,9 @@ func goListExisting(handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjob
 }
 
 //export goPersistBatch
-func goPersistBatch(handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjobs_pass, rows *C.embedjobs_rows, done *C.size_t) C.int32_t {
+func goPersistBatch(
+	handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjobs_pass, rows *C.embedjobs_rows, done *C.size_t,
+) C.int32_t {
 	h := hostOf(handle)
 	return h.answer(call, done, "the persister's PersistBatch", func(ctx context.Context) (int, error) {
 		return int(rows.count), h.persister.PersistBatch(ctx, passOf(pass), rowsOf(rows))
@@ -127,7 +139,10 @@ func goPersistBatch(handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjob
 }
 
 //export goFinalize
-func goFinalize(handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjobs_pass, manifest *C.embedjobs_operations, done *C.size_t) C.int32_t {
+func goFinalize(
+	handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjobs_pass, manifest *C.embedjobs_operations,
+	done *C.size_t,
+) C.int32_t {
 	h := hostOf(handle)
 	return h.answer(call, done, "the persister's Finalize", func(ctx context.Context) (int, error) {
 		return int(manifest.count), h.persister.Finalize(ctx, passOf(pass), operationsOf(manifest))
@@ -135,7 +150,10 @@ func goFinalize(handle C.uintptr_t, call *C.embedjobs_call, pass *C.embedjobs_pa
 }
 
 //export goDescribe
-func goDescribe(handle C.uintptr_t, call *C.embedjobs_call, count C.size_t, catalogs, specs **C.char, states *C.embedjobs_spec_states, done *C.size_t) C.int32_t {
+func goDescribe(
+	handle C.uintptr_t, call *C.embedjobs_call, count C.size_t, catalogs, specs **C.char,
+	states *C.embedjobs_spec_states, done *C.size_t,
+) C.int32_t {
 	h := hostOf(handle)
 	return h.answer(call, done, "the persister's Describe", func(ctx context.Context) (int, error) {
 		keys := make([]Key, count)
@@ -166,7 +184,10 @@ func goDescribe(handle C.uintptr_t, call *C.embedjobs_call, count C.size_t, cata
 }
 
 //export goResolve
-func goResolve(handle C.uintptr_t, call *C.embedjobs_call, catalog, spec *C.char, answer *C.embedjobs_document, done *C.size_t) C.int32_t {
+func goResolve(
+	handle C.uintptr_t, call *C.embedjobs_call, catalog, spec *C.char, answer *C.embedjobs_document,
+	done *C.size_t,
+) C.int32_t {
 	h := hostOf(handle)
 	return h.answer(call, done, "the resolver", func(ctx context.Context) (int, error) {
 		document, err := h.resolver.Resolve(ctx, Key{C.GoString(catalog), C.GoString(spec)})
@@ -179,7 +200,8 @@ func goResolve(handle C.uintptr_t, call *C.embedjobs_call, catalog, spec *C.char
 		if err := checkNames(document.Version); err != nil {
 			return 0, err
 		}
-		if C.embedjobs_document_set(answer, content, C.size_t(len(document.Content)), memory.name(document.Version)) != C.EMBEDJOBS_OK {
+		size, version := C.size_t(len(document.Content)), memory.name(document.Version)
+		if C.embedjobs_document_set(answer, content, size, version) != C.EMBEDJOBS_OK {
 			return 0, fmt.Errorf("the document has no version: %w", ErrInternal)
 		}
 		return 1, nil
@@ -187,7 +209,10 @@ func goResolve(handle C.uintptr_t, call *C.embedjobs_call, catalog, spec *C.char
 }
 
 //export goList
-func goList(handle C.uintptr_t, call *C.embedjobs_call, afterCatalog, afterSpec *C.char, limit C.size_t, list *C.embedjobs_document_list, done *C.size_t) C.int32_t {
+func goList(
+	handle C.uintptr_t, call *C.embedjobs_call, afterCatalog, afterSpec *C.char, limit C.size_t,
+	list *C.embedjobs_document_list, done *C.size_t,
+) C.int32_t {
 	h := hostOf(handle)
 	return h.answer(call, done, "the resolver's List", func(ctx context.Context) (int, error) {
 		var after *Key
@@ -205,8 +230,10 @@ func goList(handle C.uintptr_t, call *C.embedjobs_call, afterCatalog, afterSpec 
 			if err := checkNames(catalog, spec, version); err != nil {
 				return 0, err
 			}
-			if C.embedjobs_document_list_add(list, memory.name(catalog), memory.name(spec), memory.name(version)) != C.EMBEDJOBS_OK {
-				return 0, fmt.Errorf("List gave %q with version %q, or more than %d documents: %w", document.Key, version, limit, ErrInternal)
+			code := C.embedjobs_document_list_add(list, memory.name(catalog), memory.name(spec), memory.name(version))
+			if code != C.EMBEDJOBS_OK {
+				return 0, fmt.Errorf("List gave %q with version %q, or more than %d documents: %w", document.Key, version,
+					limit, ErrInternal)
 			}
 		}
 		return len(documents), nil

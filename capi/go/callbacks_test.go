@@ -31,7 +31,8 @@ func TestAPanicOfAnEmbedderIsAnErrorWithItsStackInTheLog(t *testing.T) {
 }
 
 func TestAnEmbedderSaysWhatToDoAboutItsErrors(t *testing.T) {
-	for _, given := range []error{fmt.Errorf("the key was revoked: %w", ErrFailed), &Error{Code: ErrFailed.Code, Message: "the key was revoked"}} {
+	for _, given := range []error{fmt.Errorf("the key was revoked: %w", ErrFailed),
+		&Error{Code: ErrFailed.Code, Message: "the key was revoked"}} {
 		engine, log := open(t, Options{Embedder: &words{before: func(context.Context, *Batch) error { return given }}})
 		start(t, engine)
 		log.waitForFirstRound()
@@ -80,7 +81,7 @@ func TestAStaleHolderIsRefusedByTheHost(t *testing.T) {
 	if err := engine.Stop(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if persister.batches != 0 || len(persister.visible) != 0 {
+	if persister.chunks != 0 || len(persister.visible) != 0 {
 		t.Error("a stale holder changed something")
 	}
 }

@@ -14,7 +14,7 @@ import (
 type ComputeRequest struct {
 	Key       Key
 	Content   []byte
-	BatchSize int // Texts a chunk; at least 1.
+	BatchSize int // Texts a provider call, at most; at least 1.
 	Fence     Fence
 
 	mutex    sync.Mutex
@@ -23,10 +23,10 @@ type ComputeRequest struct {
 }
 
 // during runs f with what the library lent, or with NULL, which it refuses.
-func (r *ComputeRequest) during(f func(compute *C.embedjobs_compute, failure **C.embedjobs_error) C.int32_t) error {
+func (r *ComputeRequest) during(f func(compute *C.embedjobs_compute, failure **cError) C.int32_t) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	var failure *C.embedjobs_error
+	var failure *cError
 	return check(f(r.compute, &failure), &failure)
 }
 
@@ -46,7 +46,7 @@ func (r *ComputeRequest) ListExisting(wanted *Operations) ([]bool, error) {
 		return nil, err
 	}
 	existing := (*C.uint8_t)(memory.keep(C.calloc(C.size_t(len(wanted.IDs)+1), 1)))
-	err = r.during(func(compute *C.embedjobs_compute, failure **C.embedjobs_error) C.int32_t {
+	err = r.during(func(compute *C.embedjobs_compute, failure **cError) C.int32_t {
 		return C.embedjobs_compute_list_existing(compute, operations, existing, failure)
 	})
 	if err != nil {
@@ -69,7 +69,8 @@ func (r *ComputeRequest) Progress(done, total int) {
 // PersistBatch hands over one finished chunk, durable when it returns. ErrLeaseLost: return it at once.
 func (r *ComputeRequest) PersistBatch(rows *Rows) error {
 	if len(rows.Vectors) != len(rows.IDs)*rows.Dimension {
-		return fmt.Errorf("%d floats for %d rows of dimension %d: %w", len(rows.Vectors), len(rows.IDs), rows.Dimension, ErrInvalidArgument)
+		return fmt.Errorf("%d floats for %d rows of dimension %d: %w", len(rows.Vectors), len(rows.IDs), rows.Dimension,
+			ErrInvalidArgument)
 	}
 	var memory arena
 	defer memory.free()
@@ -83,7 +84,7 @@ func (r *ComputeRequest) PersistBatch(rows *Rows) error {
 	made.ids, made.id_offsets, made.hashes = operations.ids, operations.id_offsets, operations.hashes
 	made.vectors = (*C.float)(memory.keep(C.calloc(C.size_t(len(rows.Vectors)+1), 4)))
 	copy(unsafe.Slice((*float32)(unsafe.Pointer(made.vectors)), len(rows.Vectors)), rows.Vectors)
-	return r.during(func(compute *C.embedjobs_compute, failure **C.embedjobs_error) C.int32_t {
+	return r.during(func(compute *C.embedjobs_compute, failure **cError) C.int32_t {
 		return C.embedjobs_compute_persist_batch(compute, made, failure)
 	})
 }
@@ -96,7 +97,7 @@ func (r *ComputeRequest) SetManifest(manifest *Operations) error {
 	if err != nil {
 		return err
 	}
-	return r.during(func(compute *C.embedjobs_compute, failure **C.embedjobs_error) C.int32_t {
+	return r.during(func(compute *C.embedjobs_compute, failure **cError) C.int32_t {
 		code := C.embedjobs_compute_set_manifest(compute, operations, failure)
 		if code == C.EMBEDJOBS_OK {
 			r.manifest = len(manifest.IDs)

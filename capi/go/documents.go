@@ -38,7 +38,7 @@ type Item struct {
 
 // Put stores an OpenAPI document, JSON or YAML, and makes its job, in one transaction.
 func (e *Engine) Put(key Key, content []byte) (Enqueued, error) {
-	return e.enqueue(key, func(engine *C.embedjobs_engine, catalog, spec *C.char, out *C.embedjobs_enqueued, failure **C.embedjobs_error) C.int32_t {
+	return e.enqueue(key, func(engine *cEngine, catalog, spec *C.char, out *cEnqueued, failure **cError) C.int32_t {
 		return C.embedjobs_engine_put(engine, catalog, spec, charsOf(content), C.size_t(len(content)), out, failure)
 	})
 }
@@ -60,7 +60,7 @@ func (e *Engine) PutItems(key Key, items []Item) (Enqueued, error) {
 
 // PutItemLines is PutItems of JSON Lines, {"id": ..., "text": ...} a line.
 func (e *Engine) PutItemLines(key Key, lines []byte) (Enqueued, error) {
-	return e.enqueue(key, func(engine *C.embedjobs_engine, catalog, spec *C.char, out *C.embedjobs_enqueued, failure **C.embedjobs_error) C.int32_t {
+	return e.enqueue(key, func(engine *cEngine, catalog, spec *C.char, out *cEnqueued, failure **cError) C.int32_t {
 		return C.embedjobs_engine_put_items(engine, catalog, spec, charsOf(lines), C.size_t(len(lines)), out, failure)
 	})
 }
@@ -69,47 +69,49 @@ func charsOf(data []byte) *C.char { return (*C.char)(unsafe.Pointer(unsafe.Slice
 
 // Enqueue says "this document changed", for a host that keeps documents itself.
 func (e *Engine) Enqueue(key Key, kind JobKind) (Enqueued, error) {
-	return e.enqueue(key, func(engine *C.embedjobs_engine, catalog, spec *C.char, out *C.embedjobs_enqueued, failure **C.embedjobs_error) C.int32_t {
+	return e.enqueue(key, func(engine *cEngine, catalog, spec *C.char, out *cEnqueued, failure **cError) C.int32_t {
 		return C.embedjobs_engine_enqueue(engine, catalog, spec, C.int32_t(kind), out, failure)
 	})
 }
 
 // Retry has everything of the spec embedded afresh.
 func (e *Engine) Retry(key Key) (Enqueued, error) {
-	return e.enqueue(key, func(engine *C.embedjobs_engine, catalog, spec *C.char, out *C.embedjobs_enqueued, failure **C.embedjobs_error) C.int32_t {
+	return e.enqueue(key, func(engine *cEngine, catalog, spec *C.char, out *cEnqueued, failure **cError) C.int32_t {
 		return C.embedjobs_engine_retry(engine, catalog, spec, out, failure)
 	})
 }
 
-func (e *Engine) enqueue(key Key, f func(*C.embedjobs_engine, *C.char, *C.char, *C.embedjobs_enqueued, **C.embedjobs_error) C.int32_t) (Enqueued, error) {
+type enqueuing = func(engine *cEngine, catalog, spec *C.char, out *cEnqueued, failure **cError) C.int32_t
+
+func (e *Engine) enqueue(key Key, f enqueuing) (Enqueued, error) {
 	out := C.embedjobs_enqueued{struct_size: C.sizeof_embedjobs_enqueued}
-	err := e.withKey(key, func(engine *C.embedjobs_engine, catalog, spec *C.char, failure **C.embedjobs_error) C.int32_t {
+	err := e.withKey(key, func(engine *cEngine, catalog, spec *C.char, failure **cError) C.int32_t {
 		return f(engine, catalog, spec, &out, failure)
 	})
 	return Enqueued{int64(out.job_id), uint64(out.generation), out.created != 0}, err
 }
 
-func (e *Engine) withKey(key Key, f func(*C.embedjobs_engine, *C.char, *C.char, **C.embedjobs_error) C.int32_t) error {
+func (e *Engine) withKey(key Key, f func(*cEngine, *C.char, *C.char, **cError) C.int32_t) error {
 	if err := checkNames(key.CatalogID, key.SpecName); err != nil {
 		return err
 	}
 	var memory arena
 	defer memory.free()
-	return e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+	return e.call(func(engine *cEngine, failure **cError) C.int32_t {
 		return f(engine, memory.name(key.CatalogID), memory.name(key.SpecName), failure)
 	})
 }
 
 // Remove removes the spec: document, rows and open job.
 func (e *Engine) Remove(key Key) error {
-	return e.withKey(key, func(engine *C.embedjobs_engine, catalog, spec *C.char, failure **C.embedjobs_error) C.int32_t {
+	return e.withKey(key, func(engine *cEngine, catalog, spec *C.char, failure **cError) C.int32_t {
 		return C.embedjobs_engine_remove(engine, catalog, spec, failure)
 	})
 }
 
 // RemoveCatalog removes every spec of the catalog.
 func (e *Engine) RemoveCatalog(catalogID string) error {
-	return e.withKey(Key{CatalogID: catalogID}, func(engine *C.embedjobs_engine, catalog, _ *C.char, failure **C.embedjobs_error) C.int32_t {
+	return e.withKey(Key{CatalogID: catalogID}, func(engine *cEngine, catalog, _ *C.char, failure **cError) C.int32_t {
 		return C.embedjobs_engine_remove_catalog(engine, catalog, failure)
 	})
 }
@@ -117,7 +119,7 @@ func (e *Engine) RemoveCatalog(catalogID string) error {
 // RetryFailed retries every spec whose last job failed; how many.
 func (e *Engine) RetryFailed() (int, error) {
 	var count C.size_t
-	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+	err := e.call(func(engine *cEngine, failure **cError) C.int32_t {
 		return C.embedjobs_engine_retry_failed(engine, &count, failure)
 	})
 	return int(count), err
@@ -126,7 +128,7 @@ func (e *Engine) RetryFailed() (int, error) {
 // Reconcile enqueues every spec whose vectors are not what its document asks for; how many.
 func (e *Engine) Reconcile() (int, error) {
 	var count C.size_t
-	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+	err := e.call(func(engine *cEngine, failure **cError) C.int32_t {
 		return C.embedjobs_engine_reconcile(engine, &count, failure)
 	})
 	return int(count), err
@@ -135,7 +137,7 @@ func (e *Engine) Reconcile() (int, error) {
 // SwitchSpace moves a catalog to another space; how many specs were enqueued.
 func (e *Engine) SwitchSpace(catalogID, spaceID string) (int, error) {
 	var count C.size_t
-	err := e.withKey(Key{catalogID, spaceID}, func(engine *C.embedjobs_engine, catalog, space *C.char, failure **C.embedjobs_error) C.int32_t {
+	err := e.withKey(Key{catalogID, spaceID}, func(engine *cEngine, catalog, space *C.char, failure **cError) C.int32_t {
 		return C.embedjobs_engine_switch_space(engine, catalog, space, &count, failure)
 	})
 	return int(count), err
@@ -144,7 +146,8 @@ func (e *Engine) SwitchSpace(catalogID, spaceID string) (int, error) {
 // HashText is the address of a text's vector.
 func HashText(text string) Hash {
 	var hash Hash
-	C.embedjobs_hash_text((*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.size_t(len(text)), (*C.uint8_t)(unsafe.Pointer(&hash)))
+	C.embedjobs_hash_text((*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.size_t(len(text)),
+		(*C.uint8_t)(unsafe.Pointer(&hash)))
 	return hash
 }
 

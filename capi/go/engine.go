@@ -16,9 +16,18 @@ import (
 	"time"
 )
 
+// Types of C that stand in many signatures.
+type (
+	cEngine     = C.embedjobs_engine
+	cError      = C.embedjobs_error
+	cEnqueued   = C.embedjobs_enqueued
+	cCancel     = C.embedjobs_cancel
+	cIdleReport = C.embedjobs_idle_report
+)
+
 // Engine takes documents and gives searchable vectors. Its methods may be called from any goroutine.
 type Engine struct {
-	handle  *C.embedjobs_engine
+	handle  *cEngine
 	mutex   sync.Mutex // Never held while the library is called: callbacks call it, too.
 	left    *sync.Cond // A call has returned.
 	calls   int        // Under way: Close waits for them.
@@ -30,8 +39,9 @@ func Open(options Options) (*Engine, error) {
 	if err := options.check(); err != nil {
 		return nil, err
 	}
-	h := &host{embedder: options.Embedder, computer: options.Computer, persister: options.Persister, resolver: options.Resolver,
-		log: options.Logger, onEvent: options.OnEvent, onReload: options.OnReload, secret: options.Secret}
+	h := &host{embedder: options.Embedder, computer: options.Computer, persister: options.Persister,
+		resolver: options.Resolver, log: options.Logger, onEvent: options.OnEvent, onReload: options.OnReload,
+		secret: options.Secret}
 	if h.log == nil {
 		h.log = slog.Default()
 	}
@@ -41,8 +51,8 @@ func Open(options Options) (*Engine, error) {
 	var memory arena
 	defer memory.free()
 	given := options.fill(&memory, h)
-	var handle *C.embedjobs_engine
-	var failure *C.embedjobs_error
+	var handle *cEngine
+	var failure *cError
 	if err := check(C.embedjobs_engine_open(given, &handle, &failure), &failure); err != nil {
 		return nil, err
 	}
@@ -52,12 +62,12 @@ func Open(options Options) (*Engine, error) {
 }
 
 // call runs one function of the library on the open engine.
-func (e *Engine) call(f func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t) error {
+func (e *Engine) call(f func(engine *cEngine, failure **cError) C.int32_t) error {
 	if !e.enter() {
 		return &Error{Code: ErrRefused.Code, Message: "the engine is closed"}
 	}
 	defer e.leave()
-	var failure *C.embedjobs_error
+	var failure *cError
 	return check(f(e.handle, &failure), &failure)
 }
 
@@ -82,7 +92,7 @@ func (e *Engine) leave() {
 // ErrCancelled, and calls that begin now are refused. Twice is fine: the second one returns at once. From inside a
 // callback it answers ErrRefused and does nothing: RequestStop is what a callback may call.
 func (e *Engine) Close() error {
-	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+	err := e.call(func(engine *cEngine, failure **cError) C.int32_t {
 		return C.embedjobs_engine_stop(engine, 0, failure) // It knows whether this is a callback.
 	})
 	e.mutex.Lock()
@@ -91,7 +101,8 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	if errors.Is(err, ErrRefused) {
-		return &Error{Code: ErrRefused.Code, Message: "recursive call: Close can't be called from inside a callback of its engine; RequestStop can"}
+		return &Error{Code: ErrRefused.Code,
+			Message: "recursive call: Close can't be called from inside a callback of its engine; RequestStop can"}
 	}
 	e.closing = true
 	for e.calls > 0 {
@@ -105,14 +116,14 @@ func (e *Engine) Close() error {
 
 // Start starts to work on threads of the library. Acts once.
 func (e *Engine) Start() error {
-	return e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+	return e.call(func(engine *cEngine, failure **cError) C.int32_t {
 		return C.embedjobs_engine_start(engine, failure)
 	})
 }
 
 // RequestStop asks for an end and returns at once. Allowed in callbacks.
 func (e *Engine) RequestStop() error {
-	return e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+	return e.call(func(engine *cEngine, failure **cError) C.int32_t {
 		return C.embedjobs_engine_request_stop(engine, failure)
 	})
 }
@@ -122,7 +133,7 @@ func (e *Engine) RequestStop() error {
 func (e *Engine) Stop(ctx context.Context) error {
 	const slice = 50 * time.Millisecond
 	for {
-		err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+		err := e.call(func(engine *cEngine, failure **cError) C.int32_t {
 			return C.embedjobs_engine_stop(engine, ms(slice), failure)
 		})
 		if !errors.Is(err, ErrTimeout) {
@@ -147,7 +158,7 @@ type IdleReport struct {
 // WaitIdle waits until no job runs or is due within maxWait, or the provider could not be reached for that long. A ctx
 // that is done ends the wait with its error.
 func (e *Engine) WaitIdle(ctx context.Context, maxWait time.Duration) (IdleReport, error) {
-	return e.wait(ctx, func(engine *C.embedjobs_engine, cancel *C.embedjobs_cancel, report *C.embedjobs_idle_report, failure **C.embedjobs_error) C.int32_t {
+	return e.wait(ctx, func(engine *cEngine, cancel *cCancel, report *cIdleReport, failure **cError) C.int32_t {
 		return C.embedjobs_engine_wait_idle(engine, ms(maxWait), -1, cancel, report, failure)
 	})
 }
@@ -166,12 +177,14 @@ func (e *Engine) RunUntilIdle(ctx context.Context, maxWait time.Duration) (IdleR
 func (e *Engine) run(ctx context.Context, until C.int32_t, maxWait time.Duration) (IdleReport, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	return e.wait(ctx, func(engine *C.embedjobs_engine, cancel *C.embedjobs_cancel, report *C.embedjobs_idle_report, failure **C.embedjobs_error) C.int32_t {
+	return e.wait(ctx, func(engine *cEngine, cancel *cCancel, report *cIdleReport, failure **cError) C.int32_t {
 		return C.embedjobs_engine_worker_run(engine, until, ms(maxWait), -1, cancel, report, failure)
 	})
 }
 
-func (e *Engine) wait(ctx context.Context, f func(*C.embedjobs_engine, *C.embedjobs_cancel, *C.embedjobs_idle_report, **C.embedjobs_error) C.int32_t) (IdleReport, error) {
+type waiting = func(engine *cEngine, cancel *cCancel, report *cIdleReport, failure **cError) C.int32_t
+
+func (e *Engine) wait(ctx context.Context, f waiting) (IdleReport, error) {
 	cancel := C.embedjobs_cancel_create()
 	if cancel == nil {
 		return IdleReport{}, &Error{Code: ErrInternal.Code, Message: "no memory"}
@@ -182,7 +195,7 @@ func (e *Engine) wait(ctx context.Context, f func(*C.embedjobs_engine, *C.embedj
 		close(requested)
 	})
 	given := C.embedjobs_idle_report{struct_size: C.sizeof_embedjobs_idle_report}
-	err := e.call(func(engine *C.embedjobs_engine, failure **C.embedjobs_error) C.int32_t {
+	err := e.call(func(engine *cEngine, failure **cError) C.int32_t {
 		return f(engine, cancel, &given, failure)
 	})
 	if !stop() {
@@ -195,6 +208,10 @@ func (e *Engine) wait(ctx context.Context, f func(*C.embedjobs_engine, *C.embedj
 	if err != nil {
 		return IdleReport{}, err
 	}
+	return reportOf(&given), nil
+}
+
+func reportOf(given *cIdleReport) IdleReport {
 	return IdleReport{
 		Idle:            given.idle != 0,
 		HasNextDue:      given.next_due_ms >= 0,
@@ -202,5 +219,5 @@ func (e *Engine) wait(ctx context.Context, f func(*C.embedjobs_engine, *C.embedj
 		OtherSpace:      given.other_space != 0,
 		ProviderWaiting: given.provider_waiting != 0,
 		ProviderLeft:    time.Duration(given.provider_left_ms) * time.Millisecond,
-	}, nil
+	}
 }

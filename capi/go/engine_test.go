@@ -92,7 +92,8 @@ func TestTheWorkerRunsOnTheCallersThread(t *testing.T) {
 	embedder := &words{}
 	engine, _ := open(t, Options{Embedder: embedder})
 	must[Enqueued](t)(engine.Put(key, openAPI(70)))
-	if report := must[IdleReport](t)(engine.RunUntilIdle(context.Background(), time.Minute)); !report.Idle || embedder.count() != 70 {
+	report := must[IdleReport](t)(engine.RunUntilIdle(context.Background(), time.Minute))
+	if !report.Idle || embedder.count() != 70 {
 		t.Errorf("%+v after %d texts", report, embedder.count())
 	}
 	ctx, cancel := context.WithCancel(context.Background())

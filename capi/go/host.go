@@ -59,7 +59,7 @@ type LimitedEmbedder interface {
 	Limits() Limits
 }
 
-// Fence is the right to write for a spec. A persister accepts a higher counter, or the same one with the same nonce.
+// Fence is the right to write for a spec: see Accepts.
 type Fence struct{ Counter, Nonce uint64 }
 
 // Hash is the SHA-256 of a text's UTF-8 bytes: the address of its vector.
@@ -98,18 +98,19 @@ type Pass struct {
 	Generation      uint64
 	SpaceID         string
 	Dimension       int
-	Epoch           uint64 // To be stored with the vectors of this pass.
-	ReuseFloor      uint64 // Vectors of an older epoch may not be reused; 0: all may.
-	InputCap        uint64
+	Epoch           uint64 // To be stored with the vectors of this pass: see Rows.Mark.
+	ReuseFloor      uint64 // See MayReuse.
+	InputCap        uint64 // The embedder cuts longer texts to this many bytes; 0: it cuts none.
 	SplitterVersion string
 	ContentVersion  string
 	PromptTokens    uint64
 }
 
-// Persister is where vectors live. Return ErrLeaseLost for a stale fence, and change nothing. The same call may come
-// twice.
+// Persister is where vectors live. It asks Accepts first, in the transaction that writes; false: it returns
+// ErrLeaseLost and changes nothing. The same call may come twice.
 type Persister interface {
-	// ListExisting says which operations have a vector that may be reused. The first call of a pass: it accepts the fence.
+	// ListExisting says which operations have a vector that MayReuse allows. The first call of a pass: it accepts the
+	// fence.
 	ListExisting(ctx context.Context, pass *Pass, wanted *Operations) ([]bool, error)
 	// PersistBatch adds or replaces rows; others survive. Durable when it returns.
 	PersistBatch(ctx context.Context, pass *Pass, rows *Rows) error

@@ -61,10 +61,11 @@ func TestTheKeyOfAProviderIsAskedBeforeEachRequestAndNeverShown(t *testing.T) {
 
 func TestASecretThatFailsIsWaitedFor(t *testing.T) {
 	asked := make(chan struct{}, 1000)
-	engine, log := open(t, Options{EmbedderSpec: "openai:m@http://127.0.0.1:1", Secret: func(context.Context) (string, error) {
+	secret := func(context.Context) (string, error) {
 		asked <- struct{}{}
 		panic("the vault is sealed")
-	}})
+	}
+	engine, log := open(t, Options{EmbedderSpec: "openai:m@http://127.0.0.1:1", Secret: secret})
 	start(t, engine)
 	must[Enqueued](t)(engine.PutItems(key, []Item{{"a", "one"}}))
 	<-asked
@@ -72,7 +73,8 @@ func TestASecretThatFailsIsWaitedFor(t *testing.T) {
 	if !log.has("Secret panicked: the vault is sealed") {
 		t.Error("the log does not say so")
 	}
-	if _, err := Open(Options{DSN: "memory:", EmbedderSpec: "hashing", Secret: func(context.Context) (string, error) { return "", nil }}); !errors.Is(err, ErrInvalidArgument) {
+	_, err := Open(Options{DSN: "memory:", EmbedderSpec: "hashing", Secret: secret})
+	if !errors.Is(err, ErrInvalidArgument) {
 		t.Error(err)
 	}
 }
@@ -125,7 +127,8 @@ func TestDescribeLetsTheReconcilerSeeWhatIsMissing(t *testing.T) {
 		t.Error(persister.visible)
 	}
 	persister.short = true
-	if _, err := engine.Reconcile(); err == nil || !strings.Contains(err.Error(), "Describe returned 0 answers, expected 1") {
+	_, err := engine.Reconcile()
+	if err == nil || !strings.Contains(err.Error(), "Describe returned 0 answers, expected 1") {
 		t.Error(err)
 	}
 }
@@ -159,7 +162,7 @@ func TestACatalogMovesToAnotherSpace(t *testing.T) {
 	}
 }
 
-// stalling is a store whose first batch waits.
+// stalling is a store whose first chunk waits.
 type stalling struct {
 	*store
 	entered, leave chan struct{}
@@ -186,7 +189,8 @@ func TestAPersisterThatStallsIsToldToEndAndKeepsWhatItHas(t *testing.T) {
 		t.Error(err)
 	}
 	close(persister.leave)
-	if err := engine.Stop(context.Background()); err != nil || !errors.Is(persister.err, context.Canceled) || len(persister.vectors) != 3 {
+	err := engine.Stop(context.Background())
+	if err != nil || !errors.Is(persister.err, context.Canceled) || len(persister.vectors) != 3 {
 		t.Error(err, persister.err, len(persister.vectors))
 	}
 }
@@ -199,7 +203,8 @@ func TestOneFailedWriteIsRepeatedInTheSamePass(t *testing.T) {
 	must[Enqueued](t)(engine.Put(key, openAPI(3)))
 	idle(t, engine)
 	// No other attempt and no other claim: the fence is still the first one, and nothing was embedded twice.
-	if job := must[[]Job](t)(engine.Jobs(JobFilter{}))[0]; job.Attempts != 1 || job.Fence.Counter != 1 || embedder.count() != 3 {
+	job := must[[]Job](t)(engine.Jobs(JobFilter{}))[0]
+	if job.Attempts != 1 || job.Fence.Counter != 1 || embedder.count() != 3 {
 		t.Errorf("%+v, %d texts", job, embedder.count())
 	}
 }
@@ -207,19 +212,22 @@ func TestOneFailedWriteIsRepeatedInTheSamePass(t *testing.T) {
 func TestVerifyProvidersAndWorkersAreRead(t *testing.T) {
 	engine, _ := open(t, Options{Embedder: turnedWords{}, WorkerID: "the-worker", LeaseDuration: time.Minute})
 	must[Enqueued](t)(engine.Put(key, openAPI(3)))
-	if verified := must[[]Verification](t)(engine.Verify("catalog", "")); verified[0].Equal || !strings.Contains(verified[0].Difference, "has no row") {
+	verified := must[[]Verification](t)(engine.Verify("catalog", ""))
+	if verified[0].Equal || !strings.Contains(verified[0].Difference, "has no row") {
 		t.Errorf("%+v", verified)
 	}
 	start(t, engine)
 	idle(t, engine)
-	if verified := must[[]Verification](t)(engine.Verify("catalog", "spec")); len(verified) != 1 || verified[0] != (Verification{key, true, ""}) {
+	verified = must[[]Verification](t)(engine.Verify("catalog", "spec"))
+	if len(verified) != 1 || verified[0] != (Verification{key, true, ""}) {
 		t.Errorf("%+v", verified)
 	}
 	workers := must[[]Worker](t)(engine.Workers())
 	for len(workers) == 0 || workers[0].SpaceID == "" { // it presents itself beside its work
 		workers = must[[]Worker](t)(engine.Workers())
 	}
-	if w := workers[0]; w.WorkerID != "the-worker" || w.Provider != "words@here" || w.LeaseDuration != time.Minute || !w.Live {
+	w := workers[0]
+	if w.WorkerID != "the-worker" || w.Provider != "words@here" || w.LeaseDuration != time.Minute || !w.Live {
 		t.Errorf("%+v", w)
 	}
 	for _, provider := range must[[]Provider](t)(engine.Providers()) {
@@ -249,7 +257,8 @@ func TestStatusSaysWhoHoldsTheJob(t *testing.T) {
 	running := must[[]SpecStatus](t)(engine.Statuses(""))
 	close(embedder.leave)
 	idle(t, engine)
-	if len(running) != 1 || running[0].WorkerID != "the-worker" || !running[0].JobStartedAt.Before(running[0].LeaseExpiresAt) {
+	if len(running) != 1 || running[0].WorkerID != "the-worker" ||
+		!running[0].JobStartedAt.Before(running[0].LeaseExpiresAt) {
 		t.Errorf("%+v", running)
 	}
 	ended := must[[]SpecStatus](t)(engine.Statuses(""))[0]

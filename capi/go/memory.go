@@ -55,12 +55,18 @@ func numbersOf(numbers *C.uint64_t, count C.size_t) []uint64 {
 }
 
 func operationsOf(given *C.embedjobs_operations) *Operations {
-	return &Operations{IDs: stringsOf(given.ids, given.id_offsets, given.count), Hashes: hashesOf(given.hashes, given.count)}
+	return &Operations{
+		IDs:    stringsOf(given.ids, given.id_offsets, given.count),
+		Hashes: hashesOf(given.hashes, given.count),
+	}
 }
 
 func rowsOf(given *C.embedjobs_rows) *Rows {
 	return &Rows{
-		Operations:    Operations{IDs: stringsOf(given.ids, given.id_offsets, given.count), Hashes: hashesOf(given.hashes, given.count)},
+		Operations: Operations{
+			IDs:    stringsOf(given.ids, given.id_offsets, given.count),
+			Hashes: hashesOf(given.hashes, given.count),
+		},
 		Dimension:     int(given.dimension),
 		Vectors:       floatsOf(given.vectors, int(given.count)*int(given.dimension)),
 		EmbeddedBytes: numbersOf(given.embedded_bytes, given.count),

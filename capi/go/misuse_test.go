@@ -40,7 +40,8 @@ func TestCloseFromInsideACallbackIsRefused(t *testing.T) {
 		}}})
 		must[Enqueued](t)(engine.PutItems(key, []Item{{"a", "one"}}))
 		begin(t, engine, onGoThread)
-		if err := <-said; !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "Close can't be called from inside a callback") {
+		err := <-said
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "Close can't be called from inside a callback") {
 			t.Error(err)
 		}
 		idle(t, engine) // and nothing has happened
@@ -107,7 +108,8 @@ func TestWhatCWouldCutOffOrMisreadIsRefused(t *testing.T) {
 	if !errors.Is(err, ErrInvalidDocument) || err.Error() != "line 2: not valid UTF-8" {
 		t.Error(err)
 	}
-	for given, expected := range map[time.Duration]int64{0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, -time.Second: -1000} {
+	for given, expected := range map[time.Duration]int64{0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2,
+		-time.Second: -1000} {
 		if int64(ms(given)) != expected {
 			t.Errorf("%v: %d ms", given, ms(given))
 		}
@@ -140,7 +142,8 @@ func TestVectorsInThePlaceOfTheLibrarysAreCopiedIfTheyFit(t *testing.T) {
 		must[Enqueued](t)(engine.PutItems(key, []Item{{"a", "one"}}))
 		start(t, engine)
 		must[IdleReport](t)(engine.WaitIdle(context.Background(), 0))
-		if job := must[[]Job](t)(engine.Jobs(JobFilter{}))[0]; !strings.Contains(job.LastError, said) || (job.Status == JobSucceeded) != (said == "") {
+		job := must[[]Job](t)(engine.Jobs(JobFilter{}))[0]
+		if !strings.Contains(job.LastError, said) || (job.Status == JobSucceeded) != (said == "") {
 			t.Errorf("%+v", job)
 		}
 		if said == "" {
@@ -171,7 +174,8 @@ func TestAnErrorOfAnyMakeIsToldAndTriedAgain(t *testing.T) {
 		must[Enqueued](t)(engine.PutItems(key, []Item{{"a", "one"}}))
 		start(t, engine)
 		must[IdleReport](t)(engine.WaitIdle(context.Background(), 0))
-		if job := must[[]Job](t)(engine.Jobs(JobFilter{}))[0]; job.Status != JobPending || !strings.Contains(job.LastError, said) {
+		job := must[[]Job](t)(engine.Jobs(JobFilter{}))[0]
+		if job.Status != JobPending || !strings.Contains(job.LastError, said) {
 			t.Errorf("%+v", job)
 		}
 	}

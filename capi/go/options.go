@@ -27,7 +27,7 @@ type Options struct {
 	Secret func(context.Context) (string, error)
 
 	WorkerID            string
-	Workers             int
+	Slots               int
 	BatchSize           int
 	BatchBytes          int
 	LeaseDuration       time.Duration
@@ -77,11 +77,7 @@ func (o *Options) fill(memory *arena, h *host) *C.embedjobs_options {
 		h.tables.Add(1)
 	}
 	if o.Computer != nil {
-		table, space := C.bridge_computer(handle), o.Computer.Space()
-		memory.keep(unsafe.Pointer(table))
-		table.version, table.model, table.variant = memory.name(o.Computer.Version()), memory.name(space.Model), memory.text(space.Variant)
-		table.dimension = C.size_t(space.Dimension)
-		given.host_computer = table
+		given.host_computer = computerTable(memory, handle, o.Computer)
 		h.tables.Add(1)
 	}
 	if o.Persister != nil {
@@ -108,10 +104,20 @@ func (o *Options) fill(memory *arena, h *host) *C.embedjobs_options {
 	return given
 }
 
+func computerTable(memory *arena, handle C.uintptr_t, computer Computer) *C.embedjobs_computer {
+	table, space := C.bridge_computer(handle), computer.Space()
+	memory.keep(unsafe.Pointer(table))
+	table.version = memory.name(computer.Version())
+	table.model, table.variant = memory.name(space.Model), memory.text(space.Variant)
+	table.dimension = C.size_t(space.Dimension)
+	return table
+}
+
 func embedderTable(memory *arena, handle C.uintptr_t, embedder Embedder) *C.embedjobs_embedder {
 	table, space := C.bridge_embedder(handle), embedder.Space()
 	memory.keep(unsafe.Pointer(table))
-	table.model, table.variant, table.dimension = memory.name(space.Model), memory.text(space.Variant), C.size_t(space.Dimension)
+	table.model, table.variant = memory.name(space.Model), memory.text(space.Variant)
+	table.dimension = C.size_t(space.Dimension)
 	if limited, ok := embedder.(LimitedEmbedder); ok {
 		limits := limited.Limits()
 		table.provider = memory.text(limits.Provider)
@@ -123,7 +129,8 @@ func embedderTable(memory *arena, handle C.uintptr_t, embedder Embedder) *C.embe
 }
 
 func (o *Options) fillNumbers(given *C.embedjobs_options) {
-	given.slots, given.batch_size, given.batch_bytes = C.int64_t(o.Slots), C.int64_t(o.BatchSize), C.int64_t(o.BatchBytes)
+	given.slots = C.int64_t(o.Slots)
+	given.batch_size, given.batch_bytes = C.int64_t(o.BatchSize), C.int64_t(o.BatchBytes)
 	given.lease_duration_ms, given.embed_timeout_ms = ms(o.LeaseDuration), ms(o.EmbedTimeout)
 	given.provider_concurrency = C.int64_t(o.ProviderConcurrency)
 	given.requests_per_minute, given.tokens_per_minute = C.int64_t(o.RequestsPerMinute), C.int64_t(o.TokensPerMinute)

@@ -107,22 +107,28 @@ type store struct {
 	mutex   sync.Mutex
 	fences  map[Key]Fence
 	vectors map[Hash][]float32
+	marks   map[Hash]VectorMark
 	visible map[Key]map[string]Hash
-	batches int
+	chunks  int
 	fail    []error
 }
 
 func newStore() *store {
-	return &store{fences: map[Key]Fence{}, vectors: map[Hash][]float32{}, visible: map[Key]map[string]Hash{}}
+	return &store{fences: map[Key]Fence{}, vectors: map[Hash][]float32{}, marks: map[Hash]VectorMark{},
+		visible: map[Key]map[string]Hash{}}
 }
 
 func (s *store) accept(pass *Pass) error {
-	known := s.fences[pass.Key]
-	if pass.Fence.Counter < known.Counter || pass.Fence.Counter == known.Counter && pass.Fence != known {
+	if !Accepts(s.fences[pass.Key], pass.Fence) {
 		return fmt.Errorf("a newer pass has taken over: %w", ErrLeaseLost)
 	}
 	s.fences[pass.Key] = pass.Fence
 	return nil
+}
+
+func (s *store) has(pass *Pass, hash Hash) bool {
+	mark, there := s.marks[hash]
+	return there && MayReuse(pass, mark)
 }
 
 func (s *store) ListExisting(_ context.Context, pass *Pass, wanted *Operations) ([]bool, error) {
@@ -130,7 +136,7 @@ func (s *store) ListExisting(_ context.Context, pass *Pass, wanted *Operations) 
 	defer s.mutex.Unlock()
 	existing := make([]bool, len(wanted.IDs))
 	for i, hash := range wanted.Hashes {
-		_, existing[i] = s.vectors[hash]
+		existing[i] = s.has(pass, hash)
 	}
 	return existing, s.accept(pass)
 }
@@ -148,8 +154,9 @@ func (s *store) PersistBatch(_ context.Context, pass *Pass, rows *Rows) error {
 	}
 	for i, hash := range rows.Hashes {
 		s.vectors[hash] = append([]float32(nil), rows.Vector(i)...)
+		s.marks[hash] = rows.Mark(pass, i)
 	}
-	s.batches++
+	s.chunks++
 	return nil
 }
 
@@ -161,7 +168,7 @@ func (s *store) Finalize(_ context.Context, pass *Pass, manifest *Operations) er
 	}
 	rows := map[string]Hash{}
 	for i, hash := range manifest.Hashes {
-		if _, there := s.vectors[hash]; !there {
+		if !s.has(pass, hash) {
 			return ErrIncomplete
 		}
 		rows[manifest.IDs[i]] = hash

@@ -22,7 +22,13 @@ type shared struct {
 
 type sharedState struct {
 	Fence   Fence
-	Written map[string]uint64 // The counter under which the vector of a hash was written.
+	Written map[string]written // By hash.
+}
+
+// written is a vector: under which counter it was written, and what MayReuse asks.
+type written struct {
+	Counter uint64
+	Mark    VectorMark
 }
 
 func (s *shared) change(pass *Pass, f func(state *sharedState) error) error {
@@ -34,11 +40,11 @@ func (s *shared) change(pass *Pass, f func(state *sharedState) error) error {
 	if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	state := sharedState{Written: map[string]uint64{}}
+	state := sharedState{Written: map[string]written{}}
 	if err = json.NewDecoder(file).Decode(&state); err != nil && err.Error() != "EOF" {
 		return err
 	}
-	if known := state.Fence; pass.Fence.Counter < known.Counter || pass.Fence.Counter == known.Counter && pass.Fence != known {
+	if !Accepts(state.Fence, pass.Fence) {
 		s.refused = append(s.refused, pass.Fence.Counter)
 		return fmt.Errorf("a newer pass has taken over: %w", ErrLeaseLost)
 	}
@@ -57,7 +63,8 @@ func (s *shared) ListExisting(_ context.Context, pass *Pass, wanted *Operations)
 	existing := make([]bool, len(wanted.IDs))
 	return existing, s.change(pass, func(state *sharedState) error {
 		for i, hash := range wanted.Hashes {
-			_, existing[i] = state.Written[fmt.Sprintf("%x", hash)]
+			vector, there := state.Written[fmt.Sprintf("%x", hash)]
+			existing[i] = there && MayReuse(pass, vector.Mark)
 		}
 		return nil
 	})
@@ -66,8 +73,8 @@ func (s *shared) ListExisting(_ context.Context, pass *Pass, wanted *Operations)
 func (s *shared) PersistBatch(_ context.Context, pass *Pass, rows *Rows) error {
 	s.beforePersist()
 	return s.change(pass, func(state *sharedState) error {
-		for _, hash := range rows.Hashes {
-			state.Written[fmt.Sprintf("%x", hash)] = pass.Fence.Counter
+		for i, hash := range rows.Hashes {
+			state.Written[fmt.Sprintf("%x", hash)] = written{pass.Fence.Counter, rows.Mark(pass, i)}
 		}
 		return nil
 	})

@@ -76,7 +76,7 @@ Status outcome(std::string_view who, std::int32_t code, std::size_t done, std::s
 /// Calls `f(&call, &done)` as a callback and judges its answer.
 template <typename F>
 Status call_host(std::string_view who, embedjobs_call& call, std::size_t expected, F&& f) {
-  return core::guarded(who, [&]() -> Status {
+  const auto guarded_call = [&]() -> Status {
     std::size_t done = EMBEDJOBS_NOT_DONE;
     std::int32_t code = EMBEDJOBS_INTERNAL;
     {
@@ -84,7 +84,8 @@ Status call_host(std::string_view who, embedjobs_call& call, std::size_t expecte
       code = std::forward<F>(f)(&call, &done);
     }
     return outcome(who, code, done, expected, call);
-  });
+  };
+  return core::guarded(who, guarded_call);
 }
 
 /// A host's table of callbacks. destroy(user_data) is called once, at its end.

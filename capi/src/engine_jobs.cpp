@@ -19,7 +19,7 @@ Status write_enqueued(embedjobs_enqueued* out, const Result<EnqueueResult>& resu
 template <typename F>
 std::int32_t enqueue_call(embedjobs_engine* engine, const char* function, const char* catalog_id, const char* spec_name,
                           embedjobs_enqueued* enqueued, embedjobs_error** error, F&& f) {
-  return engine_call(engine, FromCallback::kAllowed, function, error, [&](Engine& core) -> Status {
+  const auto enqueue = [&](Engine& core) -> Status {
     const Result<SpecKey> key = read_key(catalog_id, spec_name);
     if (!key.ok()) {
       return key.status();
@@ -28,20 +28,22 @@ std::int32_t enqueue_call(embedjobs_engine* engine, const char* function, const 
       return status;
     }
     return write_enqueued(enqueued, f(core, *key));
-  });
+  };
+  return engine_call(engine, FromCallback::kAllowed, function, error, enqueue);
 }
 
 /// A call that answers how many.
 template <typename F>
 std::int32_t counting_call(embedjobs_engine* engine, const char* function, std::size_t* count, embedjobs_error** error,
                            F&& f) {
-  return engine_call(engine, FromCallback::kRefused, function, error, [&](Engine& core) -> Status {
+  const auto count_them = [&](Engine& core) -> Status {
     const Result<std::size_t> counted = f(core);
     if (counted.ok() && count != nullptr) {
       *count = *counted;
     }
     return counted.status();
-  });
+  };
+  return engine_call(engine, FromCallback::kRefused, function, error, count_them);
 }
 
 }  // namespace
@@ -54,21 +56,21 @@ extern "C" {
 std::int32_t embedjobs_engine_put(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
                                   const char* content, std::size_t size, embedjobs_enqueued* enqueued,
                                   embedjobs_error** error) {
-  return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error,
-                            [&](Engine& core, const SpecKey& key) -> Result<EnqueueResult> {
-                              const Result<std::string_view> block = capi::read_block(content, size, "content");
-                              return block.ok() ? core.put(key, *block) : block.status();
-                            });
+  const auto put = [&](Engine& core, const SpecKey& key) -> Result<EnqueueResult> {
+    const Result<std::string_view> block = capi::read_block(content, size, "content");
+    return block.ok() ? core.put(key, *block) : block.status();
+  };
+  return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error, put);
 }
 
 std::int32_t embedjobs_engine_put_items(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
                                         const char* items, std::size_t size, embedjobs_enqueued* enqueued,
                                         embedjobs_error** error) {
-  return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error,
-                            [&](Engine& core, const SpecKey& key) -> Result<EnqueueResult> {
-                              const Result<std::string_view> block = capi::read_block(items, size, "items");
-                              return block.ok() ? core.put_items(key, *block) : block.status();
-                            });
+  const auto put_items = [&](Engine& core, const SpecKey& key) -> Result<EnqueueResult> {
+    const Result<std::string_view> block = capi::read_block(items, size, "items");
+    return block.ok() ? core.put_items(key, *block) : block.status();
+  };
+  return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error, put_items);
 }
 
 std::int32_t embedjobs_engine_remove(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
@@ -110,7 +112,7 @@ std::int32_t embedjobs_engine_reconcile(embedjobs_engine* engine, std::size_t* c
 
 std::int32_t embedjobs_engine_switch_space(embedjobs_engine* engine, const char* catalog_id, const char* space_id,
                                            std::size_t* count, embedjobs_error** error) {
-  return capi::counting_call(engine, __func__, count, error, [&](Engine& core) -> Result<std::size_t> {
+  const auto switch_space = [&](Engine& core) -> Result<std::size_t> {
     Status status = capi::check_name(catalog_id, "catalog_id");
     if (status.ok()) {
       status = capi::check_name(space_id, "space_id");
@@ -120,7 +122,8 @@ std::int32_t embedjobs_engine_switch_space(embedjobs_engine* engine, const char*
     }
     const Result<Space> space = parse_space(space_id);
     return space.ok() ? core.switch_space(catalog_id, *space) : space.status();
-  });
+  };
+  return capi::counting_call(engine, __func__, count, error, switch_space);
 }
 
 }  // extern "C"

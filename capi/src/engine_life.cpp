@@ -74,7 +74,7 @@ using capi::FromCallback;
 extern "C" {
 
 std::int32_t embedjobs_engine_open(const embedjobs_options* options, embedjobs_engine** out, embedjobs_error** error) {
-  return capi::boundary(error, [&]() -> Status {
+  const auto open_engine = [&]() -> Status {
     if (out != nullptr) {
       *out = nullptr;
     }
@@ -95,14 +95,15 @@ std::int32_t embedjobs_engine_open(const embedjobs_options* options, embedjobs_e
     open->engine = *std::move(engine);
     *out = new embedjobs_engine{std::move(open)};
     return {};
-  });
+  };
+  return capi::boundary(error, open_engine);
 }
 
 void embedjobs_engine_destroy(embedjobs_engine* engine) {
   if (engine == nullptr || engine->open->pid != ::getpid()) {
     return;
   }
-  capi::quiet_boundary([&] {
+  const auto end_engine = [&] {
     std::shared_ptr<capi::OpenEngine> open = std::move(engine->open);
     delete engine;
     open->state->stopping = true;
@@ -110,7 +111,8 @@ void embedjobs_engine_destroy(embedjobs_engine* engine) {
       (void)open->engine->stop(Duration(0));
       capi::end_elsewhere(open);
     }
-  });
+  };
+  capi::quiet_boundary(end_engine);
 }
 
 std::int32_t embedjobs_engine_start(embedjobs_engine* engine, embedjobs_error** error) {
@@ -118,7 +120,7 @@ std::int32_t embedjobs_engine_start(embedjobs_engine* engine, embedjobs_error** 
 }
 
 std::int32_t embedjobs_engine_stop(embedjobs_engine* engine, std::int64_t deadline_ms, embedjobs_error** error) {
-  return engine_call(engine, FromCallback::kRefused, __func__, error, [&](Engine& core) -> Status {
+  const auto stop = [&](Engine& core) -> Status {
     if (engine->open->pid != ::getpid()) {
       return core.request_stop();  // says that it is a forked child
     }
@@ -127,7 +129,8 @@ std::int32_t embedjobs_engine_stop(embedjobs_engine* engine, std::int64_t deadli
       return {};
     }
     return {Code::kTimeout, "not stopped: a callback has not returned before the deadline"};
-  });
+  };
+  return engine_call(engine, FromCallback::kRefused, __func__, error, stop);
 }
 
 std::int32_t embedjobs_engine_request_stop(embedjobs_engine* engine, embedjobs_error** error) {
@@ -143,18 +146,19 @@ std::int32_t embedjobs_engine_request_stop(embedjobs_engine* engine, embedjobs_e
 std::int32_t embedjobs_engine_wait_idle(embedjobs_engine* engine, std::int64_t max_wait_ms, std::int64_t time_limit_ms,
                                         embedjobs_cancel* cancel, embedjobs_idle_report* report,
                                         embedjobs_error** error) {
-  return engine_call(engine, FromCallback::kRefused, __func__, error, [&](Engine& core) {
+  const auto wait = [&](Engine& core) {
     const Status status = capi::check_output(report);
     return !status.ok() ? status
                         : capi::write_report(report, core.wait_idle(capi::to_wait(max_wait_ms), capi::token_of(cancel),
                                                                     capi::to_optional_limit(time_limit_ms)));
-  });
+  };
+  return engine_call(engine, FromCallback::kRefused, __func__, error, wait);
 }
 
 std::int32_t embedjobs_engine_worker_run(embedjobs_engine* engine, std::int32_t until, std::int64_t max_wait_ms,
                                          std::int64_t time_limit_ms, embedjobs_cancel* cancel,
                                          embedjobs_idle_report* report, embedjobs_error** error) {
-  return engine_call(engine, FromCallback::kRefused, __func__, error, [&](Engine& core) -> Status {
+  const auto run_worker = [&](Engine& core) -> Status {
     if (until != EMBEDJOBS_RUN_UNTIL_STOPPED && until != EMBEDJOBS_RUN_UNTIL_IDLE) {
       return {Code::kInvalidArgument, "until is not an embedjobs_run_until"};
     }
@@ -166,7 +170,8 @@ std::int32_t embedjobs_engine_worker_run(embedjobs_engine* engine, std::int32_t 
     run.max_wait = capi::to_wait(max_wait_ms);
     run.time_limit = capi::to_optional_limit(time_limit_ms);
     return capi::write_report(report, core.run(run, capi::token_of(cancel)));
-  });
+  };
+  return engine_call(engine, FromCallback::kRefused, __func__, error, run_worker);
 }
 
 }  // extern "C"

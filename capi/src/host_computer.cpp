@@ -1,7 +1,7 @@
 // A host's own way from a document to vectors.
 #include <fmt/format.h>
 
-#include "batches.hpp"
+#include "blocks.hpp"
 #include "error.hpp"
 #include "hosts.hpp"
 
@@ -36,7 +36,7 @@ class HostComputer final : public EmbeddingComputer {
     call.stop = request.stop;
     std::int32_t code = EMBEDJOBS_OK;
     std::size_t counted = 0;
-    Status status = core::guarded("the host's computer", [&]() -> Status {
+    const auto call_computer = [&]() -> Status {
       std::size_t done = EMBEDJOBS_NOT_DONE;
       {
         const Frame frame(call.state);
@@ -44,7 +44,8 @@ class HostComputer final : public EmbeddingComputer {
       }
       counted = compute.manifest ? compute.manifest->size() : 0;
       return outcome("the host's computer", code, done, counted, call);
-    });
+    };
+    Status status = core::guarded("the host's computer", call_computer);
     if (!status.ok()) {
       const bool known =
           call.message.empty() && !compute.last.ok() && code == static_cast<std::int32_t>(compute.last.code());
@@ -65,7 +66,7 @@ class HostComputer final : public EmbeddingComputer {
 /// A call of a computer's function: what it answers is also remembered.
 template <typename F>
 std::int32_t compute_call(embedjobs_compute* compute, embedjobs_error** error, F&& f) {
-  return boundary(error, [&]() -> Status {
+  const auto remember = [&]() -> Status {
     if (compute == nullptr) {
       return {Code::kInvalidArgument, "compute is NULL"};
     }
@@ -74,7 +75,8 @@ std::int32_t compute_call(embedjobs_compute* compute, embedjobs_error** error, F
       compute->last = status;
     }
     return status;
-  });
+  };
+  return boundary(error, remember);
 }
 
 }  // namespace
@@ -99,7 +101,7 @@ extern "C" {
 
 std::int32_t embedjobs_compute_list_existing(embedjobs_compute* compute, const embedjobs_operations* wanted,
                                              std::uint8_t* existing, embedjobs_error** error) {
-  return embedjobs::capi::compute_call(compute, error, [&]() -> Status {
+  const auto list_existing = [&]() -> Status {
     const auto manifest = embedjobs::capi::read_operations(wanted);
     if (!manifest.ok()) {
       return manifest.status();
@@ -115,7 +117,8 @@ std::int32_t embedjobs_compute_list_existing(embedjobs_compute* compute, const e
       existing[i] = (*answer)[i] ? 1 : 0;
     }
     return {};
-  });
+  };
+  return embedjobs::capi::compute_call(compute, error, list_existing);
 }
 
 void embedjobs_compute_progress(embedjobs_compute* compute, std::size_t operations_done, std::size_t total) {

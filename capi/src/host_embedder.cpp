@@ -3,7 +3,7 @@
 #include <mutex>
 #include <vector>
 
-#include "batches.hpp"
+#include "blocks.hpp"
 #include "hosts.hpp"
 
 namespace embedjobs::capi {

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "batches.hpp"
+#include "blocks.hpp"
 #include "error.hpp"
 #include "hosts.hpp"
 
@@ -135,7 +135,7 @@ Result<std::shared_ptr<Persister>> make_host_persister(TablePtr<embedjobs_persis
 extern "C" std::int32_t embedjobs_spec_states_set(embedjobs_spec_states* states, std::size_t index,
                                                   const char* space_id, const char* content_version,
                                                   const char* splitter_version) {
-  return embedjobs::capi::boundary(nullptr, [&]() -> embedjobs::Status {
+  const auto set = [&]() -> embedjobs::Status {
     if (states == nullptr || index >= states->states.size() || space_id == nullptr || content_version == nullptr ||
         splitter_version == nullptr) {
       return {embedjobs::Code::kInvalidArgument, "NULL, or no such index"};
@@ -146,5 +146,6 @@ extern "C" std::int32_t embedjobs_spec_states_set(embedjobs_spec_states* states,
     state.content_version = content_version;
     state.splitter_version = splitter_version;
     return {};
-  });
+  };
+  return embedjobs::capi::boundary(nullptr, set);
 }

@@ -44,7 +44,7 @@ class HostResolver final : public SpecResolver {
     }
     embedjobs_document_list answer{.limit = limit};
     embedjobs_call call(table_->state(), Caller::kAnybody);
-    const Status status = core::guarded(kWho, [&]() -> Status {
+    const auto call_list = [&]() -> Status {
       std::size_t done = EMBEDJOBS_NOT_DONE;
       std::int32_t code = EMBEDJOBS_INTERNAL;
       {
@@ -53,7 +53,8 @@ class HostResolver final : public SpecResolver {
                                after == nullptr ? nullptr : after->spec_name.c_str(), limit, &answer, &done);
       }
       return outcome(kWho, code, done, answer.documents.size(), call);
-    });
+    };
+    const Status status = core::guarded(kWho, call_list);
     if (!status.ok()) {
       return status;
     }
@@ -93,7 +94,7 @@ std::int32_t embedjobs_document_set(embedjobs_document* document, const char* co
 
 std::int32_t embedjobs_document_list_add(embedjobs_document_list* list, const char* catalog_id, const char* spec_name,
                                          const char* version) {
-  return embedjobs::capi::boundary(nullptr, [&]() -> Status {
+  const auto add = [&]() -> Status {
     if (list == nullptr || catalog_id == nullptr || spec_name == nullptr || version == nullptr || *version == '\0') {
       return {Code::kInvalidArgument, "NULL, or an empty version"};
     }
@@ -106,7 +107,8 @@ std::int32_t embedjobs_document_list_add(embedjobs_document_list* list, const ch
     }
     list->documents.push_back({key, version});
     return {};
-  });
+  };
+  return embedjobs::capi::boundary(nullptr, add);
 }
 
 }  // extern "C"

@@ -39,6 +39,7 @@ EMBEDJOBS_LAYOUT(embedjobs_observer, reload, reload);
 EMBEDJOBS_LAYOUT(embedjobs_secret_source, get, get);
 EMBEDJOBS_LAYOUT(embedjobs_operations, hashes, hashes);
 EMBEDJOBS_LAYOUT(embedjobs_rows, input_caps, input_caps);
+EMBEDJOBS_LAYOUT(embedjobs_vector_mark, input_cap, input_cap);
 EMBEDJOBS_LAYOUT(embedjobs_job_filter, kind, kind);
 EMBEDJOBS_LAYOUT(embedjobs_enqueued, reserved, reserved);
 EMBEDJOBS_LAYOUT(embedjobs_idle_report, reserved, reserved);

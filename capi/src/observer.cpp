@@ -70,7 +70,7 @@ EventSink make_event_sink(TablePtr<embedjobs_observer> table, LogSink log) {
   if (!table || ((*table)->event == nullptr && (*table)->reload == nullptr && !log)) {
     return {};
   }
-  return [table = std::move(table), log = std::move(log)](const Event& event) {
+  auto deliver = [table = std::move(table), log = std::move(log)](const Event& event) {
     if (log) {
       log_trouble(log, event);
     }
@@ -83,6 +83,7 @@ EventSink make_event_sink(TablePtr<embedjobs_observer> table, LogSink log) {
       (*table)->reload((*table)->user_data, event.key.catalog_id.c_str(), event.key.spec_name.c_str());
     }
   };
+  return deliver;
 }
 
 }  // namespace embedjobs::capi

@@ -102,21 +102,21 @@ extern "C" {
 
 std::int32_t embedjobs_engine_jobs(embedjobs_engine* engine, const embedjobs_job_filter* filter, embedjobs_jobs** out,
                                    embedjobs_error** error) {
-  return capi::result_call<embedjobs_jobs, capi::Jobs>(
-      engine, FromCallback::kAllowed, __func__, out, error, [&](Engine& core, capi::Jobs& list) -> Status {
-        JobFilter wanted;
-        if (Status status = capi::read_filter(filter, wanted); !status.ok()) {
-          return status;
-        }
-        const auto jobs = core.jobs(wanted);
-        if (jobs.ok()) {
-          for (const Job& job : *jobs) {
-            capi::add_job(list, job);
-          }
-          list.finish();
-        }
-        return jobs.status();
-      });
+  const auto list_jobs = [&](Engine& core, capi::Jobs& list) -> Status {
+    JobFilter wanted;
+    if (Status status = capi::read_filter(filter, wanted); !status.ok()) {
+      return status;
+    }
+    const auto jobs = core.jobs(wanted);
+    if (jobs.ok()) {
+      for (const Job& job : *jobs) {
+        capi::add_job(list, job);
+      }
+      list.finish();
+    }
+    return jobs.status();
+  };
+  return capi::result_call<embedjobs_jobs, capi::Jobs>(engine, FromCallback::kAllowed, __func__, out, error, list_jobs);
 }
 
 void embedjobs_jobs_destroy(embedjobs_jobs* jobs) {
@@ -124,14 +124,15 @@ void embedjobs_jobs_destroy(embedjobs_jobs* jobs) {
 }
 
 std::int32_t embedjobs_engine_metrics(embedjobs_engine* engine, embedjobs_metrics** out, embedjobs_error** error) {
+  const auto read = [&](Engine& core, capi::Metrics& view) -> Status {
+    const auto metrics = core.metrics();
+    if (metrics.ok()) {
+      capi::fill_metrics(view, *metrics);
+    }
+    return metrics.status();
+  };
   return capi::result_call<embedjobs_metrics, capi::Metrics>(engine, FromCallback::kAllowed, __func__, out, error,
-                                                             [&](Engine& core, capi::Metrics& view) -> Status {
-                                                               const auto metrics = core.metrics();
-                                                               if (metrics.ok()) {
-                                                                 capi::fill_metrics(view, *metrics);
-                                                               }
-                                                               return metrics.status();
-                                                             });
+                                                             read);
 }
 
 void embedjobs_metrics_destroy(embedjobs_metrics* metrics) {

@@ -85,14 +85,14 @@ void embedjobs_statuses_destroy(embedjobs_statuses* statuses) {
 
 std::int32_t embedjobs_engine_health(embedjobs_engine* engine, const char* catalog_id, embedjobs_health** out,
                                      embedjobs_error** error) {
-  return capi::result_call<embedjobs_health, capi::Health>(
-      engine, FromCallback::kRefused, __func__, out, error, [&](Engine& core, capi::Health& view) -> Status {
-        const auto health = core.health(capi::to_optional(catalog_id));
-        if (health.ok()) {
-          capi::fill_health(view, *health);
-        }
-        return health.status();
-      });
+  const auto read = [&](Engine& core, capi::Health& view) -> Status {
+    const auto health = core.health(capi::to_optional(catalog_id));
+    if (health.ok()) {
+      capi::fill_health(view, *health);
+    }
+    return health.status();
+  };
+  return capi::result_call<embedjobs_health, capi::Health>(engine, FromCallback::kRefused, __func__, out, error, read);
 }
 
 void embedjobs_health_destroy(embedjobs_health* health) {

@@ -1,5 +1,5 @@
 // Searches and rows.
-#include "batches.hpp"
+#include "blocks.hpp"
 #include "results.hpp"
 
 namespace embedjobs::capi {
@@ -49,22 +49,22 @@ extern "C" {
 
 std::int32_t embedjobs_engine_search(embedjobs_engine* engine, const char* catalog_id, const char* query,
                                      std::size_t size, std::size_t k, embedjobs_hits** out, embedjobs_error** error) {
-  return capi::result_call<embedjobs_hits, capi::Hits>(
-      engine, FromCallback::kRefused, __func__, out, error, [&](Engine& core, capi::Hits& list) -> Status {
-        const Status named = capi::check_name(catalog_id, "catalog_id");
-        const auto text = capi::read_block(query, size, "query");
-        if (!named.ok() || !text.ok()) {
-          return !named.ok() ? named : text.status();
-        }
-        const auto hits = core.search(catalog_id, *text, k);
-        if (hits.ok()) {
-          for (const SearchHit& hit : *hits) {
-            capi::add_hit(list, hit);
-          }
-          list.finish();
-        }
-        return hits.status();
-      });
+  const auto search = [&](Engine& core, capi::Hits& list) -> Status {
+    const Status named = capi::check_name(catalog_id, "catalog_id");
+    const auto text = capi::read_block(query, size, "query");
+    if (!named.ok() || !text.ok()) {
+      return !named.ok() ? named : text.status();
+    }
+    const auto hits = core.search(catalog_id, *text, k);
+    if (hits.ok()) {
+      for (const SearchHit& hit : *hits) {
+        capi::add_hit(list, hit);
+      }
+      list.finish();
+    }
+    return hits.status();
+  };
+  return capi::result_call<embedjobs_hits, capi::Hits>(engine, FromCallback::kRefused, __func__, out, error, search);
 }
 
 void embedjobs_hits_destroy(embedjobs_hits* hits) {
@@ -73,21 +73,22 @@ void embedjobs_hits_destroy(embedjobs_hits* hits) {
 
 std::int32_t embedjobs_engine_rows(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
                                    std::int32_t with_vectors, embedjobs_stored_rows** out, embedjobs_error** error) {
-  return capi::result_call<embedjobs_stored_rows, capi::StoredRows>(
-      engine, FromCallback::kRefused, __func__, out, error, [&](Engine& core, capi::StoredRows& rows) -> Status {
-        const Result<SpecKey> key = capi::read_key(catalog_id, spec_name);
-        if (!key.ok()) {
-          return key.status();
-        }
-        const Result<Space> space = core.rows(*key, with_vectors != 0, [&](const StoredRow& row) {
-          rows.add(row);
-          return true;
-        });
-        if (space.ok()) {
-          rows.finish(*space, with_vectors != 0);
-        }
-        return space.status();
-      });
+  const auto read = [&](Engine& core, capi::StoredRows& rows) -> Status {
+    const Result<SpecKey> key = capi::read_key(catalog_id, spec_name);
+    if (!key.ok()) {
+      return key.status();
+    }
+    const Result<Space> space = core.rows(*key, with_vectors != 0, [&](const StoredRow& row) {
+      rows.add(row);
+      return true;
+    });
+    if (space.ok()) {
+      rows.finish(*space, with_vectors != 0);
+    }
+    return space.status();
+  };
+  return capi::result_call<embedjobs_stored_rows, capi::StoredRows>(engine, FromCallback::kRefused, __func__, out,
+                                                                    error, read);
 }
 
 void embedjobs_stored_rows_destroy(embedjobs_stored_rows* rows) {

@@ -51,7 +51,7 @@ std::int32_t result_call(embedjobs_engine* engine, FromCallback rule, const char
   if (out != nullptr) {
     *out = nullptr;
   }
-  return engine_call(engine, rule, function, error, [&](Engine& core) -> Status {
+  const auto make = [&](Engine& core) -> Status {
     if (out == nullptr) {
       return {Code::kInvalidArgument, std::string(function) + ": out is NULL"};
     }
@@ -61,7 +61,8 @@ std::int32_t result_call(embedjobs_engine* engine, FromCallback rule, const char
       *out = made.release();
     }
     return status;
-  });
+  };
+  return engine_call(engine, rule, function, error, make);
 }
 
 /// The same for a list: `get(Engine&)` answers a Result of values, and `add(Made&, value)` makes an element of each.
@@ -69,17 +70,17 @@ std::int32_t result_call(embedjobs_engine* engine, FromCallback rule, const char
 template <typename View, typename Made, typename Get, typename Add>
 std::int32_t list_call(embedjobs_engine* engine, const char* function, View** out, embedjobs_error** error, Get&& get,
                        Add&& add) {
-  return result_call<View, Made>(engine, FromCallback::kRefused, function, out, error,
-                                 [&](Engine& core, Made& list) -> Status {
-                                   const auto values = get(core);
-                                   if (values.ok()) {
-                                     for (const auto& value : *values) {
-                                       add(list, value);
-                                     }
-                                     list.finish();
-                                   }
-                                   return values.status();
-                                 });
+  const auto fill = [&](Engine& core, Made& list) -> Status {
+    const auto values = get(core);
+    if (values.ok()) {
+      for (const auto& value : *values) {
+        add(list, value);
+      }
+      list.finish();
+    }
+    return values.status();
+  };
+  return result_call<View, Made>(engine, FromCallback::kRefused, function, out, error, fill);
 }
 
 inline std::optional<std::string> to_optional(const char* name) {

@@ -1,9 +1,10 @@
 /*
 ** A C host with an embedder and a place for vectors of its own: host FOLDER DOCUMENT
 **
-** Indexes an OpenAPI document. Jobs and the document live in FOLDER/jobs.db; vectors in FOLDER/vectors.txt, a line each, appended with the
-** fence under which they were written. Kill it at any moment and start it again: it goes on after the last chunk that it wrote. Several may
-** share a folder: one works, and one that was taken for dead and comes back is refused by its fence.
+** Indexes an OpenAPI document. Jobs and the document live in FOLDER/jobs.db; vectors in FOLDER/vectors.txt, a line
+** each, appended with the fence under which they were written. Kill it at any moment and start it again: it goes on
+** after the last chunk that it wrote. Several may share a folder: one works, and one that was taken for dead and comes
+** back is refused by its fence.
 */
 #include <embedjobs.h>
 #include <fcntl.h>
@@ -14,27 +15,48 @@
 
 enum { DIMENSION = 8, MOST = 100000 };
 
-/* The host's own store: hashes of the texts whose vectors are in the file, and the fence that was accepted last. */
+/* One line of vectors.txt, without its floats. */
+typedef struct stored_vector {
+  char hash[2 * EMBEDJOBS_HASH_SIZE + 1];
+  embedjobs_vector_mark mark;
+} stored_vector;
+
+/* What is known of the file: its vectors, and the fence that was accepted last. */
 typedef struct host_store {
   FILE *file;
-  long end; /* Of what is known of the file. */
+  long end; /* Of what was read of the file. */
   size_t count, embedded;
   embedjobs_fence fence;
-  char hashes[MOST][2 * EMBEDJOBS_HASH_SIZE + 1];
+  stored_vector vectors[MOST];
 } host_store;
 
 static void to_hex(const uint8_t *hash, char *hex) {
-  for (int i = 0; i < EMBEDJOBS_HASH_SIZE; ++i)
-    sprintf(hex + 2 * i, "%02x", hash[i]);
+  for (int i = 0; i < EMBEDJOBS_HASH_SIZE; ++i) sprintf(hex + 2 * i, "%02x", hash[i]);
 }
 
-static int has(const host_store *store, const uint8_t *hash) {
-  char hex[2 * EMBEDJOBS_HASH_SIZE + 1];
-  to_hex(hash, hex);
+static stored_vector *find(host_store *store, const char *hex) {
   for (size_t i = 0; i < store->count; ++i) {
-    if (strcmp(store->hashes[i], hex) == 0) return 1;
+    if (strcmp(store->vectors[i].hash, hex) == 0) return &store->vectors[i];
   }
-  return 0;
+  return NULL;
+}
+
+/* Is there a vector of this text that the pass may use? */
+static int has(host_store *store, const embedjobs_pass *pass, const uint8_t *hash) {
+  char hex[2 * EMBEDJOBS_HASH_SIZE + 1];
+  const stored_vector *vector;
+  to_hex(hash, hex);
+  vector = find(store, hex);
+  return vector != NULL && embedjobs_may_reuse(pass, &vector->mark);
+}
+
+/* Adds a vector, or replaces what is known of it. 0: there is no room. */
+static int keep(host_store *store, const stored_vector *vector) {
+  stored_vector *place = find(store, vector->hash);
+  if (place == NULL && store->count == MOST) return 0;
+  if (place == NULL) place = &store->vectors[store->count++];
+  *place = *vector;
+  return 1;
 }
 
 static int set_lock(const host_store *store, short type) {
@@ -44,18 +66,28 @@ static int set_lock(const host_store *store, short type) {
   return fcntl(fileno(store->file), F_SETLKW, &lock) == 0;
 }
 
+/* A line is "fence COUNTER NONCE" or "HASH EPOCH EMBEDDED_BYTES INPUT_CAP FLOAT...". A later line of a hash counts. */
+static int read_line(host_store *store, const char *line) {
+  unsigned long long a, b, c;
+  stored_vector vector = {"", {sizeof vector.mark, 0, 0, 0}};
+  if (sscanf(line, "fence %llu %llu", &a, &b) == 2) {
+    store->fence.counter = a;
+    store->fence.nonce = b;
+    return 1;
+  }
+  if (sscanf(line, "%64s %llu %llu %llu", vector.hash, &a, &b, &c) != 4) return 0;
+  vector.mark.epoch = a;
+  vector.mark.embedded_bytes = b;
+  vector.mark.input_cap = c;
+  return keep(store, &vector);
+}
+
 /* Locks the file and reads what is new in it; a last line that was cut by a crash is dropped. */
 static int lock_and_read(host_store *store) {
   char line[1024];
   if (!set_lock(store, F_WRLCK) || fseek(store->file, store->end, SEEK_SET) != 0) return 0;
-  while (store->count < MOST && fgets(line, sizeof line, store->file) != NULL && strchr(line, '\n') != NULL) {
-    unsigned long long counter, nonce;
-    if (sscanf(line, "fence %llu %llu", &counter, &nonce) == 2) {
-      store->fence.counter = counter;
-      store->fence.nonce = nonce;
-    } else {
-      sscanf(line, "%64s", store->hashes[store->count++]);
-    }
+  while (fgets(line, sizeof line, store->file) != NULL && strchr(line, '\n') != NULL) {
+    if (!read_line(store, line)) return 0;
     store->end = ftell(store->file);
   }
   return ftruncate(fileno(store->file), store->end) == 0;
@@ -66,31 +98,29 @@ static int open_store(host_store *store, const char *path) {
   return store->file != NULL && lock_and_read(store) && set_lock(store, F_UNLCK);
 }
 
-/* What was appended counts when it is in the file, else not at all. */
-static int flush(host_store *store, size_t count_before, int durable) {
+/* What was appended counts when it is in the file. Else the file is read again from its beginning. */
+static int flush(host_store *store, int durable) {
   if (fflush(store->file) == 0 && (!durable || fsync(fileno(store->file)) == 0)) {
     store->end = ftell(store->file);
     return 1;
   }
-  store->count = count_before;
   clearerr(store->file);
-  return 0; /* lock_and_read() cuts off what came half-way */
+  store->count = 0;
+  store->end = 0;
+  return 0;
 }
 
-/*
-** Begins a callback: locks the store and accepts the fence of the pass, for all processes. A stale holder is refused: a lower
-** counter, or the same with another nonce.
-*/
+/* Begins a callback: locks the store and accepts the fence of the pass, for all processes. */
 static int32_t begin(host_store *store, embedjobs_call *call, const embedjobs_pass *pass) {
-  const embedjobs_fence *fence = &pass->fence, *known = &store->fence;
+  const embedjobs_fence *fence = &pass->fence;
   if (lock_and_read(store)) {
-    if (fence->counter < known->counter || (fence->counter == known->counter && fence->nonce != known->nonce)) {
+    if (!embedjobs_accepts(&store->fence, fence)) {
       set_lock(store, F_UNLCK);
       return EMBEDJOBS_LEASE_LOST;
     }
-    if (fence->counter == known->counter) return EMBEDJOBS_OK;
+    if (fence->counter == store->fence.counter) return EMBEDJOBS_OK;
     fprintf(store->file, "fence %llu %llu\n", (unsigned long long)fence->counter, (unsigned long long)fence->nonce);
-    if (flush(store, store->count, 0)) {
+    if (flush(store, 0)) {
       store->fence = *fence;
       return EMBEDJOBS_OK;
     }
@@ -108,63 +138,73 @@ static int32_t end(host_store *store, int32_t code, size_t count, size_t *done) 
 }
 
 /* The embedder: a stand-in for a model of the host's. */
-static int32_t embed(void *user_data, embedjobs_call *call, const embedjobs_texts *texts, embedjobs_vectors *out, size_t *done) {
+static int32_t embed(void *user_data, embedjobs_call *call, const embedjobs_texts *texts, embedjobs_vectors *out,
+                     size_t *done) {
   host_store *store = user_data;
   for (size_t i = 0; i < texts->count; ++i) {
     uint8_t hash[EMBEDJOBS_HASH_SIZE];
     if (embedjobs_call_is_cancelled(call)) return EMBEDJOBS_CANCELLED;
     embedjobs_hash_text(texts->bytes + texts->offsets[i], (size_t)(texts->offsets[i + 1] - texts->offsets[i]), hash);
-    for (size_t j = 0; j < out->dimension; ++j)
-      out->values[i * out->dimension + j] = (float)hash[j] - 127.5f;
+    for (size_t j = 0; j < out->dimension; ++j) out->values[i * out->dimension + j] = (float)hash[j] - 127.5f;
   }
   store->embedded += texts->count;
   *done = texts->count;
   return EMBEDJOBS_OK;
 }
 
-static int32_t list_existing(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_operations *wanted,
-                             uint8_t *existing, size_t *done) {
+static int32_t list_existing(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
+                             const embedjobs_operations *wanted, uint8_t *existing, size_t *done) {
   host_store *store = user_data;
   const int32_t begun = begin(store, call, pass);
   if (begun != EMBEDJOBS_OK) return begun;
   for (size_t i = 0; i < wanted->count; ++i) {
-    existing[i] = pass->reuse_floor == 0 && has(store, wanted->hashes + i * EMBEDJOBS_HASH_SIZE) ? 1 : 0;
+    existing[i] = has(store, pass, wanted->hashes + i * EMBEDJOBS_HASH_SIZE) ? 1 : 0;
   }
   return end(store, EMBEDJOBS_OK, wanted->count, done);
 }
 
-static int32_t persist_batch(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_rows *rows, size_t *done) {
-  host_store *store = user_data;
-  const int32_t begun = begin(store, call, pass);
-  const size_t count_before = store->count; /* begin() has read what others wrote */
-  if (begun != EMBEDJOBS_OK) return begun;
-  if (rows->count > MOST - count_before) {
-    embedjobs_call_set_error(call, "there is no room for more vectors", 33);
-    return end(store, EMBEDJOBS_FAILED, 0, done);
-  }
-  for (size_t i = 0; i < rows->count; ++i) {
-    const uint8_t *hash = rows->hashes + i * EMBEDJOBS_HASH_SIZE;
-    if (has(store, hash)) continue; /* operations may share a text */
-    to_hex(hash, store->hashes[store->count]);
-    fprintf(store->file, "%s", store->hashes[store->count++]);
-    for (size_t j = 0; j < rows->dimension; ++j)
-      fprintf(store->file, " %g", (double)rows->vectors[i * rows->dimension + j]);
-    fprintf(store->file, "\n");
-  }
-  if (flush(store, count_before, 1)) return end(store, EMBEDJOBS_OK, rows->count, done);
-  embedjobs_call_set_error(call, "vectors.txt can't be written", 28);
-  return end(store, EMBEDJOBS_RETRY, 0, done);
+/* Appends one row's line. 0: there is no room for it. */
+static int append(host_store *store, const embedjobs_pass *pass, const embedjobs_rows *rows, size_t i) {
+  stored_vector vector = {"", {sizeof vector.mark, pass->epoch, rows->embedded_bytes[i], rows->input_caps[i]}};
+  to_hex(rows->hashes + i * EMBEDJOBS_HASH_SIZE, vector.hash);
+  if (!keep(store, &vector)) return 0;
+  fprintf(store->file, "%s %llu %llu %llu", vector.hash, (unsigned long long)vector.mark.epoch,
+          (unsigned long long)vector.mark.embedded_bytes, (unsigned long long)vector.mark.input_cap);
+  for (size_t j = 0; j < rows->dimension; ++j)
+    fprintf(store->file, " %g", (double)rows->vectors[i * rows->dimension + j]);
+  fprintf(store->file, "\n");
+  return 1;
 }
 
-static int32_t finalize(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_operations *manifest,
-                        size_t *done) {
+static int32_t persist_batch(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
+                             const embedjobs_rows *rows, size_t *done) {
+  host_store *store = user_data;
+  int room = 1;
+  const int32_t begun = begin(store, call, pass);
+  if (begun != EMBEDJOBS_OK) return begun;
+  for (size_t i = 0; i < rows->count && room; ++i) {
+    if (has(store, pass, rows->hashes + i * EMBEDJOBS_HASH_SIZE)) continue; /* operations may share a text */
+    room = append(store, pass, rows, i);
+  }
+  if (!flush(store, 1)) {
+    embedjobs_call_set_error(call, "vectors.txt can't be written", 28);
+    return end(store, EMBEDJOBS_RETRY, 0, done);
+  }
+  if (room) return end(store, EMBEDJOBS_OK, rows->count, done);
+  embedjobs_call_set_error(call, "there is no room for more vectors", 33);
+  return end(store, EMBEDJOBS_FAILED, 0, done);
+}
+
+static int32_t finalize(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
+                        const embedjobs_operations *manifest, size_t *done) {
   host_store *store = user_data;
   const int32_t begun = begin(store, call, pass);
   if (begun != EMBEDJOBS_OK) return begun;
   for (size_t i = 0; i < manifest->count; ++i) {
-    if (!has(store, manifest->hashes + i * EMBEDJOBS_HASH_SIZE)) return end(store, EMBEDJOBS_INCOMPLETE, 0, done);
+    if (!has(store, pass, manifest->hashes + i * EMBEDJOBS_HASH_SIZE)) return end(store, EMBEDJOBS_INCOMPLETE, 0, done);
   }
-  printf("%s: %zu operations, %zu vectors, %zu texts embedded now\n", pass->spec_name, manifest->count, store->count, store->embedded);
+  printf("%s: %zu operations, %zu vectors, %zu texts embedded now\n", pass->spec_name, manifest->count, store->count,
+         store->embedded);
   return end(store, EMBEDJOBS_OK, manifest->count, done);
 }
 
@@ -221,8 +261,10 @@ int main(int argc, char **argv) {
   code = embedjobs_engine_open(&options, &engine, &error);
   if (code == EMBEDJOBS_OK) code = embedjobs_engine_put(engine, "examples", "document", content, size, NULL, &error);
   /* On this thread, so that the callbacks need no lock; embedjobs_engine_start() would use threads of the library. */
-  if (code == EMBEDJOBS_OK) code = embedjobs_engine_worker_run(engine, EMBEDJOBS_RUN_UNTIL_IDLE, 60000, -1, NULL, NULL, &error);
-  if (code != EMBEDJOBS_OK) fprintf(stderr, "host: %s: %s\n", embedjobs_code_name(code), embedjobs_error_message(error));
+  if (code == EMBEDJOBS_OK)
+    code = embedjobs_engine_worker_run(engine, EMBEDJOBS_RUN_UNTIL_IDLE, 60000, -1, NULL, NULL, &error);
+  if (code != EMBEDJOBS_OK)
+    fprintf(stderr, "host: %s: %s\n", embedjobs_code_name(code), embedjobs_error_message(error));
   embedjobs_error_destroy(error);
   embedjobs_engine_destroy(engine);
   fclose(store.file);

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,7 +16,8 @@ import (
 )
 
 const document = `{"openapi":"3.0.3","paths":{"/orders":{"get":{"operationId":"list","summary":"List orders"},
-	"post":{"operationId":"place","summary":"Place an order"}},"/users":{"get":{"operationId":"users","summary":"Show users"}}}}`
+	"post":{"operationId":"place","summary":"Place an order"}},
+	"/users":{"get":{"operationId":"users","summary":"Show users"}}}}`
 
 func get(t *testing.T, url string, into any) {
 	t.Helper()
@@ -76,15 +79,51 @@ func TestADocumentThatIsPutIsFoundAlsoAfterARestart(t *testing.T) {
 	}
 }
 
+func passOf(counter, nonce uint64) *embedjobs.Pass {
+	return &embedjobs.Pass{Key: embedjobs.Key{CatalogID: "c", SpecName: "s"},
+		Fence: embedjobs.Fence{Counter: counter, Nonce: nonce}}
+}
+
+func oneRow(text string) *embedjobs.Rows {
+	return &embedjobs.Rows{
+		Operations: embedjobs.Operations{IDs: []string{"a"}, Hashes: []embedjobs.Hash{embedjobs.HashText(text)}},
+		Dimension:  1,
+		Vectors:    []float32{1},
+	}
+}
+
+func TestAStaleFenceIsRefusedInEveryCallAndChangesNothing(t *testing.T) {
+	file, err := openVectorFile(filepath.Join(t.TempDir(), "vectors.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := file.PersistBatch(ctx, passOf(2, 5), oneRow("kept")); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := os.ReadFile(file.path)
+	for _, stale := range []*embedjobs.Pass{passOf(1, 9), passOf(2, 6)} {
+		_, listed := file.ListExisting(ctx, stale, &embedjobs.Operations{})
+		persisted := file.PersistBatch(ctx, stale, oneRow("other"))
+		finalized := file.Finalize(ctx, stale, &embedjobs.Operations{})
+		for _, err := range []error{listed, persisted, finalized} {
+			if !errors.Is(err, embedjobs.ErrLeaseLost) {
+				t.Error(err)
+			}
+		}
+	}
+	if after, _ := os.ReadFile(file.path); string(after) != string(before) {
+		t.Errorf("%s became %s", before, after)
+	}
+}
+
 func TestAWriteThatFailsChangesNothing(t *testing.T) {
 	folder := t.TempDir()
 	file, err := openVectorFile(filepath.Join(folder, "none", "vectors.json")) // there is no such folder
 	if err != nil {
 		t.Fatal(err)
 	}
-	pass := &embedjobs.Pass{Key: embedjobs.Key{CatalogID: "c", SpecName: "s"}, Fence: embedjobs.Fence{Counter: 1, Nonce: 1}}
-	rows := &embedjobs.Rows{Operations: embedjobs.Operations{IDs: []string{"a"}, Hashes: []embedjobs.Hash{{}}}, Dimension: 1, Vectors: []float32{1}}
-	if err := file.PersistBatch(context.Background(), pass, rows); err == nil {
+	if err := file.PersistBatch(context.Background(), passOf(1, 1), oneRow("a")); err == nil {
 		t.Error("a write to nowhere has succeeded")
 	}
 	if len(file.state.Fences)+len(file.state.Vectors) != 0 {

@@ -19,8 +19,19 @@ type vectorFile struct {
 
 type vectorState struct {
 	Fences  map[string]embedjobs.Fence
-	Vectors map[string]map[string][]float32 // By spec and text hash.
-	Visible map[string]map[string]string    // By spec and operation id: the hash.
+	Vectors map[string]map[string]stored // By spec and text hash.
+	Visible map[string]map[string]string // By spec and operation id: the hash.
+}
+
+type stored struct {
+	Mark   embedjobs.VectorMark
+	Vector []float32
+}
+
+// has says whether there is a vector of the text that the pass may use.
+func (v *vectorState) has(pass *embedjobs.Pass, hash embedjobs.Hash) bool {
+	vector, there := v.Vectors[pass.Key.String()][name(hash)]
+	return there && embedjobs.MayReuse(pass, vector.Mark)
 }
 
 func openVectorFile(path string) (*vectorFile, error) {
@@ -29,7 +40,7 @@ func openVectorFile(path string) (*vectorFile, error) {
 }
 
 func readVectors(path string) (vectorState, error) {
-	state := vectorState{map[string]embedjobs.Fence{}, map[string]map[string][]float32{}, map[string]map[string]string{}}
+	state := vectorState{map[string]embedjobs.Fence{}, map[string]map[string]stored{}, map[string]map[string]string{}}
 	data, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
 		return state, nil
@@ -46,13 +57,12 @@ func (v *vectorFile) change(pass *embedjobs.Pass, f func(spec string) error) err
 	v.mutex.Lock()
 	defer v.mutex.Unlock()
 	spec := pass.Key.String()
-	known := v.state.Fences[spec]
-	if pass.Fence.Counter < known.Counter || pass.Fence.Counter == known.Counter && pass.Fence != known {
+	if !embedjobs.Accepts(v.state.Fences[spec], pass.Fence) {
 		return embedjobs.ErrLeaseLost
 	}
 	v.state.Fences[spec] = pass.Fence
 	if v.state.Vectors[spec] == nil {
-		v.state.Vectors[spec] = map[string][]float32{}
+		v.state.Vectors[spec] = map[string]stored{}
 	}
 	err := f(spec)
 	if err == nil {
@@ -98,12 +108,13 @@ func appendHex(text, data []byte) []byte {
 	return text
 }
 
-func (v *vectorFile) ListExisting(_ context.Context, pass *embedjobs.Pass, wanted *embedjobs.Operations) ([]bool, error) {
+func (v *vectorFile) ListExisting(
+	_ context.Context, pass *embedjobs.Pass, wanted *embedjobs.Operations,
+) ([]bool, error) {
 	existing := make([]bool, len(wanted.IDs))
-	return existing, v.change(pass, func(spec string) error {
+	return existing, v.change(pass, func(string) error {
 		for i, hash := range wanted.Hashes {
-			_, there := v.state.Vectors[spec][name(hash)]
-			existing[i] = there && pass.ReuseFloor == 0 // this file keeps no epochs
+			existing[i] = v.state.has(pass, hash)
 		}
 		return nil
 	})
@@ -112,7 +123,7 @@ func (v *vectorFile) ListExisting(_ context.Context, pass *embedjobs.Pass, wante
 func (v *vectorFile) PersistBatch(_ context.Context, pass *embedjobs.Pass, rows *embedjobs.Rows) error {
 	return v.change(pass, func(spec string) error {
 		for i, hash := range rows.Hashes {
-			v.state.Vectors[spec][name(hash)] = append([]float32(nil), rows.Vector(i)...)
+			v.state.Vectors[spec][name(hash)] = stored{rows.Mark(pass, i), append([]float32(nil), rows.Vector(i)...)}
 		}
 		return nil
 	})
@@ -120,13 +131,12 @@ func (v *vectorFile) PersistBatch(_ context.Context, pass *embedjobs.Pass, rows 
 
 func (v *vectorFile) Finalize(_ context.Context, pass *embedjobs.Pass, manifest *embedjobs.Operations) error {
 	return v.change(pass, func(spec string) error {
-		visible, kept := map[string]string{}, map[string][]float32{}
+		visible, kept := map[string]string{}, map[string]stored{}
 		for i, hash := range manifest.Hashes {
-			vector, there := v.state.Vectors[spec][name(hash)]
-			if !there {
+			if !v.state.has(pass, hash) {
 				return embedjobs.ErrIncomplete
 			}
-			visible[manifest.IDs[i]], kept[name(hash)] = name(hash), vector
+			visible[manifest.IDs[i]], kept[name(hash)] = name(hash), v.state.Vectors[spec][name(hash)]
 		}
 		v.state.Visible[spec], v.state.Vectors[spec] = visible, kept
 		return nil
@@ -139,7 +149,7 @@ func (v *vectorFile) each(visit func(spec, operation string, vector []float32)) 
 	defer v.mutex.RUnlock()
 	for spec, visible := range v.state.Visible {
 		for operation, hash := range visible {
-			visit(spec, operation, v.state.Vectors[spec][hash])
+			visit(spec, operation, v.state.Vectors[spec][hash].Vector)
 		}
 	}
 }

@@ -26,7 +26,8 @@ def embed(texts):
 
 
 def nearest(rows, question, k=3):
-    """The ids of the `k` rows that are nearest to a question, with their cosines. engine.search() does the same in the library."""
+    """The ids of the `k` rows that are nearest to a question, with their cosines. engine.search() does the same in the
+    library."""
     query = embed([question])[0]
     scores = rows.vectors @ query / (numpy.linalg.norm(rows.vectors, axis=1) * numpy.linalg.norm(query))
     return [(rows.ids[i], float(scores[i])) for i in numpy.argsort(-scores)[:k]]

@@ -31,7 +31,7 @@ struct ComputeRequest {
   SpecKey key;
   Space space;
   Fence fence;                 ///< Of the pass, for what a host writes elsewhere by itself.
-  std::size_t batch_size = 0;  ///< Texts a chunk; at least 1.
+  std::size_t batch_size = 0;  ///< Texts of one provider call, at most; at least 1.
   std::stop_token stop;        ///< Requested: the lease is lost or the worker stops. Return kCancelled within a second.
   /// Which operations are stored already and need no vector: answer[i] for wanted[i]. On a manual retry only what it
   /// may reuse.

@@ -34,7 +34,7 @@ change 's/^  size_t dimension;    \/\* 1 to.*$/  int32_t dimension, wider;/'
 expect 1 "the type of a member"
 change 's/^EMBEDJOBS_API void embedjobs_cancel_request(.*$//'
 expect 1 "a removed function"
-change '/^EMBEDJOBS_API int32_t embedjobs_engine_retry_failed(/s/size_t \*count/int32_t more, size_t *count/'
+change '/^EMBEDJOBS_API int32_t embedjobs_engine_retry_failed(/s/size_t \*count,/int32_t more, size_t *count,/'
 expect 1 "a parameter"
 change '/^EMBEDJOBS_API int32_t embedjobs_engine_reconcile(/s/size_t \*count/int32_t *count/'
 expect 1 "what a parameter points to"
@@ -56,8 +56,7 @@ change 's/^} embedjobs_spec_status;$/  const char *appended;\n  int64_t appended
 expect 0 "members appended to what a list points to"
 change 's/^} embedjobs_spec_status;$/  const char *appended;\n&/;s/^  int64_t embedded_so_far; .. Of the pass.*$//'
 expect 1 "a member removed from what a list points to, beside an appended one"
-appended='EMBEDJOBS_API int32_t embedjobs_appended(int32_t x);'
-change "s/^EMBEDJOBS_API const char \\*embedjobs_version(void);\$/&\\n$appended/"
+change '/^EMBEDJOBS_API const char \*embedjobs_version(void);$/a EMBEDJOBS_API int32_t embedjobs_appended(int32_t x);'
 expect 0 "an appended function"
 change 's/^  EMBEDJOBS_INTERNAL = 17 .*$/  EMBEDJOBS_INTERNAL = 17,\n  EMBEDJOBS_APPENDED = 18/;s/^  *A defect.*$//'
 expect 0 "an appended number"

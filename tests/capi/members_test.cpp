@@ -29,7 +29,8 @@ TEST_CASE("an embedder's limits are kept, and cut texts are marked on their way 
     CHECK(pass->job_id > 0);
     CHECK(pass->generation == 1);
     CHECK(pass->input_cap == 12);
-    CHECK(pass->epoch == 0);
+    CHECK(pass->epoch == 0);  // nobody has asked for a manual retry of any spec
+    CHECK(pass->reuse_floor == 0);
     CHECK(pass->dimension == 8);
     CHECK(pass->prompt_tokens > 0);
     CHECK(std::string(pass->catalog_id) == "catalog");
@@ -280,43 +281,7 @@ TEST_CASE("rows are verified against their documents") {
 
 namespace {
 
-/// A worker with a name, whose provider bears two texts a call and pauses at the first single one.
-struct PausedScene : EmbedderScene {
-  PausedScene() {
-    options.worker_id = "worker-of-the-test";
-    options.lease_duration_ms = 600'000;
-    embedder.first = [](embedjobs_call* call, const embedjobs_texts* texts, auto...) -> std::int32_t {
-      if (texts->count > 2) {
-        return EMBEDJOBS_BATCH_TOO_LARGE;
-      }
-      if (texts->count == 2) {
-        return -1;
-      }
-      embedjobs_call_set_error(call, "busy", 4);
-      embedjobs_call_set_retry_after_ms(call, 3'600'000);
-      return EMBEDJOBS_PAUSED;
-    };
-    open();
-    put(spec_with(3, "users"));
-    start();
-    observer.wait_for(EMBEDJOBS_EVENT_PROVIDER_PAUSED);
-  }
-  ~PausedScene() { close(); }
-};
-
-}  // namespace
-
-TEST_CASE("who works can be read") {
-  PausedScene scene;
-  embedjobs_workers* workers = nullptr;
-  const auto read_workers = [&] {
-    scene.ok(embedjobs_engine_workers(scene.engine, &workers, scene.error.out()));
-    return workers->count == 1 && std::string(workers->items[0]->space_id) == "8/c-host?v1";
-  };
-  while (!read_workers()) {  // it presents itself beside its work
-    embedjobs_workers_destroy(workers);
-  }
-  const embedjobs_worker& worker = *workers->items[0];
+void check_worker(const embedjobs_worker& worker) {
   CHECK(std::string(worker.worker_id) == "worker-of-the-test");
   CHECK_FALSE(std::string(worker.host).empty());
   CHECK(std::string(worker.version) == embedjobs_version());
@@ -329,20 +294,9 @@ TEST_CASE("who works can be read") {
   CHECK(worker.read_at >= worker.last_seen_at);
   CHECK(worker.running_jobs <= 1);
   CHECK(worker.live == 1);
-  embedjobs_workers_destroy(workers);
 }
 
-TEST_CASE("what is remembered of a provider can be read") {
-  PausedScene scene;
-  embedjobs_providers* providers = nullptr;
-  const auto read_providers = [&] {
-    scene.ok(embedjobs_engine_providers(scene.engine, &providers, scene.error.out()));
-    return providers->count == 1 && !std::string(providers->items[0]->pause_reason).empty();
-  };
-  while (!read_providers()) {
-    embedjobs_providers_destroy(providers);
-  }
-  const embedjobs_provider& provider = *providers->items[0];
+void check_provider(const embedjobs_provider& provider) {
   CHECK(std::string(provider.provider) == "c-host@test");
   CHECK(std::string(provider.space_id) == "8/c-host?v1");
   CHECK(std::string(provider.pause_reason).find("busy") != std::string::npos);
@@ -351,6 +305,49 @@ TEST_CASE("what is remembered of a provider can be read") {
   CHECK(provider.paused_until > provider.read_at);
   CHECK(provider.tokens_total == provider.tokens_today);
   CHECK(provider.updated_at <= provider.read_at);
+}
+
+}  // namespace
+
+TEST_CASE("what is remembered of a provider, and who works, can be read") {
+  EmbedderScene scene;
+  scene.options.worker_id = "worker-of-the-test";
+  scene.options.lease_duration_ms = 600'000;
+  scene.embedder.first = [](embedjobs_call* call, const embedjobs_texts* texts, auto...) -> std::int32_t {
+    if (texts->count > 2) {
+      return EMBEDJOBS_BATCH_TOO_LARGE;
+    }
+    if (texts->count == 2) {
+      return -1;
+    }
+    embedjobs_call_set_error(call, "busy", 4);
+    embedjobs_call_set_retry_after_ms(call, 3'600'000);
+    return EMBEDJOBS_PAUSED;
+  };
+  scene.open();
+  scene.put(spec_with(3, "users"));
+  scene.start();
+  scene.observer.wait_for(EMBEDJOBS_EVENT_PROVIDER_PAUSED);
+  embedjobs_workers* workers = nullptr;
+  const auto read_workers = [&] {
+    scene.ok(embedjobs_engine_workers(scene.engine, &workers, scene.error.out()));
+    return workers->count == 1 && std::string(workers->items[0]->space_id) == "8/c-host?v1";
+  };
+  while (!read_workers()) {  // it presents itself beside its work
+    embedjobs_workers_destroy(workers);
+  }
+  check_worker(*workers->items[0]);
+  embedjobs_workers_destroy(workers);
+
+  embedjobs_providers* providers = nullptr;
+  const auto read_providers = [&] {
+    scene.ok(embedjobs_engine_providers(scene.engine, &providers, scene.error.out()));
+    return providers->count == 1 && !std::string(providers->items[0]->pause_reason).empty();
+  };
+  while (!read_providers()) {
+    embedjobs_providers_destroy(providers);
+  }
+  check_provider(*providers->items[0]);
   embedjobs_providers_destroy(providers);
 }
 

@@ -78,7 +78,7 @@ TEST_CASE("NULL is refused everywhere") {
   CHECK(embedjobs_engine_open(nullptr, nullptr, nullptr) == EMBEDJOBS_INVALID_ARGUMENT);
 }
 
-TEST_CASE("destroying NULL does nothing, and what is read of NULL is empty") {
+TEST_CASE("NULL is destroyed everywhere, and what is asked of it is nothing") {
   embedjobs_engine_destroy(nullptr);
   embedjobs_error_destroy(nullptr);
   embedjobs_cancel_request(nullptr);

@@ -1,7 +1,6 @@
 /*
-** The example host with leases of three seconds. With STALL=FOLDER it waits at its first chunk, before it has looked at the fence, so that
-*it may
-** be stopped there: it makes the file FOLDER/entered, and goes on when there is FOLDER/go.
+** The example host with leases of three seconds. With STALL=FOLDER it waits at its first chunk, before it has looked at
+** the fence, so that it may be stopped there: it makes the file FOLDER/entered, and goes on when there is FOLDER/go.
 */
 #include <embedjobs.h>
 #include <stdio.h>
@@ -17,14 +16,14 @@ static void stall(const char *folder) {
   entered = fopen(path, "w");
   if (entered != NULL) fclose(entered);
   snprintf(path, sizeof path, "%s/go", folder);
-  while (access(path, F_OK) != 0)
-    nanosleep(&millisecond, NULL);
+  while (access(path, F_OK) != 0) nanosleep(&millisecond, NULL);
 }
 
-static int32_t (*host_persist_batch)(void *, embedjobs_call *, const embedjobs_pass *, const embedjobs_rows *, size_t *);
+static int32_t (*host_persist_batch)(void *, embedjobs_call *, const embedjobs_pass *, const embedjobs_rows *,
+                                     size_t *);
 
-static int32_t stalled_persist_batch(void *user_data, embedjobs_call *call, const embedjobs_pass *pass, const embedjobs_rows *rows,
-                                     size_t *done) {
+static int32_t stalled_persist_batch(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
+                                     const embedjobs_rows *rows, size_t *done) {
   int32_t code;
   if (getenv("STALL") != NULL) stall(getenv("STALL"));
   code = host_persist_batch(user_data, call, pass, rows, done);

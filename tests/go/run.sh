@@ -5,7 +5,8 @@ set -euo pipefail
 # The first one that is new enough: of the caller, of the usual folder, of the system's packages, of PyPI
 # (.ci/install.sh).
 version=
-for folder in "$(dirname "$(command -v go || echo none)")" /usr/local/go/bin /usr/lib/go-1.*/bin "$SOURCE_DIR/build/go/bin"; do
+callers=$(dirname "$(command -v go || echo none)")
+for folder in "$callers" /usr/local/go/bin /usr/lib/go-1.*/bin "$SOURCE_DIR/build/go/bin"; do
   version=$("$folder/go" env GOVERSION 2> /dev/null || true)
   if [ "$(printf 'go1.22\n%s\n' "${version:-go0}" | sort -V | head -1)" = go1.22 ]; then
     PATH=$("$folder/go" env GOROOT)/bin:$PATH

@@ -1,5 +1,5 @@
-"""A host that may be killed: indexes a document into DATABASE with an embedder that notes each text in LOG before it answers. DATABASE LOG
-[MOST]: with MOST it waits to be killed once so many texts are noted."""
+"""A host that may be killed: indexes a document into DATABASE with an embedder that notes each text in LOG before it
+answers. DATABASE LOG [MOST]: with MOST it waits to be killed once so many texts are noted."""
 import hashlib
 import sys
 import threading

@@ -11,7 +11,8 @@ rm -rf "$WORK_DIR"
 "$PYTHON" -m venv --system-site-packages "$WORK_DIR"
 "$WORK_DIR/bin/pip" install --quiet --no-index --disable-pip-version-check "$SOURCE_DIR/capi/python"
 # The source distribution, which is not in the repository any more, makes the same.
-sdist=$(cd "$SOURCE_DIR/capi/python" && "$PYTHON" -Bc 'import build_backend, sys; print(build_backend.build_sdist(sys.argv[1]))' "$WORK_DIR")
+make_sdist='import build_backend, sys; print(build_backend.build_sdist(sys.argv[1]))'
+sdist=$(cd "$SOURCE_DIR/capi/python" && "$PYTHON" -Bc "$make_sdist" "$WORK_DIR")
 "$WORK_DIR/bin/pip" install --quiet --no-index --disable-pip-version-check --target "$WORK_DIR/sdist" "$WORK_DIR/$sdist"
 diff -r -x __pycache__ "$WORK_DIR/sdist/embedjobs" "$(echo "$WORK_DIR"/lib/python*/site-packages)/embedjobs"
 # From here on the library is the one that the wheel brought.

@@ -10,7 +10,8 @@ import embedjobs
 
 
 def openapi(count: int, word: str = "thing") -> str:
-    paths = {f"/{word}/{i}": {"get": {"operationId": f"{word}-{i}", "summary": f"Show {word} number {i}"}} for i in range(count)}
+    operations = [{"operationId": f"{word}-{i}", "summary": f"Show {word} number {i}"} for i in range(count)]
+    paths = {f"/{word}/{i}": {"get": operation} for i, operation in enumerate(operations)}
     return json.dumps({"openapi": "3.0.3", "info": {"title": "t", "version": "1"}, "paths": paths})
 
 
@@ -85,36 +86,41 @@ class Dictionary:
         self.lock = threading.Lock()
         self.fences: dict = {}
         self.vectors: dict = {}
+        self.marks: dict = {}
         self.visible: dict = {}
-        self.batches: List[List[str]] = []
+        self.chunks: List[List[str]] = []
         self.passes: list = []
         self.errors: list = []
 
     def accept(self, current: embedjobs.Pass) -> None:
-        known = self.fences.get((current.catalog_id, current.spec_name), embedjobs.Fence(0, 0))
-        if current.fence.counter < known.counter or (current.fence.counter == known.counter and current.fence != known):
+        key = (current.catalog_id, current.spec_name)
+        if not embedjobs.accepts(self.fences.get(key), current.fence):
             raise embedjobs.LeaseLost("a newer pass has taken over")
-        self.fences[(current.catalog_id, current.spec_name)] = current.fence
+        self.fences[key] = current.fence
+
+    def has(self, current: embedjobs.Pass, text_hash: bytes) -> bool:
+        return text_hash in self.marks and embedjobs.may_reuse(current, self.marks[text_hash])
 
     def list_existing(self, current, wanted):
         with self.lock:
             self.accept(current)
             self.passes.append(current)
-            return [value in self.vectors for value in wanted.hashes]
+            return [self.has(current, value) for value in wanted.hashes]
 
     def persist_batch(self, current, rows):
         with self.lock:
             if self.errors:
                 raise self.errors.pop(0)
             self.accept(current)
-            self.batches.append(rows.ids)
+            self.chunks.append(rows.ids)
             for index, value in enumerate(rows.hashes):
                 self.vectors[value] = [float(x) for x in rows.vectors.tolist()[index]]
+                self.marks[value] = rows.mark(current, index)
 
     def finalize(self, current, manifest):
         with self.lock:
             self.accept(current)
-            if any(value not in self.vectors for value in manifest.hashes):
+            if not all(self.has(current, value) for value in manifest.hashes):
                 raise embedjobs.Incomplete("a vector is missing")
             self.visible[(current.catalog_id, current.spec_name)] = dict(zip(manifest.ids, manifest.hashes))
 

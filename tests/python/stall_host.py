@@ -1,5 +1,5 @@
-"""A host that waits at its first chunk, before it has looked at the fence, so that it may be stopped there: DATABASE VECTORS. It makes the file
-VECTORS.entered, and goes on when there is VECTORS.go."""
+"""A host that waits at its first chunk, before it has looked at the fence, so that it may be stopped there: DATABASE
+VECTORS. It makes the file VECTORS.entered, and goes on when there is VECTORS.go."""
 import pathlib
 import sqlite3
 import sys
@@ -18,7 +18,8 @@ class SqliteVectors:
         self.path, self.refused, self.before_persist = path, [], lambda: None
         with self.begin() as database:
             database.execute("CREATE TABLE IF NOT EXISTS fences (spec TEXT PRIMARY KEY, counter INTEGER, nonce TEXT)")
-            database.execute("CREATE TABLE IF NOT EXISTS vectors (hash BLOB PRIMARY KEY, counter INTEGER, vector BLOB)")
+            database.execute("CREATE TABLE IF NOT EXISTS vectors (hash BLOB PRIMARY KEY, counter INTEGER, vector BLOB,"
+                             " epoch INTEGER, embedded_bytes INTEGER, input_cap INTEGER)")
 
     def begin(self):
         database = sqlite3.connect(self.path, isolation_level=None)
@@ -26,33 +27,40 @@ class SqliteVectors:
         return database  # as a context it commits, or takes back
 
     def accept(self, database, current):
-        known = database.execute("SELECT counter, nonce FROM fences WHERE spec = ?", (current.spec_name,)).fetchone()
-        counter, nonce = current.fence.counter, str(current.fence.nonce)
-        if known and (counter < known[0] or (counter == known[0] and nonce != known[1])):
-            self.refused.append(counter)
+        given = current.fence
+        row = database.execute("SELECT counter, nonce FROM fences WHERE spec = ?", (current.spec_name,)).fetchone()
+        stored = embedjobs.Fence(row[0], int(row[1])) if row else None
+        if not embedjobs.accepts(stored, given):
+            self.refused.append(given.counter)
             raise embedjobs.LeaseLost("a newer pass has taken over")
-        database.execute("INSERT OR REPLACE INTO fences VALUES (?, ?, ?)", (current.spec_name, counter, nonce))
+        database.execute("INSERT OR REPLACE INTO fences VALUES (?, ?, ?)",
+                         (current.spec_name, given.counter, str(given.nonce)))  # a nonce has 64 bits, an INTEGER 63
 
     def list_existing(self, current, wanted):
         with self.begin() as database:
             self.accept(database, current)
-            return [self.has(database, digest) for digest in wanted.hashes]
+            return [self.has(database, current, digest) for digest in wanted.hashes]
 
     @staticmethod
-    def has(database, digest):
-        return database.execute("SELECT 1 FROM vectors WHERE hash = ?", (digest,)).fetchone() is not None
+    def has(database, current, digest):
+        row = database.execute("SELECT epoch, embedded_bytes, input_cap FROM vectors WHERE hash = ?",
+                               (digest,)).fetchone()
+        return row is not None and embedjobs.may_reuse(current, embedjobs.VectorMark(*row))
 
     def persist_batch(self, current, rows):
         self.before_persist()
         with self.begin() as database:
             self.accept(database, current)
-            for digest, vector in zip(rows.hashes, rows.vectors.tolist()):
-                database.execute("INSERT INTO vectors VALUES (?, ?, ?)", (digest, current.fence.counter, str(vector)))
+            for index, (digest, vector) in enumerate(zip(rows.hashes, rows.vectors.tolist())):
+                mark = rows.mark(current, index)
+                database.execute("INSERT INTO vectors VALUES (?, ?, ?, ?, ?, ?)",
+                                 (digest, current.fence.counter, str(vector), mark.epoch, mark.embedded_bytes,
+                                  mark.input_cap))
 
     def finalize(self, current, manifest):
         with self.begin() as database:
             self.accept(database, current)
-            if not all(self.has(database, digest) for digest in manifest.hashes):
+            if not all(self.has(database, current, digest) for digest in manifest.hashes):
                 raise embedjobs.Incomplete("a vector is missing")
 
 

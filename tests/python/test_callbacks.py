@@ -36,22 +36,24 @@ class CallbackTest(unittest.TestCase):
     # ---- Embedders ----
 
     def test_vectors_come_as_any_sequence(self):
-        for vectors in ([[1, 2], [3, 4]], ((1.0, 2.0), (3.0, 4.0)), [array.array("f", [1, 2]), array.array("f", [3, 4])]):
+        arrays = [array.array("f", [1, 2]), array.array("f", [3, 4])]
+        for vectors in ([[1, 2], [3, 4]], ((1.0, 2.0), (3.0, 4.0)), arrays):
             engine = self.index(embedjobs.Embedder(lambda texts, vectors=vectors: vectors, "m", 2))
             self.assertEqual([list(row) for row in engine.rows(*KEY).vectors.tolist()], [[1, 2], [3, 4]])
 
     def test_vectors_come_as_numpy_arrays(self):
         numpy = numpy_or_skip(self)
         for kind in (numpy.float32, numpy.float64, numpy.int8):
-            engine = self.index(embedjobs.Embedder(lambda texts, kind=kind: numpy.array([[1, 2], [3, 4]], kind), "m", 2))
+            matrix = numpy.array([[1, 2], [3, 4]], kind)
+            engine = self.index(embedjobs.Embedder(lambda texts, matrix=matrix: matrix, "m", 2))
             rows = engine.rows(*KEY)
             self.assertEqual(rows.vectors.dtype, numpy.float32)
             self.assertEqual(rows.vectors.tolist(), [[1, 2], [3, 4]])
 
     def test_an_array_that_is_not_numbers_is_refused(self):
         numpy = numpy_or_skip(self)
-        for vectors in (numpy.ones((2, 2), numpy.complex64), numpy.array([["1", "2"], ["3", "4"]]), numpy.ones((2, 2), "datetime64[s]"),
-                        numpy.ma.masked_array(numpy.ones((2, 2)), mask=True)):
+        for vectors in (numpy.ones((2, 2), numpy.complex64), numpy.array([["1", "2"], ["3", "4"]]),
+                        numpy.ones((2, 2), "datetime64[s]"), numpy.ma.masked_array(numpy.ones((2, 2)), mask=True)):
             engine = self.engine(embedder=embedjobs.Embedder(lambda texts, vectors=vectors: vectors, "m", 2))
             engine.put_items(*KEY, [("a", "one"), ("b", "two")])
             engine.start()
@@ -74,7 +76,8 @@ class CallbackTest(unittest.TestCase):
         engine = self.index(embed)
         self.assertEqual(engine.rows(*KEY).vectors.tolist(), [[1, 2, 3], [4, 5, 6]])
         self.assertEqual(engine.rows(*KEY).space_id, "3/m?v2")
-        self.assertEqual((seen["shape"], seen["purpose"], seen["cancelled"]), ((2, 3), embedjobs.Purpose.DOCUMENT, False))
+        self.assertEqual((seen["shape"], seen["purpose"], seen["cancelled"]),
+                         ((2, 3), embedjobs.Purpose.DOCUMENT, False))
         self.assertGreater(seen["remaining"], 0)
         self.assertEqual(engine.metrics()["provider_tokens"], 17)
 
@@ -213,11 +216,12 @@ class CallbackTest(unittest.TestCase):
         engine.start()
         engine.wait_idle()
         self.assertEqual(len(persister.visible[KEY]), 40)
-        self.assertEqual(sum(len(ids) for ids in persister.batches), 40)
+        self.assertEqual(sum(len(ids) for ids in persister.chunks), 40)
         digest = persister.visible[KEY]["thing-3"]
         self.assertEqual(persister.vectors[digest], vector_of("Show thing number 3 /thing/3"))
         current = persister.passes[0]
-        self.assertEqual((current.catalog_id, current.spec_name, current.space_id, current.dimension), (*KEY, "8/words", 8))
+        self.assertEqual((current.catalog_id, current.spec_name, current.space_id, current.dimension),
+                         (*KEY, "8/words", 8))
         self.assertEqual(current.fence.counter, 1)
         self.assertNotEqual(current.fence.nonce, 0)
         with self.assertRaises(embedjobs.Refused):
@@ -236,7 +240,7 @@ class CallbackTest(unittest.TestCase):
         self.assertEqual(engine.jobs()[0].status, embedjobs.JobStatus.SUCCEEDED)
         # Only the batch that was refused went through the embedder twice.
         self.assertLessEqual(len(words.texts), 40 + 32)
-        self.assertEqual(sum(len(ids) for ids in persister.batches), 40)
+        self.assertEqual(sum(len(ids) for ids in persister.chunks), 40)
 
     def test_a_persister_may_refuse_a_stale_fence(self):
         persister = Dictionary()
@@ -252,7 +256,7 @@ class CallbackTest(unittest.TestCase):
         engine.start()
         lost.wait()
         engine.stop()
-        self.assertEqual((persister.batches, persister.visible), ([], {}))
+        self.assertEqual((persister.chunks, persister.visible), ([], {}))
 
     def test_documents_come_from_the_hosts_resolver_and_gone_is_an_answer(self):
         folder, persister = Folder(), Dictionary()
@@ -284,7 +288,8 @@ class CallbackTest(unittest.TestCase):
             request.progress(len(lines) - len(missing), len(lines))
             for begin in range(0, len(missing), request.batch_size):
                 chunk = missing[begin : begin + request.batch_size]
-                request.persist_batch([lines[i] for i in chunk], [hashes[i] for i in chunk], [vector_of(lines[i]) for i in chunk])
+                request.persist_batch([lines[i] for i in chunk], [hashes[i] for i in chunk],
+                                      [vector_of(lines[i]) for i in chunk])
                 computed.extend(lines[i] for i in chunk)
             request.set_manifest(lines, hashes)
 

@@ -95,8 +95,8 @@ class EngineTest(unittest.TestCase):
             engine.put("a\0b", "spec", openapi(1))
         with self.assertRaises(embedjobs.InvalidArgument):
             embedjobs.Engine("nonsense:")
-        with self.assertRaisesRegex(embedjobs.InvalidArgument, "no option slot; there are slots, "):
-            embedjobs.Engine("memory:", wokers=1)
+        with self.assertRaisesRegex(embedjobs.InvalidArgument, "no option slotz; there are slots, "):
+            embedjobs.Engine("memory:", slotz=1)
         with self.assertRaises(embedjobs.NotFound):
             engine.search("nosuch", "x")
         engine.close()
@@ -261,8 +261,9 @@ class EngineTest(unittest.TestCase):
 
     def ends(self, program):
         """A program of its own, its imports aside."""
-        ended = subprocess.run([sys.executable, "-c", "import asyncio, embedjobs, gc, os, scene, sys, threading\n" + program],
-                               cwd=os.path.dirname(__file__), capture_output=True, text=True, timeout=120)
+        imports = "import asyncio, embedjobs, gc, os, scene, sys, threading\n"
+        ended = subprocess.run([sys.executable, "-c", imports + program], cwd=os.path.dirname(__file__),
+                               capture_output=True, text=True, timeout=120)
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
     def test_an_interpreter_ends_while_a_task_waits(self):
@@ -284,12 +285,13 @@ class EngineTest(unittest.TestCase):
                   "status = os.waitpid(child, 0)[1]\nleave.set()\nsys.exit(status)\n")
 
     def test_an_engine_that_can_not_be_closed_at_the_end_leaves_no_other_open(self):
-        self.ends("from embedjobs import engine as module\n"
-                  "closed = []\n"
-                  "class Stubborn:\n    def close(self):\n        closed.append(self)\n        raise KeyboardInterrupt\n"
-                  "stubborn = [Stubborn(), Stubborn()]\nmodule._engines.update(stubborn)\n"
-                  "try:\n    module._close_all()\n"
-                  "except KeyboardInterrupt:\n    module._engines.clear()\n    sys.exit(len(closed) - 2)\n")
+        self.ends(
+            "from embedjobs import engine as module\n"
+            "closed = []\n"
+            "class Stubborn:\n    def close(self):\n        closed.append(self)\n        raise KeyboardInterrupt\n"
+            "stubborn = [Stubborn(), Stubborn()]\nmodule._engines.update(stubborn)\n"
+            "try:\n    module._close_all()\n"
+            "except KeyboardInterrupt:\n    module._engines.clear()\n    sys.exit(len(closed) - 2)\n")
 
     def test_blank_lines_of_items_take_no_memory(self):
         self.ends("import resource\n"

@@ -16,7 +16,8 @@ class ExampleTest(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
 
     def run_python(self, *arguments):
-        return subprocess.run([sys.executable, *arguments], cwd=self.folder, capture_output=True, text=True, check=False)
+        return subprocess.run([sys.executable, *arguments], cwd=self.folder, capture_output=True, text=True,
+                              check=False)
 
     def test_the_host_embeds_once_and_finds_the_nearest(self):
         try:
@@ -24,9 +25,11 @@ class ExampleTest(unittest.TestCase):
         except ImportError:
             self.skipTest("numpy is not installed")
         (self.folder / "answers.jsonl").write_text(
-            '{"id":"refund","text":"How to get money back"}\n{"id":"address","text":"Changing an address"}\n', encoding="utf-8")
+            '{"id":"refund","text":"How to get money back"}\n{"id":"address","text":"Changing an address"}\n',
+            encoding="utf-8")
         for embedded in ("2 embedded\n", "0 embedded\n"):
-            ended = self.run_python(str(ROOT / "examples/python/host.py"), "host.db", "answers.jsonl", "get my money back")
+            ended = self.run_python(str(ROOT / "examples/python/host.py"), "host.db", "answers.jsonl",
+                                    "get my money back")
             self.assertEqual((ended.returncode, ended.stderr), (0, embedded))
             self.assertRegex(ended.stdout.splitlines()[0], r"^0\.\d+ refund$")
 

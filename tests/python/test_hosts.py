@@ -142,7 +142,7 @@ class HostsTest(unittest.TestCase):
         self.assertFalse(engine.stop(0.01))
         leave.set()
         self.assertTrue(engine.stop())
-        self.assertEqual((told, sum(len(ids) for ids in persister.batches)), ([False, True], 3))
+        self.assertEqual((told, sum(len(ids) for ids in persister.chunks)), ([False, True], 3))
 
     def test_one_failed_write_is_repeated_in_the_same_pass(self):
         persister, words = Dictionary(), Words()
@@ -170,7 +170,9 @@ class HostsTest(unittest.TestCase):
         self.assertEqual((ended.worker_id, ended.job_started_at, ended.lease_expires_at), ("", 0, 0))
 
     def test_verify_providers_and_workers_are_read(self):
-        engine = self.engine(embedder=Words().embedder(provider="words@here"), worker_id="the-worker", lease_duration=60.0)
+        engine = self.engine(embedder=Words().embedder(provider="words@here"),
+                             worker_id="the-worker",
+                             lease_duration=60.0)
         engine.put(*KEY, openapi(3))
         self.assertIn("has no row", engine.verify("catalog")[0].difference)
         engine.start()
@@ -179,7 +181,8 @@ class HostsTest(unittest.TestCase):
         while not engine.workers() or not engine.workers()[0].space_id:  # it presents itself beside its work
             pass
         (worker,) = engine.workers()
-        self.assertEqual((worker.worker_id, worker.provider, worker.lease_duration, worker.live), ("the-worker", "words@here", 60.0, True))
+        self.assertEqual((worker.worker_id, worker.provider, worker.lease_duration, worker.live),
+                         ("the-worker", "words@here", 60.0, True))
         for provider in engine.providers():
             self.assertEqual((provider.provider, provider.pause_reason), ("words@here", ""))
 

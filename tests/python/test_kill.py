@@ -21,7 +21,8 @@ class KillTest(unittest.TestCase):
         self.log = pathlib.Path(folder.name) / "log"
 
     def start(self, *most):
-        return subprocess.Popen([sys.executable, "kill_host.py", self.database, str(self.log), *most], cwd=HERE, stdout=subprocess.PIPE,
+        return subprocess.Popen([sys.executable, "kill_host.py", self.database, str(self.log), *most], cwd=HERE,
+                                stdout=subprocess.PIPE,
                                 text=True)
 
     def embedded(self):
@@ -38,7 +39,8 @@ class KillTest(unittest.TestCase):
         lost = 0
         for kills in range(1, 4):
             host = self.start(str(kills * 200))
-            while len(self.embedded()) < kills * 200:  # an event: so many texts went through the embedder, which now waits for its end
+            # An event: so many texts went through the embedder, which now waits for its end.
+            while len(self.embedded()) < kills * 200:
                 self.assertIsNone(host.poll(), "the host ended by itself")
                 time.sleep(0.005)
             host.send_signal(signal.SIGKILL)

@@ -49,7 +49,8 @@ class MisuseTest(unittest.TestCase):
 
     def test_items_that_are_no_items_are_refused_and_store_nothing(self):
         engine = self.engine()
-        for items in ({"refund": "How to get money"}, ["hello"], [("a",)], [("a", "b", "c")], [b"ab"], [("a", "one"), 7]):
+        for items in ({"refund": "How to get money"}, ["hello"], [("a",)], [("a", "b", "c")], [b"ab"],
+                      [("a", "one"), 7]):
             with self.assertRaises(embedjobs.InvalidArgument, msg=repr(items)):
                 engine.put_items(*KEY, items)
         self.assertEqual(engine.jobs(), [])
@@ -69,8 +70,8 @@ class MisuseTest(unittest.TestCase):
     def test_numbers_that_c_would_wrap_are_refused(self):
         engine = self.engine()
         for call in (lambda: engine.search("catalog", "one", -1), lambda: engine.search("catalog", "one", 2**70),
-                     lambda: engine.jobs(limit=-1), lambda: engine.wait_idle(timeout=math.nan), lambda: self.engine(slots=2**70),
-                     lambda: self.engine(lease_duration=math.nan),
+                     lambda: engine.jobs(limit=-1), lambda: engine.wait_idle(timeout=math.nan),
+                     lambda: self.engine(slots=2**70), lambda: self.engine(lease_duration=math.nan),
                      lambda: self.engine(embedder=Words().embedder(batch_texts=-1)),
                      lambda: self.engine(embedder=embedjobs.Embedder(Words(), "m", 2**64 + 8))):
             with self.assertRaises(embedjobs.InvalidArgument):
@@ -83,15 +84,17 @@ class MisuseTest(unittest.TestCase):
         self.assertTrue(engine.stop(math.inf))
 
     def test_parts_of_the_wrong_kind_are_refused_when_the_engine_is_opened(self):
-        for more in ({"embedder": lambda texts: texts}, {"embedder": embedjobs.Embedder(3, "m", 8)}, {"persister": object()},
-                     {"persister": Dictionary(), "resolver": object()}, {"computer": lambda request: None}):
+        for more in ({"embedder": lambda texts: texts}, {"embedder": embedjobs.Embedder(3, "m", 8)},
+                     {"persister": object()}, {"persister": Dictionary(), "resolver": object()},
+                     {"computer": lambda request: None}):
             with self.assertRaises(embedjobs.InvalidArgument):
                 self.engine(**more)
         self.assertEqual(_callbacks.alive(), 0)
 
     def test_content_is_anything_that_has_bytes(self):
         engine = self.engine()
-        for content in (openapi(2), openapi(2).encode(), bytearray(openapi(2).encode()), memoryview(openapi(2).encode())):
+        for content in (openapi(2), openapi(2).encode(), bytearray(openapi(2).encode()),
+                        memoryview(openapi(2).encode())):
             engine.put(*KEY, content)
         with self.assertRaises(TypeError):
             engine.put(*KEY, None)
@@ -142,7 +145,8 @@ class MisuseTest(unittest.TestCase):
             kept.append(request)
             raise embedjobs.Failed("enough")
 
-        for more in ({"embedder": embedjobs.Embedder(embed, "words", 8)}, {"computer": embedjobs.Computer(compute, "v", "words", 8)}):
+        for more in ({"embedder": embedjobs.Embedder(embed, "words", 8)},
+                     {"computer": embedjobs.Computer(compute, "v", "words", 8)}):
             engine = self.engine(**more)
             engine.put(*KEY, openapi(1))
             engine.start()
@@ -150,8 +154,9 @@ class MisuseTest(unittest.TestCase):
             engine.close()
         call, request = kept[0], kept[-1]  # the reconciler may have tried again
         self.assertEqual((call.is_cancelled, call.remaining, request.call.is_cancelled), (True, 0.0, True))
-        for use in (lambda: call.purpose, lambda: call.out, lambda: call.set_prompt_tokens(1), lambda: request.progress(1, 1),
-                    lambda: request.list_existing([], []), lambda: request.persist_batch([], [], []), lambda: request.set_manifest([], [])):
+        for use in (lambda: call.purpose, lambda: call.out, lambda: call.set_prompt_tokens(1),
+                    lambda: request.progress(1, 1), lambda: request.list_existing([], []),
+                    lambda: request.persist_batch([], [], []), lambda: request.set_manifest([], [])):
             with self.assertRaisesRegex(embedjobs.Refused, "has ended"):
                 use()
 
@@ -178,9 +183,11 @@ class MisuseTest(unittest.TestCase):
         shelf = Shelf()
         engine = self.engine(persister=Dictionary(), resolver=shelf)
         engine.start()
-        for number, (answer, said) in enumerate({embedjobs.Document(b"x", ""): "the document's version is empty",
-                                                 embedjobs.Document("text", "v"): "a bytes-like object is required",
-                                                 embedjobs.Document(b"x", "a\0b"): "a name has a NUL character"}.items()):
+        for number, (answer, said) in enumerate({
+                embedjobs.Document(b"x", ""): "the document's version is empty",
+                embedjobs.Document("text", "v"): "a bytes-like object is required",
+                embedjobs.Document(b"x", "a\0b"): "a name has a NUL character"
+        }.items()):
             shelf.answer = answer
             engine.enqueue("catalog", str(number))
             engine.wait_idle(max_wait=0.0)
@@ -270,7 +277,9 @@ class MisuseTest(unittest.TestCase):
 
         ended = asyncio.run(host())
         self.assertEqual(len(ended), 60)
-        self.assertTrue(all(isinstance(end, (embedjobs.Cancelled, embedjobs.Refused, embedjobs.IdleReport)) for end in ended), ended)
+        self.assertTrue(
+            all(isinstance(end, (embedjobs.Cancelled, embedjobs.Refused, embedjobs.IdleReport)) for end in ended),
+            ended)
 
     # ---- Signals ----
 

@@ -15,7 +15,8 @@ import stall_host
 
 class TakeoverTest(unittest.TestCase):
     def stop_and_take_over(self, stale, paths):
-        """The whole process stops, as a machine does that sleeps; not while it holds the lock of the database of jobs, for the test's sake."""
+        """The whole process stops, as a machine does that sleeps; not while it holds the lock of the database of jobs,
+        for the test's sake."""
         while True:
             stale.send_signal(signal.SIGSTOP)
             _, status = os.waitpid(stale.pid, os.WUNTRACED)
@@ -29,7 +30,8 @@ class TakeoverTest(unittest.TestCase):
     def test_a_stale_process_is_refused_and_the_one_that_took_over_stands(self):
         with tempfile.TemporaryDirectory() as folder:
             paths = [os.path.join(folder, name) for name in ("jobs.db", "vectors.db")]
-            with subprocess.Popen([sys.executable, stall_host.__file__, *paths], cwd=pathlib.Path(__file__).parent, stdout=subprocess.PIPE,
+            with subprocess.Popen([sys.executable, stall_host.__file__, *paths], cwd=pathlib.Path(__file__).parent,
+                                  stdout=subprocess.PIPE,
                                   text=True) as stale:
                 self.addCleanup(stale.kill)
                 while not pathlib.Path(paths[1] + ".entered").exists():
@@ -44,7 +46,8 @@ class TakeoverTest(unittest.TestCase):
                 self.assertEqual(stale.communicate()[0], "refused [1]\n")
             self.assertEqual(stale.returncode, 0)
             database = sqlite3.connect(paths[1])
-            self.assertEqual(database.execute("SELECT counter, COUNT(*) FROM vectors GROUP BY counter").fetchall(), [(2, 40)])
+            self.assertEqual(
+                database.execute("SELECT counter, COUNT(*) FROM vectors GROUP BY counter").fetchall(), [(2, 40)])
             database.close()
 
 

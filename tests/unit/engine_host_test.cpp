@@ -120,7 +120,7 @@ class Vectors final : public Persister {
   };
   bool accept(const PassContext& context) {
     Fence& fence = specs_[context.key].fence;
-    if (context.fence.counter < fence.counter || (context.fence.counter == fence.counter && context.fence != fence)) {
+    if (!accepts(fence, context.fence)) {
       return false;
     }
     fence = context.fence;

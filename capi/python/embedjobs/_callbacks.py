@@ -1,5 +1,5 @@
-"""Tables of C callbacks over Python objects. Nothing a callback raises leaves it: it becomes a code and a message, its traceback goes to the
-log. A table's functions live until the library has called destroy."""
+"""Tables of C callbacks over Python objects. Nothing a callback raises leaves it: it becomes a code and a message, its
+traceback goes to the log. A table's functions live until the library has called destroy."""
 import ctypes
 import itertools
 import sys
@@ -8,13 +8,12 @@ import traceback
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from . import _abi, _memory
+from ._abi import Code, LogLevel
 from .errors import Error, Gone, InvalidArgument
 from .hosts import Call, Computer, ComputeRequest, EmbedCall, Embedder, wants_call
 from .values import Event, EventKind, Pass
 
 LogFunction = Callable[[int, str], None]
-ERROR_LEVEL = 3
-_OK, _RETRY, _TIMEOUT, _CANCELLED = 0, 1, 3, 10
 
 _alive: Dict[int, Any] = {}
 _keys = itertools.count(1)
@@ -28,7 +27,7 @@ def _forget(user_data: Optional[int]) -> None:
 
 
 #: Lives for ever: a function must not be freed while it runs.
-_destroy = _abi.Destroy(_forget)
+_destroy = _abi.EmbedderDestroy(_forget)  # every table's destroy has this type
 
 
 def alive() -> int:
@@ -37,11 +36,13 @@ def alive() -> int:
 
 
 class Host:
-    """What all tables of an engine share: where errors go, and the interruptions that callbacks met on the host's own threads."""
+    """What all tables of an engine share: where errors go, and the interruptions that callbacks met on the host's own
+    threads."""
 
     def __init__(self, log: LogFunction) -> None:
         self._log = log
-        #: Threads of the host's that are inside of a call of the engine, which raises what interrupts a callback on them.
+        #: Threads of the host's that are inside of a call of the engine, which raises what interrupts a callback on
+        #: them.
         self.calls: Dict[int, int] = {}
         self.interruptions: Dict[int, BaseException] = {}
         self.interrupted: Callable[[int], None] = lambda thread: None
@@ -53,7 +54,8 @@ class Host:
             self.interrupt(error)  # else: nobody is left to tell
 
     def interrupt(self, error: BaseException) -> bool:
-        """KeyboardInterrupt, SystemExit: for whoever called the engine on this thread. False: it is none, or nobody called."""
+        """KeyboardInterrupt, SystemExit: for whoever called the engine on this thread. False: it is none, or nobody
+        called."""
         thread = threading.get_ident()
         if isinstance(error, Exception) or thread not in self.calls:
             return False
@@ -62,8 +64,8 @@ class Host:
         return True
 
     def catching(self) -> "Catching":
-        """For a call on the main thread, where Python raises what a signal asks for: also between two lines of a callback, where no `try`
-        of it stands yet."""
+        """For a call on the main thread, where Python raises what a signal asks for: also between two lines of a
+        callback, where no `try` of it stands yet."""
         return Catching(self)
 
     def failed(self, call: int, what: str, error: BaseException) -> int:
@@ -74,7 +76,7 @@ class Host:
             return self._failed(call, what, RuntimeError(f"{type(error).__name__}, which can't be printed"))
 
     def _failed(self, call: int, what: str, error: BaseException) -> int:
-        code = _RETRY
+        code: int = Code.RETRY
         if isinstance(error, Error):
             code = error.code
             message = str(error) or type(error).__name__
@@ -82,11 +84,12 @@ class Host:
                 _abi.function("call_set_retry_after_ms")(call, _memory.ms(error.retry_after))
         else:
             message = f"{what} raised {type(error).__name__}: {error}"
-            self.log(ERROR_LEVEL, message + "\n" + "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
+            trace = "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()
+            self.log(LogLevel.ERROR, f"{message}\n{trace}")
             if isinstance(error, TimeoutError):
-                code = _TIMEOUT
+                code = Code.TIMEOUT
             elif self.interrupt(error):
-                code = _CANCELLED
+                code = Code.CANCELLED
         data = message.encode("utf-8", "replace")
         _abi.function("call_set_error")(call, data, len(data))
         return code
@@ -98,7 +101,7 @@ class Host:
             try:
                 with Call(address) as call:
                     _memory.set_done(arguments[-1], body(call, *arguments[:-1]))
-                return _OK
+                return Code.OK
             except BaseException as error:  # pylint: disable=broad-except
                 return self.failed(address, what, error)
 
@@ -106,8 +109,8 @@ class Host:
 
 
 class Catching:
-    """While it is entered, what leaves a callback of this module on this thread, and is no Exception, is an interruption of the call that
-    the thread is in. ctypes would print it and go on."""
+    """While it is entered, what leaves a callback of this module on this thread, and is no Exception, is an
+    interruption of the call that the thread is in. ctypes would print it and go on."""
 
     __slots__ = ("_host", "_thread", "_before", "_hook")
 
@@ -164,7 +167,7 @@ def _with_call(function: Callable[..., Any], count: int) -> Callable[..., Any]:
 
 
 def _accepted(code: int, what: str) -> None:
-    if code != _OK:
+    if code != Code.OK:
         raise InvalidArgument(what)
 
 
@@ -191,11 +194,11 @@ def embedder_table(host: Host, embedder: Embedder) -> Any:
             else:
                 fill(vectors.values, count, vectors.dimension, function(texts))
             set_done(done, count)
-            return _OK
+            return Code.OK
         except BaseException as error:  # pylint: disable=broad-except
             return host.failed(call, "the embedder", error)
 
-    return _made(_abi.Embedder, {"embed": _abi.Embed(embed)}, model=_memory.encoded(embedder.model),
+    return _made(_abi.Embedder, {"embed": _abi.EmbedderEmbed(embed)}, model=_memory.encoded(embedder.model),
                  variant=_memory.encoded(embedder.variant), provider=_memory.encoded(embedder.provider),
                  **{name: _memory.size(getattr(embedder, name), name) for name in _LIMITS})
 
@@ -208,7 +211,7 @@ def computer_table(host: Host, computer: Computer) -> Any:
             computer.function(request)
         return request.manifest_size()
 
-    return _made(_abi.Computer, {"compute": _abi.Compute(host.guarded("the computer", compute))},
+    return _made(_abi.Computer, {"compute": _abi.ComputerCompute(host.guarded("the computer", compute))},
                  version=_memory.encoded(computer.version), model=_memory.encoded(computer.model),
                  variant=_memory.encoded(computer.variant), dimension=_memory.size(computer.dimension, "dimension"))
 
@@ -232,7 +235,8 @@ def _expect(what: str, answers: Sequence[Any], count: int) -> None:
 def persister_table(host: Host, persister: Any) -> Any:
     _methods("persister", persister, "list_existing", "persist_batch", "finalize")
     listing, persisting = _with_call(persister.list_existing, 2), _with_call(persister.persist_batch, 2)
-    finalizing, describing = _with_call(persister.finalize, 2), _with_call(getattr(persister, "describe", lambda keys: []), 1)
+    finalizing = _with_call(persister.finalize, 2)
+    describing = _with_call(getattr(persister, "describe", lambda keys: []), 1)
 
     def list_existing(call: Call, current: int, wanted: int, existing: int) -> int:
         operations = _memory.operations(wanted)
@@ -258,23 +262,25 @@ def persister_table(host: Host, persister: Any) -> Any:
         _expect("describe", answers, count)
         for index, state in enumerate(answers):
             if state is not None:
-                _abi.function("spec_states_set")(states, index, _memory.encoded(state.space_id), _memory.encoded(state.content_version),
+                _abi.function("spec_states_set")(states, index, _memory.encoded(state.space_id),
+                                                 _memory.encoded(state.content_version),
                                                  _memory.encoded(state.splitter_version))
         return count
 
     functions = {
-        "list_existing": _abi.ListExisting(host.guarded("the persister's list_existing", list_existing)),
-        "persist_batch": _abi.PersistBatch(host.guarded("the persister's persist_batch", persist_batch)),
-        "finalize": _abi.Finalize(host.guarded("the persister's finalize", finalize)),
+        "list_existing": _abi.PersisterListExisting(host.guarded("the persister's list_existing", list_existing)),
+        "persist_batch": _abi.PersisterPersistBatch(host.guarded("the persister's persist_batch", persist_batch)),
+        "finalize": _abi.PersisterFinalize(host.guarded("the persister's finalize", finalize)),
     }
     if hasattr(persister, "describe"):
-        functions["describe"] = _abi.Describe(host.guarded("the persister's describe", describe))
+        functions["describe"] = _abi.PersisterDescribe(host.guarded("the persister's describe", describe))
     return _made(_abi.Persister, functions)
 
 
 def resolver_table(host: Host, resolver: Any) -> Any:
     _methods("resolver", resolver, "resolve")
-    resolving, listing = _with_call(resolver.resolve, 2), _with_call(getattr(resolver, "list", lambda after, limit: []), 2)
+    resolving = _with_call(resolver.resolve, 2)
+    listing = _with_call(getattr(resolver, "list", lambda after, limit: []), 2)
 
     def resolve(call: Call, catalog: bytes, spec: bytes, answer: int) -> int:
         document = resolving(call, _memory.text(catalog), _memory.text(spec))
@@ -289,26 +295,29 @@ def resolver_table(host: Host, resolver: Any) -> Any:
         after = None if catalog is None else (_memory.text(catalog), _memory.text(spec))
         count = 0
         for catalog_id, spec_name, version in itertools.islice(listing(call, after, limit), limit):
-            _accepted(_abi.function("document_list_add")(answer, _memory.encoded(catalog_id), _memory.encoded(spec_name),
-                                                         _memory.encoded(version)),
-                      f"list gave {(catalog_id, spec_name, version)}, which is no document")
+            _accepted(
+                _abi.function("document_list_add")(answer, _memory.encoded(catalog_id), _memory.encoded(spec_name),
+                                                   _memory.encoded(version)),
+                f"list gave {(catalog_id, spec_name, version)}, which is no document")
             count += 1
         return count
 
-    functions = {"resolve": _abi.Resolve(host.guarded("the resolver", resolve))}
+    functions = {"resolve": _abi.ResolverResolve(host.guarded("the resolver", resolve))}
     if hasattr(resolver, "list"):
-        functions["list"] = _abi.ListDocuments(host.guarded("the resolver's list", list_documents))
+        functions["list"] = _abi.ResolverList(host.guarded("the resolver's list", list_documents))
     return _made(_abi.Resolver, functions)
 
 
 def event_of(given: Any) -> Event:
     numbers = ("job_id", "attempt", "operation_count", "reused", "embedded", "missing", "prompt_tokens", "count")
     members: Dict[str, Any] = {name: getattr(given, name) for name in numbers}
-    return Event(kind=EventKind(given.kind), catalog_id=_memory.text(given.catalog_id), spec_name=_memory.text(given.spec_name),
-                 message=_memory.text(given.message), delay=given.delay_ms / 1000, **members)
+    for name in ("catalog_id", "spec_name", "message"):
+        members[name] = _memory.text(getattr(given, name))
+    return Event(kind=EventKind(given.kind), delay=given.delay_ms / 1000, **members)
 
 
-def observer_table(host: Host, events: Optional[Callable[[Event], None]], reload: Optional[Callable[[str, str], None]]) -> Any:
+def observer_table(host: Host, events: Optional[Callable[[Event], None]],
+                   reload: Optional[Callable[[str, str], None]]) -> Any:
     def log(_user_data: Optional[int], level: int, message: int, size: int) -> None:
         host.log(level, ctypes.string_at(message, size).decode("utf-8", "replace"))
 
@@ -317,17 +326,19 @@ def observer_table(host: Host, events: Optional[Callable[[Event], None]], reload
             try:
                 body(*arguments)
             except BaseException:  # pylint: disable=broad-except
-                host.log(ERROR_LEVEL, f"the {what} callback raised\n{traceback.format_exc().rstrip()}")
+                host.log(LogLevel.ERROR, f"the {what} callback raised\n{traceback.format_exc().rstrip()}")
 
         return callback
 
-    functions: Dict[str, Any] = {"log": _abi.Log(log)}
+    functions: Dict[str, Any] = {"log": _abi.ObserverLog(log)}
     if events is not None:
         on_event = events
-        functions["event"] = _abi.OnEvent(told("events", lambda address: on_event(event_of(_abi.Event.from_address(address)))))
+        functions["event"] = _abi.ObserverEvent(
+            told("events", lambda address: on_event(event_of(_abi.Event.from_address(address)))))
     if reload is not None:
         on_reload = reload
-        functions["reload"] = _abi.Reload(told("reload", lambda catalog, spec: on_reload(_memory.text(catalog), _memory.text(spec))))
+        functions["reload"] = _abi.ObserverReload(
+            told("reload", lambda catalog, spec: on_reload(_memory.text(catalog), _memory.text(spec))))
     return _made(_abi.Observer, functions)
 
 
@@ -337,4 +348,4 @@ def secret_table(host: Host, secret: Callable[[], str]) -> Any:
         _abi.function("secret_set")(answer, value, len(value))
         return 1
 
-    return _made(_abi.SecretSource, {"get": _abi.GetSecret(host.guarded("the secret source", get))})
+    return _made(_abi.SecretSource, {"get": _abi.SecretSourceGet(host.guarded("the secret source", get))})

@@ -7,16 +7,16 @@ from ctypes import c_float, c_size_t, c_uint64, c_void_p
 from typing import Any, List, Optional, Sequence, Tuple
 
 from . import _abi
+from ._abi import HASH_SIZE
 from .errors import BY_CODE, Internal
 from .values import Fence, Operations, Rows
 
-HASH_SIZE = 32
 _MOST = 2**63 - 1
 
 
 def numpy_if_loaded() -> Any:
-    """numpy where the program uses it already; None else, and while another thread is importing it. This package does not import it on its
-    own."""
+    """numpy where the program uses it already; None else, and while another thread is importing it. This package does
+    not import it on its own."""
     numpy = sys.modules.get("numpy")
     return None if getattr(getattr(numpy, "__spec__", None), "_initializing", False) else numpy
 
@@ -43,7 +43,8 @@ def hashes(address: Optional[int], count: int) -> List[bytes]:
 
 
 def view(address: Optional[int], count: int, dimension: int, writable: bool, owner: Any = None) -> Any:
-    """count x dimension floats at `address`, without a copy. It keeps `owner`, whose memory it is, alive; None: that of the library."""
+    """count x dimension floats at `address`, without a copy. It keeps `owner`, whose memory it is, alive; None: that of
+    the library."""
     if not address or count == 0:
         numpy = numpy_if_loaded()
         return numpy.empty((0, dimension), numpy.float32) if numpy else memoryview(b"").cast("f")
@@ -60,7 +61,8 @@ def view(address: Optional[int], count: int, dimension: int, writable: bool, own
 
 
 def fill(address: int, count: int, dimension: int, vectors: Any) -> None:
-    """Copies an embedder's vectors, whatever holds them, to the library's buffer. Raises what tells the embedder's author what is wrong."""
+    """Copies an embedder's vectors, whatever holds them, to the library's buffer. Raises what tells the embedder's
+    author what is wrong."""
     numpy = numpy_if_loaded()
     if numpy and (isinstance(vectors, numpy.ndarray) or hasattr(vectors, "__array__")):
         if isinstance(vectors, numpy.ma.MaskedArray):
@@ -70,7 +72,8 @@ def fill(address: int, count: int, dimension: int, vectors: Any) -> None:
             raise TypeError(f"the embedder returned an array of {matrix.dtype}, expected numbers")
         if matrix.shape != (count, dimension):
             raise ValueError(f"the embedder returned an array of shape {matrix.shape}, expected ({count}, {dimension})")
-        numpy.frombuffer((c_float * (count * dimension)).from_address(address), numpy.float32).reshape(count, dimension)[...] = matrix
+        place = numpy.frombuffer((c_float * (count * dimension)).from_address(address), numpy.float32)
+        place.reshape(count, dimension)[...] = matrix
         return
     if isinstance(vectors, memoryview):  # its rows are no objects of their own
         vectors = vectors.tolist()
@@ -110,7 +113,8 @@ def stored_rows(given: Any) -> Rows:
     count, dimension = given.count, given.dimension
     vectors = None
     if given.vectors or count == 0:
-        copied = ctypes.create_string_buffer(bytes_at(given.vectors, count * dimension * 4), max(count * dimension * 4, 1))
+        size_in_bytes = count * dimension * 4
+        copied = ctypes.create_string_buffer(bytes_at(given.vectors, size_in_bytes), max(size_in_bytes, 1))
         vectors = view(ctypes.addressof(copied), count, dimension, True, copied)
     return Rows(texts(given.ids, given.id_offsets, count), hashes(given.hashes, count), vectors,
                 numbers(given.embedded_bytes, count), [0] * count, text(given.space_id))
@@ -131,10 +135,11 @@ def packed_operations(ids: Sequence[str], hash_list: Sequence[bytes]) -> Tuple[A
     for index, value in enumerate(encoded):
         end += len(value)
         offsets[index + 1] = end
-    keep = (ctypes.create_string_buffer(blob, len(blob) + 1), offsets, ctypes.create_string_buffer(b"".join(hash_list), 1 + 32 * len(ids)))
-    made = _abi.Operations(count=len(ids), ids=ctypes.addressof(keep[0]), id_offsets=ctypes.addressof(offsets),
-                           hashes=ctypes.addressof(keep[2]))
-    return made, keep
+    ids_kept = ctypes.create_string_buffer(blob, len(blob) + 1)
+    hashes_kept = ctypes.create_string_buffer(b"".join(hash_list), 1 + HASH_SIZE * len(ids))
+    made = _abi.Operations(count=len(ids), ids=ctypes.addressof(ids_kept), id_offsets=ctypes.addressof(offsets),
+                           hashes=ctypes.addressof(hashes_kept))
+    return made, (ids_kept, offsets, hashes_kept)
 
 
 def text(value: Optional[bytes]) -> str:
@@ -179,7 +184,8 @@ def size(value: int, what: str) -> int:
 
 
 def ms(seconds: float) -> int:
-    """Rounded up: no span becomes 0, which means the default, without being it. Endless, or longer than C can say: the longest."""
+    """Rounded up: no span becomes 0, which means the default, without being it. Endless, or longer than C can say: the
+    longest."""
     if math.isnan(seconds):
         raise BY_CODE[11]("a span of time is not a number")
     return max(-_MOST, math.ceil(seconds * 1000)) if seconds < _MOST / 1000 else _MOST

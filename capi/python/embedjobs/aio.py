@@ -13,8 +13,8 @@ T = TypeVar("T")
 
 
 def _in_own_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
-    """On a daemon thread: the interpreter does not wait for it at its end, but closes the engine, which ends the wait. And waits that last
-    take no thread from one another."""
+    """On a daemon thread: the interpreter does not wait for it at its end, but closes the engine, which ends the wait.
+    And waits that last take no thread from one another."""
     loop = asyncio.get_running_loop()
     future: "asyncio.Future[T]" = loop.create_future()
 
@@ -56,7 +56,8 @@ class AsyncEngine:
             raise
         return self
 
-    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                        trace: Optional[TracebackType]) -> None:
         await self.close()
 
     async def _run(self, function: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
@@ -84,7 +85,8 @@ class AsyncEngine:
             return await asyncio.shield(wait)
         except asyncio.CancelledError:
             cancel.request()
-            wait.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # what it says is told by the cancellation
+            # What it says is told by the cancellation.
+            wait.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             await asyncio.wait([wait])
             raise
 

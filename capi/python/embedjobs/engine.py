@@ -14,8 +14,8 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, 
 from . import _abi, _callbacks, _memory
 from .errors import InvalidArgument, Refused, Timeout
 from .hosts import Computer, Embedder, Persister, Resolver
-from .values import (Catalog, Enqueued, Event, Health, Hit, IdleReport, Job, JobKind, JobStatus, Provider, Rows, SpecStatus, Tone,
-                     Verification, Worker)
+from .values import (Catalog, Enqueued, Event, Health, Hit, IdleReport, Job, JobKind, JobStatus, Provider, Rows,
+                     SpecStatus, Tone, Verification, Worker)
 
 #: How long one wait in C lasts, so that signals of Python are handled in between.
 _SLICE_MS = 200
@@ -34,7 +34,8 @@ def _to_logging(level: int, message: str) -> None:
 
 
 def _close_all() -> None:
-    """Threads of the library call into Python: they end before the interpreter does. What goes wrong with one engine leaves the others."""
+    """Threads of the library call into Python: they end before the interpreter does. What goes wrong with one engine
+    leaves the others."""
     first: Optional[BaseException] = None
     for engine in list(_engines):
         try:
@@ -57,7 +58,8 @@ os.register_at_fork(after_in_child=_ending.clear)  # the threads that end them a
 
 
 def items_of(items: Items) -> bytes:
-    """Items as JSON Lines: from text that is it already, from (id, text) pairs, or from mappings with "id" and "text"."""
+    """Items as JSON Lines: from text that is it already, from (id, text) pairs, or from mappings with "id" and
+    "text"."""
     if isinstance(items, str):
         return _memory.utf8(items, "the items")
     if isinstance(items, (bytes, bytearray, memoryview)):
@@ -76,7 +78,8 @@ def _item(index: int, item: Any) -> Dict[str, Any]:
         return dict(item)
     if isinstance(item, (tuple, list)) and len(item) == 2:
         return {"id": item[0], "text": item[1]}
-    raise InvalidArgument(f'item {index} is {item!r:.80}: it must be a pair (id, text), or a mapping with "id" and "text"')
+    raise InvalidArgument(
+        f'item {index} is {item!r:.80}: it must be a pair (id, text), or a mapping with "id" and "text"')
 
 
 def _limit(seconds: Optional[float]) -> int:
@@ -85,7 +88,8 @@ def _limit(seconds: Optional[float]) -> int:
 
 
 def _slice(left: int) -> int:
-    """How long to wait in C before Python may handle its signals, which is the main thread's work; `left` is negative without limit."""
+    """How long to wait in C before Python may handle its signals, which is the main thread's work; `left` is negative
+    without limit."""
     if threading.current_thread() is not threading.main_thread():
         return left
     return _SLICE_MS if left < 0 else min(left, _SLICE_MS)
@@ -95,7 +99,8 @@ class Engine:
     """Opened by a DSN and what the host brings. Thread-safe. As a context manager it starts, and is closed at the end.
 
     embedder: a spec ("hashing", "openai:MODEL", ...) or an `Embedder` of the host's, made by the decorator `embedder`.
-    log: called with (level 0..3, line); default: the logger "embedjobs". events, reload: called when something happened; quickly, please.
+    log: called with (level 0..3, line); default: the logger "embedjobs".
+    events, reload: called when something happened; quickly, please.
     secret: asked for the key of an HTTP provider before each request.
     options: slots, batch_size, ... as in embedjobs_options of embedjobs.h; spans of time are seconds and have no "_ms":
     lease_duration=60.0.
@@ -127,7 +132,8 @@ class Engine:
         try:
             numbers = _numbers(options)
             if embedder is not None and not isinstance(embedder, (str, Embedder)):
-                raise InvalidArgument("embedder: give a spec or an Embedder; embedjobs.embedder(model=..., dimension=...) makes one of a function")
+                raise InvalidArgument("embedder: give a spec or an Embedder; "
+                                      "embedjobs.embedder(model=..., dimension=...) makes one of a function")
             if isinstance(embedder, Embedder):
                 tables["host_embedder"] = _callbacks.embedder_table(self._host, embedder)
             if computer is not None and not isinstance(computer, Computer):
@@ -142,8 +148,9 @@ class Engine:
                 tables["secret_source"] = _callbacks.secret_table(self._host, secret)
             tables["observer"] = _callbacks.observer_table(self._host, events, reload)
             spec = embedder if isinstance(embedder, str) else None
-            given = _abi.Options(dsn=_memory.encoded(dsn), embedder=_memory.encoded(spec), worker_id=_memory.encoded(worker_id),
-                                 **{name: ctypes.pointer(table) for name, table in tables.items()}, **numbers)
+            pointers = {name: ctypes.pointer(table) for name, table in tables.items()}
+            given = _abi.Options(dsn=_memory.encoded(dsn), embedder=_memory.encoded(spec),
+                                 worker_id=_memory.encoded(worker_id), **pointers, **numbers)
             _memory.call("engine_open", ctypes.byref(given), ctypes.byref(handle))
         except BaseException:
             _abi.function("engine_destroy")(handle)  # an interruption came just after it was opened
@@ -163,11 +170,13 @@ class Engine:
             raise
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
         self.close()
 
     def __del__(self) -> None:
-        """The garbage collector runs anywhere, also where something is locked that a callback waits for: it only asks for an end."""
+        """The garbage collector runs anywhere, also where something is locked that a callback waits for: it only asks
+        for an end."""
         handle = getattr(self, "_handle", None)
         if handle is None or os.getpid() != self._pid:  # a forked child leaves everything as it is
             return
@@ -179,8 +188,8 @@ class Engine:
             _end(handle)
 
     def close(self) -> None:
-        """Stops, waits for callbacks that are under way, and frees the engine. Waits of other threads end with Cancelled. Twice is
-        fine. Refused inside a callback of this engine: request_stop() is what it wants."""
+        """Stops, waits for callbacks that are under way, and frees the engine. Waits of other threads end with
+        Cancelled. Twice is fine. Refused inside a callback of this engine: request_stop() is what it wants."""
         if self._handle is None or os.getpid() != self._pid:  # a forked child leaves everything as it is
             return
         try:
@@ -188,7 +197,8 @@ class Engine:
         except Refused as error:
             if self._handle is None:  # another thread was faster
                 return
-            raise Refused("recursive call: close() can't be called from inside a callback of its engine; request_stop() can") from error
+            raise Refused("recursive call: close() can't be called from inside a callback of its engine; "
+                          "request_stop() can") from error
         with self._calls_changed:
             handle, self._handle = self._handle, None
             if handle is None:
@@ -205,7 +215,8 @@ class Engine:
         self._call("engine_start")
 
     def stop(self, deadline: Optional[float] = None) -> bool:
-        """Ends the work within `deadline` seconds (None: however long it takes). False: a callback hangs; ask again, or close."""
+        """Ends the work within `deadline` seconds (None: however long it takes). False: a callback hangs; ask again, or
+        close."""
         try:
             self._in_slices(_limit(deadline), lambda part: self._call("engine_stop", part))
         except Timeout:
@@ -216,25 +227,30 @@ class Engine:
         """Asks for an end and returns at once. Allowed in callbacks."""
         self._call("engine_request_stop")
 
-    def wait_idle(self, max_wait: float = 60.0, *, timeout: Optional[float] = None, cancel: Optional["Cancel"] = None) -> IdleReport:
-        """Waits until no job runs or is due within `max_wait` seconds, or the provider could not be reached for that long.
-        Timeout: `timeout` seconds passed first. Signals are handled meanwhile. asyncio hosts: AsyncEngine."""
-        return self._in_slices(_limit(timeout), lambda part: self._wait("engine_wait_idle", _limit(max_wait), part, cancel))
+    def wait_idle(self, max_wait: float = 60.0, *, timeout: Optional[float] = None,
+                  cancel: Optional["Cancel"] = None) -> IdleReport:
+        """Waits until no job runs or is due within `max_wait` seconds, or the provider could not be reached for that
+        long. Timeout: `timeout` seconds passed first. Signals are handled meanwhile. asyncio hosts: AsyncEngine."""
+        return self._in_slices(_limit(timeout),
+                               lambda part: self._wait("engine_wait_idle", _limit(max_wait), part, cancel))
 
     def worker_run(self, *, until_idle: bool = False, max_wait: float = 60.0, timeout: Optional[float] = None,
                    cancel: Optional["Cancel"] = None) -> IdleReport:
-        """Works on this thread, in place of start(): callbacks come here, which costs Python the least. Until request_stop() or stop(),
-        or with `until_idle` until nothing is left. What interrupts a callback, KeyboardInterrupt for example, ends the work and is
-        raised here. Signals are handled meanwhile on the main thread; one thread at a time."""
+        """Works on this thread, in place of start(): callbacks come here, which costs Python the least. Until
+        request_stop() or stop(), or with `until_idle` until nothing is left. What interrupts a callback,
+        KeyboardInterrupt for example, ends the work and is raised here. Signals are handled meanwhile on the main
+        thread; one thread at a time."""
         thread = threading.get_ident()
         with self._calls_changed:
             if self._runner is not None:
-                raise Refused("recursive call: worker_run()" if self._runner == thread else "another thread is in worker_run()")
+                recursive = self._runner == thread
+                raise Refused("recursive call: worker_run()" if recursive else "another thread is in worker_run()")
             self._runner = thread
         self._host.interrupted = lambda interrupted: self.request_stop() if interrupted == thread else None
         try:
             return self._in_slices(
-                _limit(timeout), lambda part: self._wait("engine_worker_run", int(until_idle), _limit(max_wait), part, cancel))
+                _limit(timeout),
+                lambda part: self._wait("engine_worker_run", int(until_idle), _limit(max_wait), part, cancel))
         finally:
             self._host.interrupted = lambda interrupted: None
             self._runner = None
@@ -256,8 +272,8 @@ class Engine:
         cancel: Optional[Cancel] = arguments[-1]
         self._call(name, *arguments[:-1], cancel.handle if cancel else None, ctypes.byref(report))
         given: Any = report
-        return IdleReport(bool(given.idle), None if given.next_due_ms < 0 else given.next_due_ms / 1000, bool(given.other_space),
-                          bool(given.provider_waiting), given.provider_left_ms / 1000)
+        return IdleReport(bool(given.idle), None if given.next_due_ms < 0 else given.next_due_ms / 1000,
+                          bool(given.other_space), bool(given.provider_waiting), given.provider_left_ms / 1000)
 
     # ---- Documents and jobs ----
 
@@ -267,7 +283,8 @@ class Engine:
                          _memory.utf8(content, "the document") if isinstance(content, str) else _memory.data(content))
 
     def put_items(self, catalog_id: str, spec_name: str, items: Items) -> Enqueued:
-        """The same for a document that the host cut itself: (id, text) pairs, mappings with "id" and "text", or JSON Lines."""
+        """The same for a document that the host cut itself: (id, text) pairs, mappings with "id" and "text", or JSON
+        Lines."""
         return self._put("engine_put_items", catalog_id, spec_name, items_of(items))
 
     def _put(self, name: str, catalog_id: str, spec_name: str, content: bytes) -> Enqueued:
@@ -318,12 +335,12 @@ class Engine:
     def health(self, catalog_id: Optional[str] = None) -> Health:
         return self._read("health", _abi.Health, lambda given: _value(Health, given), _memory.encoded(catalog_id))
 
-    def jobs(self, *, catalog_id: Optional[str] = None, spec_name: Optional[str] = None, status: Optional[JobStatus] = None,
-             kind: Optional[JobKind] = None, limit: int = 100) -> List[Job]:
+    def jobs(self, *, catalog_id: Optional[str] = None, spec_name: Optional[str] = None,
+             status: Optional[JobStatus] = None, kind: Optional[JobKind] = None, limit: int = 100) -> List[Job]:
         """Newest first."""
         wanted = _abi.JobFilter(catalog_id=_memory.encoded(catalog_id), spec_name=_memory.encoded(spec_name),
-                                limit=_memory.size(limit, "limit"),
-                                by_status=int(status is not None), status=status or 0, by_kind=int(kind is not None), kind=kind or 0)
+                                limit=_memory.size(limit, "limit"), by_status=int(status is not None),
+                                status=status or 0, by_kind=int(kind is not None), kind=kind or 0)
         return self._list("jobs", _abi.Jobs, Job, ctypes.byref(wanted))
 
     def search(self, catalog_id: str, query: str, k: int = 5) -> List[Hit]:
@@ -333,17 +350,18 @@ class Engine:
                           function="engine_search")
 
     def rows(self, catalog_id: str, spec_name: str, *, with_vectors: bool = True) -> Rows:
-        """The visible rows of a spec by id, vectors as a matrix of the caller's own: numpy where the program has imported it."""
-        return self._read("stored_rows", _abi.StoredRows, _memory.stored_rows, _memory.encoded(catalog_id), _memory.encoded(spec_name),
-                          int(with_vectors), function="engine_rows")
+        """The visible rows of a spec by id, vectors as a matrix of the caller's own: numpy where the program has
+        imported it."""
+        return self._read("stored_rows", _abi.StoredRows, _memory.stored_rows, _memory.encoded(catalog_id),
+                          _memory.encoded(spec_name), int(with_vectors), function="engine_rows")
 
     def catalogs(self) -> List[Catalog]:
         return self._list("catalogs", _abi.Catalogs, Catalog)
 
     def verify(self, catalog_id: str, spec_name: Optional[str] = None) -> List[Verification]:
         """Compares the visible rows with the documents, of all specs of the catalog or of one."""
-        return self._list("verifications", _abi.Verifications, Verification, _memory.encoded(catalog_id), _memory.encoded(spec_name),
-                          function="engine_verify")
+        return self._list("verifications", _abi.Verifications, Verification, _memory.encoded(catalog_id),
+                          _memory.encoded(spec_name), function="engine_verify")
 
     def providers(self) -> List[Provider]:
         """What the database remembers of providers: batch sizes, pauses, tokens."""
@@ -355,19 +373,21 @@ class Engine:
 
     def metrics(self) -> Dict[str, int]:
         """Counters of this engine and gauges of the store, by name."""
-        names = _abi.COUNTERS + _abi.GAUGES
-        return self._read("metrics", _abi.Metrics, lambda given: {name: getattr(given, name) for name in names})
+        return self._read("metrics", _abi.Metrics, lambda given: {name: getattr(given, name) for name in _METRICS})
 
     def prometheus(self) -> str:
         """All of the metrics in Prometheus' text format."""
-        return self._read(
-            "metrics", _abi.Metrics, lambda given: _memory.bytes_at(given.prometheus, given.prometheus_size).decode("utf-8"))
+        return self._read("metrics", _abi.Metrics,
+                          lambda given: _memory.bytes_at(given.prometheus, given.prometheus_size).decode("utf-8"))
 
     def _list(self, name: str, kind: Any, value: Type[T], *arguments: Any, function: Optional[str] = None) -> List[T]:
-        return self._read(name, kind, lambda given: [_value(value, given.items[i].contents) for i in range(given.count)], *arguments,
-                          function=function)
+        def values(given: Any) -> List[T]:
+            return [_value(value, given.items[i].contents) for i in range(given.count)]
 
-    def _read(self, name: str, kind: Any, convert: Callable[[Any], T], *arguments: Any, function: Optional[str] = None) -> T:
+        return self._read(name, kind, values, *arguments, function=function)
+
+    def _read(self, name: str, kind: Any, convert: Callable[[Any], T], *arguments: Any,
+              function: Optional[str] = None) -> T:
         out = ctypes.POINTER(kind)()
         self._call(function or "engine_" + name, *arguments, ctypes.byref(out))
         try:
@@ -419,15 +439,20 @@ class Cancel:
             _abi.function("cancel_destroy")(handle)
 
 
+#: The members of embedjobs_options that are numbers, and of embedjobs_metrics.
+_NUMBERS = [field[0] for field in _abi.Options._fields_ if field[1] is ctypes.c_int64]
+_METRICS = [field[0] for field in _abi.Metrics._fields_ if field[1] is not ctypes.c_void_p][2:]  # without the sizes
+
+
 def _numbers(options: Mapping[str, float]) -> Dict[str, int]:
     numbers: Dict[str, int] = {}
     for name, value in options.items():
-        if name in _abi.NUMBERS and not name.endswith("_ms"):
+        if name in _NUMBERS and not name.endswith("_ms"):
             numbers[name] = _memory.size(max(int(value), 0), name)
-        elif name + "_ms" in _abi.NUMBERS:
+        elif name + "_ms" in _NUMBERS:
             numbers[name + "_ms"] = _memory.ms(value)
         else:
-            known = ", ".join(option[:-3] if option.endswith("_ms") else option for option in _abi.NUMBERS)
+            known = ", ".join(option[:-3] if option.endswith("_ms") else option for option in _NUMBERS)
             raise InvalidArgument(f"there is no option {name}; there are {known}")
     return numbers
 
@@ -437,7 +462,8 @@ _BOOLS = ("offers_retry", "degraded", "equal", "live")
 
 
 def _value(kind: Type[T], given: Any) -> T:
-    """A dataclass of `kind` from a C struct with members of the same names. Those that an older library does not have are 0 or ""."""
+    """A dataclass of `kind` from a C struct with members of the same names. Those that an older library does not have
+    are 0 or ""."""
     given = _memory.whole(given)
     members = {}
     for name in kind.__dataclass_fields__:  # type: ignore[attr-defined]
@@ -456,4 +482,3 @@ def _value(kind: Type[T], given: Any) -> T:
             value = _memory.fence(value)
         members[name] = value
     return kind(**members)
-

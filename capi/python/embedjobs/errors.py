@@ -1,11 +1,14 @@
 """Errors by what is to be done about them. A callback raises them to say the same to the engine."""
 from typing import Dict, Type
 
+from ._abi import Code
+
 
 class Error(Exception):
-    """What the library answered, or what a callback wants it to know. `code` is a number of embedjobs_code in embedjobs.h."""
+    """What the library answered, or what a callback wants it to know. `code` is a number of embedjobs_code in
+    embedjobs.h."""
 
-    code = 1
+    code: int = Code.RETRY.value
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -16,103 +19,103 @@ class Error(Exception):
 class Retry(Error):
     """A passing fault: tried again later."""
 
-    code = 1
+    code = Code.RETRY.value
 
 
 class Paused(Error):
     """The provider limits, loads or can't be reached: waits, and costs no attempt."""
 
-    code = 2
+    code = Code.PAUSED.value
 
 
 class Timeout(Error):
     """It took too long. A provider call is repeated with half the batch."""
 
-    code = 3
+    code = Code.TIMEOUT.value
 
 
 class BatchTooLarge(Error):
     """The batch as a whole is too large: it is split."""
 
-    code = 4
+    code = Code.BATCH_TOO_LARGE.value
 
 
 class InputTooLarge(Error):
     """One text is too long for the model: it is found and cut."""
 
-    code = 5
+    code = Code.INPUT_TOO_LARGE.value
 
 
 class InputRejected(Error):
     """One text can't be embedded: it is found and set aside."""
 
-    code = 6
+    code = Code.INPUT_REJECTED.value
 
 
 class Failed(Error):
     """Trying again will not help."""
 
-    code = 7
+    code = Code.FAILED.value
 
 
 class LeaseLost(Error):
     """The caller holds the lease no more, and nothing was changed."""
 
-    code = 8
+    code = Code.LEASE_LOST.value
 
 
 class Gone(Error):
     """The document does not exist any more."""
 
-    code = 9
+    code = Code.GONE.value
 
 
 class Cancelled(Error):
     """Ended because somebody asked for it."""
 
-    code = 10
+    code = Code.CANCELLED.value
 
 
 class InvalidArgument(Error, ValueError):
     """The call itself is wrong."""
 
-    code = 11
+    code = Code.INVALID_ARGUMENT.value
 
 
 class InvalidDocument(Error, ValueError):
     """The document can't be read; the message names the place."""
 
-    code = 12
+    code = Code.INVALID_DOCUMENT.value
 
 
 class NotFound(Error, LookupError):
     """What was asked for does not exist."""
 
-    code = 13
+    code = Code.NOT_FOUND.value
 
 
 class Refused(Error):
     """Not allowed in this state."""
 
-    code = 14
+    code = Code.REFUSED.value
 
 
 class Incomplete(Error):
     """A manifest names texts whose vectors are not stored."""
 
-    code = 15
+    code = Code.INCOMPLETE.value
 
 
 class Unusable(Error):
     """The database can't be used as it is."""
 
-    code = 16
+    code = Code.UNUSABLE.value
 
 
 class Internal(Error):
     """A defect, in the library or in a callback."""
 
-    code = 17
+    code = Code.INTERNAL.value
 
 
 BY_CODE: Dict[int, Type[Error]] = {error.code: error for error in Error.__subclasses__()}

@@ -1,4 +1,5 @@
-"""What a host may bring: an embedder, a computer, a persister, a resolver, a source of secrets. Plain callables and protocols."""
+"""What a host may bring: an embedder, a computer, a persister, a resolver, a source of secrets. Plain callables and
+protocols."""
 import ctypes
 import dataclasses
 import inspect
@@ -12,7 +13,8 @@ C = TypeVar("C", bound="Call")
 
 
 class Call:
-    """What a callback may ask while it runs. It ends with the callback: who still holds it then is told that nothing is wanted any more."""
+    """What a callback may ask while it runs. It ends with the callback: who still holds it then is told that nothing is
+    wanted any more."""
 
     __slots__ = ("_address",)
 
@@ -67,8 +69,8 @@ class EmbedCall(Call):
 
     @property
     def out(self) -> Any:
-        """The library's own n x dimension float32 buffer, to be filled without a copy: numpy where the program has imported it, else a
-        memoryview. An embedder that filled it returns it. Not to be kept: it ends with the call."""
+        """The library's own n x dimension float32 buffer, to be filled without a copy: numpy where the program has
+        imported it, else a memoryview. An embedder that filled it returns it. Not to be kept: it ends with the call."""
         if self._out is None:
             texts, vectors = self._during(self._texts), self._during(self._vectors)
             self._out = _memory.view(vectors.values, texts.count, vectors.dimension, True)
@@ -93,7 +95,9 @@ def wants_call(function: Callable[..., Any], count: int = 1) -> bool:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return False
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    positional = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
     return len(positional) > count
 
 
@@ -199,17 +203,19 @@ class Computer:
 
 
 class Persister(Protocol):
-    """Where vectors live. Raise LeaseLost for a stale fence, and change nothing. The same call may come twice. A method with one parameter
-    more gets the `Call`: what takes long asks it whether the engine is being stopped. So do those of a resolver."""
+    """Where vectors live. A persister asks `accepts` first, in the transaction that writes; False: it raises LeaseLost
+    and changes nothing. The same call may come twice. A method with one parameter more gets the `Call`: what takes long
+    asks it whether the engine is being stopped. So do those of a resolver."""
 
     def list_existing(self, current: Pass, wanted: Operations) -> Sequence[bool]:
-        """Which operations have a vector that may be reused. The first call of a pass: it accepts the fence."""
+        """Which operations have a vector that `may_reuse` allows. The first call of a pass: it accepts the fence."""
 
     def persist_batch(self, current: Pass, rows: Rows) -> None:
         """Adds or replaces rows; others survive. Durable when it returns."""
 
     def finalize(self, current: Pass, manifest: Operations) -> None:
-        """Makes the spec's visible rows exactly those of the manifest. Incomplete: a vector is missing, and nothing was changed."""
+        """Makes the spec's visible rows exactly those of the manifest. Incomplete: a vector is missing, and nothing was
+        changed."""
 
 
 class DescribingPersister(Persister, Protocol):
@@ -223,7 +229,8 @@ class Resolver(Protocol):
     """Where documents live. Needs a persister beside it."""
 
     def resolve(self, catalog_id: str, spec_name: str) -> Optional[Document]:
-        """The current document, which is at least as new as the enqueue; None: it is gone, and its vectors are cleared."""
+        """The current document, which is at least as new as the enqueue; None: it is gone, and its vectors are
+        cleared."""
 
 
 class ListingResolver(Resolver, Protocol):

@@ -1,58 +1,18 @@
-"""What goes in and comes out, as plain values. Times are seconds since 1970, spans of time are seconds; 0 where there is none."""
+"""What goes in and comes out, as plain values. Times are seconds since 1970, spans of time are seconds; 0 where there
+is none."""
 import dataclasses
-import enum
 from typing import Any, List, Optional
 
-
-class JobKind(enum.IntEnum):
-    SPEC_WRITE = 0
-    RECONCILER = 1
-    MANUAL_RETRY = 2
-
-
-class JobStatus(enum.IntEnum):
-    NONE = -1
-    PENDING = 0
-    RUNNING = 1
-    SUCCEEDED = 2
-    FAILED = 3
-    CANCELLED = 4
-
-
-class Tone(enum.IntEnum):
-    MUTED = 0
-    GREEN = 1
-    BLUE = 2
-    AMBER = 3
-    AMBER_STRONG = 4
-    RED = 5
-
-
-class Purpose(enum.IntEnum):
-    DOCUMENT = 0
-    QUERY = 1
-
-
-class EventKind(enum.IntEnum):
-    JOB_CLAIMED = 0
-    JOB_PROGRESS = 1
-    JOB_SUCCEEDED = 2
-    JOB_RETRIED = 3
-    JOB_FAILED = 4
-    JOB_RELEASED = 5
-    LEASE_LOST = 6
-    LEASE_RENEWED = 7
-    PROVIDER_PAUSED = 8
-    PROVIDER_RESUMED = 9
-    BATCH_RESIZED = 10
-    CHUNK_PERSISTED = 11
-    LEASE_EXPIRED = 12
-    STORE_UNUSABLE = 13
+from ._abi import EventKind as EventKind
+from ._abi import JobKind as JobKind
+from ._abi import JobStatus as JobStatus
+from ._abi import Purpose as Purpose
+from ._abi import Tone as Tone
 
 
 @dataclasses.dataclass(frozen=True)
 class Fence:
-    """The right to write for a spec. A persister accepts a higher counter, or the same one with the same nonce."""
+    """The right to write for a spec: see `accepts`."""
 
     counter: int
     nonce: int
@@ -248,14 +208,27 @@ class Operations:
 class Rows(Operations):
     """Operations with their vectors."""
 
-    #: n x dimension float32: a numpy array where numpy is there, else a two-dimensional memoryview. What a persister gets is a view of
-    #: the library's memory, which ends with the callback: copy what is kept.
+    #: n x dimension float32: a numpy array where numpy is there, else a two-dimensional memoryview. What a persister
+    #: gets is a view of the library's memory, which ends with the callback: copy what is kept.
     vectors: Any = None
     #: How many bytes of each text were embedded; 0: all.
     embedded_bytes: List[int] = dataclasses.field(default_factory=list)
     #: Where embedded_bytes is not 0: the limit under which the text was cut.
     input_caps: List[int] = dataclasses.field(default_factory=list)
     space_id: str = ""  #: Of rows that the engine stored.
+
+    def mark(self, current: Pass, index: int) -> "VectorMark":
+        """What to keep beside the vector of row `index`, which this pass stores."""
+        return VectorMark(current.epoch, self.embedded_bytes[index], self.input_caps[index])
+
+
+@dataclasses.dataclass(frozen=True)
+class VectorMark:
+    """What a persister keeps beside a vector, so that it can ask `may_reuse`."""
+
+    epoch: int = 0  #: `Pass.epoch` of the pass that stored the vector.
+    embedded_bytes: int = 0  #: Of its row.
+    input_cap: int = 0  #: Of its row.
 
 
 @dataclasses.dataclass(frozen=True)

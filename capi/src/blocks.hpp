@@ -1,4 +1,4 @@
-// Batches between C++ and C: lists of strings as one block and offsets, hashes and vectors as one block each.
+// Blocks between C++ and C: lists of strings as one block and offsets, hashes and vectors as one block each.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "batches.hpp"
+#include "blocks.hpp"
 
 #include <fmt/format.h>
 
@@ -37,15 +37,15 @@ Status check_ids(std::size_t count, const char* ids, const std::uint64_t* offset
   return {};
 }
 
-template <typename Batch>
-std::string_view id_of(const Batch& batch, std::size_t index) {
-  return {batch.ids + batch.id_offsets[index], batch.id_offsets[index + 1] - batch.id_offsets[index]};
+template <typename Block>
+std::string_view id_of(const Block& block, std::size_t index) {
+  return {block.ids + block.id_offsets[index], block.id_offsets[index + 1] - block.id_offsets[index]};
 }
 
-template <typename Batch>
-TextHash hash_of(const Batch& batch, std::size_t index) {
+template <typename Block>
+TextHash hash_of(const Block& block, std::size_t index) {
   TextHash hash{};
-  std::memcpy(hash.data(), batch.hashes + index * hash.size(), hash.size());
+  std::memcpy(hash.data(), block.hashes + index * hash.size(), hash.size());
   return hash;
 }
 
@@ -99,48 +99,48 @@ embedjobs_rows PackedRows::view() const noexcept {
 }
 
 Result<Manifest> read_operations(const embedjobs_operations* operations) {
-  embedjobs_operations batch{};
-  Status status = read_struct(operations, batch);
+  embedjobs_operations block{};
+  Status status = read_struct(operations, block);
   if (status.ok()) {
-    status = check_ids(batch.count, batch.ids, batch.id_offsets, batch.hashes);
+    status = check_ids(block.count, block.ids, block.id_offsets, block.hashes);
   }
   if (!status.ok()) {
     return status;
   }
   Manifest manifest;
-  manifest.reserve(batch.count, batch.count == 0 ? 0 : batch.id_offsets[batch.count]);
-  for (std::size_t i = 0; i < batch.count; ++i) {
-    manifest.add(id_of(batch, i), hash_of(batch, i));
+  manifest.reserve(block.count, block.count == 0 ? 0 : block.id_offsets[block.count]);
+  for (std::size_t i = 0; i < block.count; ++i) {
+    manifest.add(id_of(block, i), hash_of(block, i));
   }
   return manifest;
 }
 
 Result<std::vector<VectorRow>> read_rows(const embedjobs_rows* rows, std::size_t dimension) {
-  embedjobs_rows batch{};
-  Status status = read_struct(rows, batch);
+  embedjobs_rows block{};
+  Status status = read_struct(rows, block);
   if (status.ok()) {
-    status = check_ids(batch.count, batch.ids, batch.id_offsets, batch.hashes);
+    status = check_ids(block.count, block.ids, block.id_offsets, block.hashes);
   }
-  if (status.ok() && batch.count > 0 && batch.dimension != dimension) {
+  if (status.ok() && block.count > 0 && block.dimension != dimension) {
     status = Status(Code::kInvalidArgument,
-                    fmt::format("rows have dimension {}, the computer's space has {}", batch.dimension, dimension));
+                    fmt::format("rows have dimension {}, the computer's space has {}", block.dimension, dimension));
   }
-  if (status.ok() && batch.count > 0 &&
-      (batch.vectors == nullptr || (batch.embedded_bytes == nullptr) != (batch.input_caps == nullptr))) {
+  if (status.ok() && block.count > 0 &&
+      (block.vectors == nullptr || (block.embedded_bytes == nullptr) != (block.input_caps == nullptr))) {
     status = Status(Code::kInvalidArgument, "vectors is NULL, or one of embedded_bytes and input_caps is");
   }
   if (!status.ok()) {
     return status;
   }
   std::vector<VectorRow> read;
-  read.reserve(batch.count);
-  for (std::size_t i = 0; i < batch.count; ++i) {
-    VectorRow row{.operation_id = id_of(batch, i),
-                  .text_hash = hash_of(batch, i),
-                  .vector = {batch.vectors + i * dimension, dimension}};
-    if (batch.embedded_bytes != nullptr && batch.embedded_bytes[i] != 0) {
-      row.embedded_bytes = batch.embedded_bytes[i];
-      row.input_cap = batch.input_caps[i];
+  read.reserve(block.count);
+  for (std::size_t i = 0; i < block.count; ++i) {
+    VectorRow row{.operation_id = id_of(block, i),
+                  .text_hash = hash_of(block, i),
+                  .vector = {block.vectors + i * dimension, dimension}};
+    if (block.embedded_bytes != nullptr && block.embedded_bytes[i] != 0) {
+      row.embedded_bytes = block.embedded_bytes[i];
+      row.input_cap = block.input_caps[i];
     }
     read.push_back(row);
   }
