@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Documentation that can be checked: links and anchors, pages that nothing links, pictures, public declarations, error
-codes, the example of the README, options of the command."""
+codes, names of tests, the examples of README and Go, options of the command."""
 import pathlib
 import re
 import subprocess
@@ -99,6 +99,25 @@ def check_error_codes():
                 problems.append(f"docs/errors.md: row {number} does not name {name} of {language} ({path})")
 
 
+def check_traceability():
+    """Every test that docs/traceability.md names is there, in the file that it names."""
+    named = 0
+    for line in (ROOT / "docs/traceability.md").read_text(encoding="utf-8").splitlines():
+        source = None
+        for path, name in re.findall(r'`([\w./-]+\.(?:cpp|hpp|sh|py|go))`|"([^"]+)"', line) if line.startswith("|") else []:
+            if path:
+                source = next((file for file in (ROOT / "tests" / path, ROOT / path) if file.exists()), None)
+                if source is None:
+                    problems.append(f"docs/traceability.md: there is no {path}")
+            elif source is not None:
+                named += 1
+                # A long name is written as two strings, one below the other.
+                if name not in re.sub(r'"\s*\n\s*"', "", source.read_text(encoding="utf-8")):
+                    problems.append(f"docs/traceability.md: {source.relative_to(ROOT)} has no test \"{name}\"")
+    if named < 100:
+        problems.append(f"docs/traceability.md: only {named} tests were found in it")
+
+
 DECLARATION = re.compile(r"^(?:\[\[nodiscard\]\] |inline |constexpr |static |virtual |explicit )*(class|struct|enum class|using|[A-Za-z_:<>,\s*&]+\()")
 
 
@@ -160,6 +179,7 @@ check_links()
 check_orphans()
 check_pictures()
 check_error_codes()
+check_traceability()
 check_headers()
 check_readme_example()
 check_go_example()
