@@ -16,10 +16,17 @@
 
 namespace {
 
+int http_status(embedjobs::Code code) {
+  switch (code) {
+    case embedjobs::Code::kInvalidDocument:
+    case embedjobs::Code::kInvalidArgument: return 422;
+    case embedjobs::Code::kNotFound: return 404;  // nothing was put yet
+    default: return 500;
+  }
+}
+
 void answer_error(const embedjobs::Status& error, httplib::Response& response) {
-  const bool callers_fault =
-      error.code() == embedjobs::Code::kInvalidDocument || error.code() == embedjobs::Code::kInvalidArgument;
-  response.status = callers_fault ? 422 : 500;
+  response.status = http_status(error.code());
   response.set_content(error.message() + "\n", "text/plain");
 }
 

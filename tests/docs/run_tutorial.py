@@ -61,8 +61,8 @@ class Session:
             code = self.gateway.wait(30)
             assert code == (-signal.SIGKILL if "-9" in command else 0), f"the gateway ended with {code}"
             return
-        # What a reader looks at once more after a moment: the job runs in the background.
-        for _ in range(100):
+        # The job runs in the background: what is only read is read again after a moment.
+        for _ in range(1 if " -T " in command else 100):
             done = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=60)
             if done.returncode == 0 and done.stdout == expected:
                 return
