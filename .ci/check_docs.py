@@ -83,20 +83,22 @@ def check_error_codes():
         cells = [cell.strip().strip("`") for cell in line.strip("|").split("|")]
         if line.startswith("|") and cells[0].isdigit() and len(cells) == 7:
             rows[int(cells[0])] = cells
-    for column, language, path, pattern in [
-            (2, "C++", "include/embedjobs/status.hpp", r"^  (k\w+) = (\d+),"),
-            (3, "C", "capi/embedjobs.h", r"^  (EMBEDJOBS_\w+) = (\d+)(?=,? +/\*|,$)"),
-            (4, "Go", "capi/go/errors.go", r"^\t(Err\w+) += &Error\{Code: (\d+)\}"),
-            (5, "Python", "capi/python/embedjobs/errors.py", r"^class (\w+)\((?:Error|Error, \w+)\):.*?^    code = (\d+)")]:
-        text = (ROOT / path).read_text(encoding="utf-8")
-        if language == "C":
-            text = text[text.index("typedef enum embedjobs_code {"):text.index("} embedjobs_code;")]
-        found = {int(number): name for name, number in re.findall(pattern, text, flags=re.M | re.S if language == "Python" else re.M)}
+    header = (ROOT / "capi/embedjobs.h").read_text(encoding="utf-8")
+    header = header[header.index("typedef enum embedjobs_code {"):header.index("} embedjobs_code;")]
+    numbers = dict(re.findall(r"EMBEDJOBS_(\w+) = (\d+)", header))
+    for column, path, pattern in [
+            (2, "include/embedjobs/status.hpp", r"^  (k\w+) = (\d+),"),
+            (3, "capi/embedjobs.h", r"^  (EMBEDJOBS_\w+) = (\d+)"),
+            (4, "capi/go/errors.go", r"^\t(Err\w+) += &Error\{Code: (\d+)\}"),
+            (5, "capi/python/embedjobs/errors.py", r"^class (\w+)\((?:Error|Error, \w+)\):.*?^    code = (?:Code\.)?(\w+)")]:
+        text = header if path.endswith(".h") else (ROOT / path).read_text(encoding="utf-8")
+        found = re.findall(pattern, text, flags=re.M | re.S if path.endswith(".py") else re.M)
         if len(found) < 17:
             problems.append(f"{path}: only {len(found)} error codes were found")
-        for number, name in found.items():
+        for name, number in found:
+            number = int(numbers.get(number, number))
             if number not in rows or rows[number][column] != name:
-                problems.append(f"docs/errors.md: row {number} does not name {name} of {language} ({path})")
+                problems.append(f"docs/errors.md: row {number} does not name {name} ({path})")
 
 
 def check_traceability():
