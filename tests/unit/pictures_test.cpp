@@ -396,7 +396,7 @@ TEST_CASE("the picture of a job's states, the comment of the rules and the rules
 
 TEST_CASE("the picture of a pass has the edges that random histories of a pass show") {
   Edges observed;
-  for (unsigned seed = 0; seed < 20000; ++seed) {
+  for (unsigned seed = 0; seed < 6000; ++seed) {
     History(seed, observed).run();
   }
   CHECK(with_every_phase(edges_of_picture("pass.svg", false)) == observed);
