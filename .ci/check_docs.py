@@ -14,8 +14,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def tracked(pattern):
-    names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern], cwd=ROOT, check=True,
-                           capture_output=True, text=True).stdout.split()
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     return [ROOT / name for name in names if (ROOT / name).exists()]
 
 
@@ -25,7 +25,8 @@ def prose_of(page):
 
 
 def anchors_of(page):
-    """What a link may name behind '#', by the rule of the usual viewers: lower case, blanks become hyphens, punctuation goes."""
+    """What a link may name behind '#'. The rule is that of the usual viewers: lower case, blanks become hyphens,
+    punctuation goes."""
     anchors = set()
     for heading in re.findall(r"^#+ (.*)$", prose_of(page), flags=re.M):
         heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
@@ -90,7 +91,8 @@ def check_error_codes():
             (2, "include/embedjobs/status.hpp", r"^  (k\w+) = (\d+),"),
             (3, "capi/embedjobs.h", r"^  (EMBEDJOBS_\w+) = (\d+)"),
             (4, "capi/go/errors.go", r"^\t(Err\w+) += &Error\{Code: (\d+)\}"),
-            (5, "capi/python/embedjobs/errors.py", r"^class (\w+)\((?:Error|Error, \w+)\):.*?^    code = (?:Code\.)?(\w+)")]:
+            (5, "capi/python/embedjobs/errors.py",
+             r"^class (\w+)\((?:Error|Error, \w+)\):.*?^    code = (?:Code\.)?(\w+)")]:
         text = header if path.endswith(".h") else (ROOT / path).read_text(encoding="utf-8")
         found = re.findall(pattern, text, flags=re.M | re.S if path.endswith(".py") else re.M)
         if len(found) < 17:
@@ -106,7 +108,9 @@ def check_traceability():
     named = 0
     for line in (ROOT / "docs/traceability.md").read_text(encoding="utf-8").splitlines():
         source = None
-        for path, name in re.findall(r'`([\w./-]+\.(?:cpp|hpp|sh|py|go))`|"([^"]+)"', line) if line.startswith("|") else []:
+        if not line.startswith("|"):
+            continue
+        for path, name in re.findall(r'`([\w./-]+\.(?:cpp|hpp|sh|py|go))`|"([^"]+)"', line):
             if path:
                 source = next((file for file in (ROOT / "tests" / path, ROOT / path) if file.exists()), None)
                 if source is None:
@@ -118,9 +122,6 @@ def check_traceability():
                     problems.append(f"docs/traceability.md: {source.relative_to(ROOT)} has no test \"{name}\"")
     if named < 100:
         problems.append(f"docs/traceability.md: only {named} tests were found in it")
-
-
-DECLARATION = re.compile(r"^(?:\[\[nodiscard\]\] |inline |constexpr |static |virtual |explicit )*(class|struct|enum class|using|[A-Za-z_:<>,\s*&]+\()")
 
 
 def check_headers():
@@ -188,5 +189,6 @@ check_go_example()
 check_command_options()
 for problem in problems:
     print(problem)
-print(f"documentation: {len(problems)} problems" if problems else "documentation: links, anchors, pages, pictures, codes, headers, examples and options are in order")
+print(f"documentation: {len(problems)} problems" if problems else
+      "documentation: links, anchors, pages, pictures, codes, headers, examples and options are in order")
 sys.exit(1 if problems else 0)

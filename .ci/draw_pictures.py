@@ -72,7 +72,8 @@ class Picture:
             tip = (x + sx * (width + 70), y + sy * (height + 62 + 22 * (lines - 1)))
             start = (x + sx * width - sy * 22, y + sy * height - sx * 10)
             end = (x + sx * width + sy * 22, y + sy * height + sx * 10)
-            return start, tip, end, ((start[0] + end[0] + 2 * tip[0]) / 4, (start[1] + end[1] + 2 * tip[1]) / 4 + sy * 10)
+            label = ((start[0] + end[0] + 2 * tip[0]) / 4, (start[1] + end[1] + 2 * tip[1]) / 4 + sy * 10)
+            return start, tip, end, label
         (x1, y1), (x2, y2) = self.at[source], self.at[target]
         both = any((target, source) == (a, b) for a, b, _ in self.arrows)
         bend = self.bend.get((source, target), 36 if both else 0)
@@ -92,7 +93,8 @@ class Picture:
                "  <!-- Made by .ci/draw_pictures.py. Edges: -->"]
         out += [f"  <!-- {a} to {b}: {', '.join(by)} -->" for a, b, by in self.arrows]
         out += ['  <defs><marker id="tip" markerWidth="9" markerHeight="8" refX="8" refY="4" orient="auto">'
-                '<path d="M0,0 L9,4 L0,8 z" fill="#444"/></marker></defs>', '  <rect width="100%" height="100%" fill="#fff"/>']
+                '<path d="M0,0 L9,4 L0,8 z" fill="#444"/></marker></defs>',
+                '  <rect width="100%" height="100%" fill="#fff"/>']
         texts = []
         for source, target, by in self.arrows:
             (x1, y1), (cx, cy), (x2, y2), (tx, ty) = self.arrow(source, target)
@@ -117,7 +119,8 @@ class Picture:
             at = y + 4 + (i - (len(lines) - 1) / 2) * LINE
             if background:
                 half = 3.3 * len(line) + 3
-                out.append(f'  <rect x="{x - half:.1f}" y="{at - 11:.1f}" width="{2 * half:.1f}" height="14" fill="#fff"/>')
+                out.append(f'  <rect x="{x - half:.1f}" y="{at - 11:.1f}" width="{2 * half:.1f}" height="14" '
+                           'fill="#fff"/>')
             out.append(f'  <text x="{x:.1f}" y="{at:.1f}" text-anchor="middle">{html.escape(line)}</text>')
         return out
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Does what docs/upgrade-backup.md says: backup.sh sqlite|postgres EMBEDJOBS DOCUMENT. A backup that is made while a worker runs
-# is restored, is complete, and works on. "postgres" runs under tests/support/postgres_cluster.sh.
+# Does what docs/upgrade-backup.md says: backup.sh sqlite|postgres EMBEDJOBS DOCUMENT. A backup that is made while a
+# worker runs is restored, is complete, and works on. "postgres" runs under tests/support/postgres_cluster.sh.
 set -euo pipefail
 way=$1 embedjobs=$2 document=$3
 work=$(mktemp -d)
