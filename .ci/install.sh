@@ -11,6 +11,9 @@ yaml-cpp 0.7, fmt 9, OpenSSL 3 (libcrypto), libcurl 7.85, libpq 13 and CLI11 2.1
 and the sqlite3 shell, PostgreSQL 15, pgbouncer, faketime and libabigail's abidiff, and for those of the packages Python 3.8 with pip, venv, numpy
 and mypy, and Go 1.22"
 
+# The commands of docs/gateway-tutorial.md.
+test_packages+=(curl)
+
 # The package of PostgreSQL would make a cluster and start it: tests make their own.
 keep_clusters_away() {
   # A folder of ours, since dpkg asks questions about files of its own. Where PostgreSQL is installed already nothing is

@@ -37,8 +37,8 @@ struct Job {
   std::int64_t crashes_in_row = 0;
   WallTime paused_since{};  ///< When the provider's pause began; zero when it does not pause.
   std::string provider;     ///< Of the last claim's worker; empty: not known.
-  std::uint64_t prompt_tokens =
-      0;  ///< Of all passes of the job, as the provider counted them; see ProviderState::tokens_total.
+  /// Of all passes of the job, as the provider counted them. See ProviderState::tokens_total for what is not in it.
+  std::uint64_t prompt_tokens = 0;
 };
 
 /// What an enqueue came to.
@@ -55,8 +55,9 @@ struct Progress {
   std::int64_t reused = 0;
   std::int64_t embedded = 0;
   std::int64_t missing = 0;  ///< Operations of the document that have no vector yet, set-aside ones not counted.
-  std::uint64_t prompt_tokens =
-      0;  ///< Of the pass so far. What is above the most that it told before is added to job and provider.
+  /// The total of the pass so far, not what was spent since the last call. The store adds to job and provider what is
+  /// above the highest total that this pass has told before. So a call that is sent twice counts nothing twice.
+  std::uint64_t prompt_tokens = 0;
 };
 
 /// Which jobs to list: those that match every member that is set.

@@ -26,8 +26,9 @@ struct PassContext {
   std::size_t input_cap = 0;    ///< The embedder cuts longer texts to this many bytes; 0: it cuts none. See may_reuse.
   std::string content_version;  ///< Of the document that was resolved. Empty in list_existing before it is known.
   std::string splitter_version;
-  std::uint64_t prompt_tokens = 0;  ///< Of the pass so far, as Progress has them: a persister over the store's own
-                                    ///< database counts them in the transaction that stores what they were spent on.
+  /// The total of the pass so far, as in Progress. A persister over the store's own database counts it in the
+  /// transaction that stores the vectors. Other persisters leave it alone.
+  std::uint64_t prompt_tokens = 0;
 };
 
 /// One operation's vector, on its way to storage. Views live until the call returns.

@@ -10,8 +10,11 @@
 #include "embedjobs/sys/catalog.hpp"
 #include "postgres/database.hpp"
 
-// What searches read of a spec: its visible rows; or those that it keeps until the flip; or, when it shows no rows,
-// what its pass has persisted so far. 0: nothing.
+// The manifest of a spec that a search in space $2 reads; 0: none. The first of these that there is:
+//   1. its visible rows, if they are in that space;
+//   2. during a switch: the rows of that space that it keeps for searches until all specs have moved (see
+//      searched_space.hpp);
+//   3. what its pass has persisted so far in that space.
 #define EMBEDJOBS_SEARCHED_MANIFEST                                                                                 \
   "CASE WHEN k.visible_space_id = $2 THEN k.visible_manifest_id"                                                    \
   " WHEN k.searched_flip = c.flips AND k.searched_manifest_id <> 0 THEN k.searched_manifest_id"                     \
@@ -28,8 +31,9 @@ struct SearchedSpace {
 /// kNotFound: no such catalog. kRefused: its searches read another space.
 Result<SearchedSpace> searched_space(Connection& connection, std::string_view catalog_id, const std::string& space_id);
 
-/// The k nearest, as Catalog::search: candidates by the server's operator, or by its index where there is one, then
-/// compared exactly, so that scores and ties are those of every backend. With an index the candidates are approximate.
+/// The k nearest, as Catalog::search. The server's operator finds candidates, by an index where there is one. The
+/// candidates are then compared exactly here. So scores, and the order of equal ones, are those of every backend. With
+/// an index the candidates are approximate: a near one may be missed.
 Result<std::vector<SearchHit>> search_nearest(Database& database, std::string_view catalog_id, const Space& space,
                                               std::span<const float> query, std::size_t k);
 

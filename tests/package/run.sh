@@ -17,6 +17,10 @@ case $way in
     cmake -S "$here/consumer" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$work/prefix"
     cmake --build "$work/build"
     "$work/build/consumer"
+    # The tutorial's own project.
+    cmake -S "$source/examples/gateway_tutorial" -B "$work/gateway" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" \
+      -DCMAKE_PREFIX_PATH="$work/prefix"
+    cmake --build "$work/gateway"
     ;;
   pkg-config)
     cmake --install "$build" --prefix "$work/prefix" > /dev/null

@@ -32,8 +32,8 @@ struct ClaimRequest {
   std::uint64_t nonce = 0;  ///< Random, non-zero, new for each claim. The same claim sent again finds its own effect.
   std::string
       space_id;  ///< Only catalogs whose target space is this one, or not chosen yet (this claim then chooses it).
-  std::string
-      provider;  ///< Whose prompt tokens the passes report; empty: nobody's, they are counted for the job alone.
+  /// The provider that the passes spend prompt tokens at. Empty: not known; tokens are then counted for the job alone.
+  std::string provider;
 };
 
 /// A job's budgets and its account of crashes. Counters "in a row" return to zero whenever the pass makes progress,
@@ -46,7 +46,7 @@ struct JobState {
   bool records_in_flight = false;  ///< The current pass records what it has in flight before it sends it.
   std::int64_t fewest_missing = -1;      ///< The fewest operations ever missing in this generation; -1: not known yet.
   bool progressed = false;               ///< The current pass has made progress.
-  std::uint64_t pass_prompt_tokens = 0;  ///< Those of the last pass alone.
+  std::uint64_t pass_prompt_tokens = 0;  ///< The highest total that the last pass has told; see Progress.
 };
 
 /// The right to run a job until a time, with what the pass must know.

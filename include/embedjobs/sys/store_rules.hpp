@@ -3,15 +3,17 @@
 //
 //   none      -> pending    new_job
 //   pending   -> pending    enqueue_open            (better priority, due now, fresh budgets)
+//   running   -> running    enqueue_open            (better priority; pending again when its pass ends)
 //   pending   -> running    claim                   (fence + 1)
-//   running   -> running    apply_progress
+//   running   -> running    apply_progress, record_in_flight
 //   running   -> succeeded | pending | failed       settle   (the holder)
 //   running   -> pending | failed                   expire   (claim and reaper, when the lease has ended)
 //   open      -> cancelled  cancel                  (removal)
 //   running   -> pending    revoke                  (a switch of the target space; due now, fresh budgets)
 //
 // Whatever ends a pass looks at the key's generation first: if it is newer than the one claimed, the job is pending
-// again at once.
+// again at once. docs/job-states.md has the picture; tests/unit/pictures_test.cpp compares it with this list and with
+// what the functions do.
 #pragma once
 
 #include <cstddef>
