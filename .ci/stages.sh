@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# Sourced by .ci/run: stages, what each one took, and builds by preset.
+stage_names=()
+stage_walls=()
+stage_processors=()
+stage_name=
+
+# Processor seconds, user and system, of all that ended so far.
+processor_seconds() {
+  # "0m1.23s 0m0.45s": of the shell, and in the second line of what it started.
+  times | awk '{ for (i = 1; i <= 2; i++) { split($i, part, /[ms]/); sum += part[1] * 60 + part[2] } } END { printf "%d\n", sum }'
+}
+
+end_stage() {
+  if [ -n "$stage_name" ]; then
+    stage_names+=("$stage_name")
+    stage_walls+=($((SECONDS - stage_began)))
+    stage_processors+=($(($(processor_seconds) - stage_began_processor)))
+    stage_name=
+  fi
+}
+
+# stage NAME: the one before has ended.
+stage() {
+  end_stage
+  stage_name=$*
+  stage_began=$SECONDS
+  stage_began_processor=$(processor_seconds)
+  printf '\n== %s (%d s)\n' "$*" "$SECONDS"
+}
+
+# Processor time says what a stage costs on a busy machine too.
+print_stages() {
+  local i
+  end_stage
+  printf '\n%10s %14s  %s\n' "seconds" "of processors" "stage"
+  for i in "${!stage_names[@]}"; do
+    printf '%10d %14d  %s\n' "${stage_walls[i]}" "${stage_processors[i]}" "${stage_names[i]}"
+  done
+  printf '%10d %14d  %s\n' "$SECONDS" "$(processor_seconds)" "all"
+}
+
+# build PRESET [ARGUMENTS...] [-- TARGETS...]: in build/PRESET. Prints only when it fails.
+build() {
+  local preset=$1 arguments=() targets=()
+  shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    arguments+=("$1")
+    shift
+  done
+  if [ $# -gt 1 ]; then
+    targets=(--target "${@:2}")
+  fi
+  cmake --preset "$preset" "${arguments[@]}" > "build/$preset.configure.log" 2>&1 || {
+    cat "build/$preset.configure.log"
+    return 1
+  }
+  nice cmake --build "build/$preset" -j "$jobs" "${targets[@]}" > "build/$preset.log" 2>&1 || {
+    tail -50 "build/$preset.log"
+    return 1
+  }
+}
+
+# Some kernels place memory where the thread sanitizer can't have it; without address randomisation they don't.
+fixed_addresses=()
+if setarch "$(uname -m)" -R true 2> /dev/null; then
+  fixed_addresses=(setarch "$(uname -m)" -R)
+fi
+
+# tests_of PRESET ARGUMENTS...: ctest, with what it says at its end.
+tests_of() {
+  local preset=$1
+  shift
+  "${fixed_addresses[@]}" ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" "$@" > "build/$preset.tests.log" 2>&1 || {
+    tail -100 "build/$preset.tests.log"
+    return 1
+  }
+  tail -25 "build/$preset.tests.log"
+}
