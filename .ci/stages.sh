@@ -77,3 +77,21 @@ tests_of() {
   }
   tail -25 "build/$preset.tests.log"
 }
+
+# tidy ARGUMENTS...: clang-tidy with them. Prints only what it found.
+tidy() {
+  run-clang-tidy-14 -quiet -j "$jobs" "$@" > build/tidy.log 2> /dev/null || {
+    grep -E 'warning:|error:' build/tidy.log | sort -u
+    return 1
+  }
+}
+
+# Third-party sources and tests are not ours to lint; generated files neither. The build asan compiles a folder at a
+# time, so a folder's headers are read once here too.
+lint() {
+  local folders="build/asan/.*/Unity/unity_(src|capi_src)_.*" alone="(src|capi/src)/.*\.cpp" using
+  tidy -p build/asan -header-filter='(include/embedjobs|src)/.*\.(hpp|cpp)$' -checks=-bugprone-suspicious-include "^$PWD/($folders|$alone)$"
+  # Names that are declared and not used are looked for in a file that is compiled by itself only.
+  mapfile -t using < <(grep -lE '^ *using [A-Za-z_:]+::[A-Za-z_]+;' -r src capi/src --include='*.cpp')
+  tidy -p build/release -checks='-*,misc-unused-using-decls,misc-unused-alias-decls' -extra-arg=-Wno-unknown-warning-option "${using[@]}"
+}

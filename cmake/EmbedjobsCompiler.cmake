@@ -29,8 +29,9 @@ else()
   target_link_options(embedjobs_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
 if(EMBEDJOBS_COVERAGE)
-  # In two words, not as --coverage: tests take them back for their own code.
-  target_compile_options(embedjobs_flags INTERFACE -fprofile-arcs -ftest-coverage -fprofile-update=atomic)
+  # The coverage of the tests' own code does not count.
+  target_compile_options(embedjobs_flags INTERFACE
+    $<$<NOT:$<BOOL:$<TARGET_PROPERTY:EMBEDJOBS_IS_TEST>>>:--coverage;-fprofile-update=atomic>)
   target_link_options(embedjobs_flags INTERFACE --coverage)
 endif()
 
@@ -56,6 +57,9 @@ endfunction()
 
 # For builds where only the run matters: the headers that a folder's files share are read once.
 option(EMBEDJOBS_UNITY "Compile the files of a folder together" OFF)
+# Together, files shadow each other's names, and what is theirs alone seems to be in a header.
+set(embedjobs_unity_options -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+target_compile_options(embedjobs_flags INTERFACE "$<$<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>:${embedjobs_unity_options}>")
 
 # embedjobs_unity(TARGET [ALONE files...]): after its sources are known. ALONE are files whose own names, in an unnamed
 # namespace, another file of their folder has too.
@@ -65,6 +69,7 @@ function(embedjobs_unity target)
     return()
   endif()
   get_target_property(sources ${target} SOURCES)
+  list(FILTER sources EXCLUDE REGEX "^\\$<")
   foreach(source IN LISTS sources)
     cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE OUTPUT_VARIABLE path)
     cmake_path(RELATIVE_PATH path BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
