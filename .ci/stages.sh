@@ -5,17 +5,20 @@ stage_walls=()
 stage_processors=()
 stage_name=
 
-# Processor seconds, user and system, of all that ended so far.
-processor_seconds() {
+# Into $processors: the processor seconds, user and system, of all that ended so far. Not in a subshell, which has
+# times of its own.
+count_processors() {
+  times > build/times
   # "0m1.23s 0m0.45s": of the shell, and in the second line of what it started.
-  times | awk '{ for (i = 1; i <= 2; i++) { split($i, part, /[ms]/); sum += part[1] * 60 + part[2] } } END { printf "%d\n", sum }'
+  processors=$(awk '{ for (i = 1; i <= 2; i++) { split($i, part, /[ms]/); sum += part[1] * 60 + part[2] } } END { printf "%d\n", sum }' build/times)
 }
 
 end_stage() {
   if [ -n "$stage_name" ]; then
+    count_processors
     stage_names+=("$stage_name")
     stage_walls+=($((SECONDS - stage_began)))
-    stage_processors+=($(($(processor_seconds) - stage_began_processor)))
+    stage_processors+=($((processors - stage_began_processors)))
     stage_name=
   fi
 }
@@ -25,7 +28,8 @@ stage() {
   end_stage
   stage_name=$*
   stage_began=$SECONDS
-  stage_began_processor=$(processor_seconds)
+  count_processors
+  stage_began_processors=$processors
   printf '\n== %s (%d s)\n' "$*" "$SECONDS"
 }
 
@@ -37,7 +41,7 @@ print_stages() {
   for i in "${!stage_names[@]}"; do
     printf '%10d %14d  %s\n' "${stage_walls[i]}" "${stage_processors[i]}" "${stage_names[i]}"
   done
-  printf '%10d %14d  %s\n' "$SECONDS" "$(processor_seconds)" "all"
+  printf '%10d %14d  %s\n' "$SECONDS" "$processors" "all"
 }
 
 # build PRESET [ARGUMENTS...] [-- TARGETS...]: in build/PRESET. Prints only when it fails.
