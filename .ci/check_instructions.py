@@ -19,7 +19,6 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASELINE = ROOT / ".ci/instructions.json"
 ALLOWED_PERCENT = 5.0
-MEASURED = "embedjobs_measured"
 # In the headers' packages: those of the libraries have a number in their name. The security updates of libc do not move the counts.
 LIBRARIES = ["libstdc++6", "libsqlite3-dev", "libsimdjson-dev", "libyaml-cpp-dev", "libfmt-dev", "libssl-dev"]
 # Libraries choose among several ways by what the processor can do. Here they take the plain one, on every processor.
@@ -56,7 +55,7 @@ def count(program, name):
     # The folder's name always has the same length, and the environment the same size.
     with tempfile.TemporaryDirectory(prefix="embedjobs-") as folder:
         output = pathlib.Path(folder) / "callgrind"
-        command = [*fixed_addresses(), "valgrind", "--tool=callgrind", f"--toggle-collect={MEASURED}", f"--callgrind-out-file={output}",
+        command = [*fixed_addresses(), "valgrind", "--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={output}",
                    program, name, folder]
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", **PLAIN_PROCESSOR}
         answer = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -1,13 +1,13 @@
 // Work whose instructions .ci/check_instructions.py counts: always the same input, a clock that stands still, one
 // thread. Usage: instructions NAME FOLDER, where FOLDER is empty; without arguments it prints the names.
 //
-// Only what runs inside embedjobs_measured() is counted: what a case needs before that is not.
+// Only what runs inside measured() is counted: what a case needs before that is not.
 #include <fmt/format.h>
+#include <valgrind/callgrind.h>
 
 #include <array>
 #include <cstdint>
 #include <cstdlib>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,11 +25,6 @@
 #include "embedjobs/sys/catalog.hpp"
 #include "embedjobs/sys/store.hpp"
 #include "support/manual_clock.hpp"
-
-/// The counter is told this name.
-extern "C" __attribute__((noinline)) void embedjobs_measured(const std::function<void()>& work) {
-  work();
-}
 
 using namespace embedjobs;
 
@@ -57,6 +52,14 @@ template <typename T>
 T must(Result<T> result) {
   must(result.status());
   return std::move(result).value();
+}
+
+/// Only this is counted.
+template <typename Work>
+void measured(const Work& work) {
+  CALLGRIND_TOGGLE_COLLECT;
+  work();
+  CALLGRIND_TOGGLE_COLLECT;
 }
 
 /// Numbers that look random and are always the same.
@@ -112,7 +115,7 @@ std::string yaml_document() {
 void split(const std::string& document) {
   const auto splitter = make_openapi_splitter();
   std::size_t operations = 0;
-  embedjobs_measured([&] { operations = must(splitter->split(document)).size(); });
+  measured([&] { operations = must(splitter->split(document)).size(); });
   if (operations != kDocumentOperations) {
     stop_with({Code::kInternal, fmt::format("the document was split into {} operations", operations)});
   }
@@ -134,7 +137,7 @@ void hashing(const std::string&) {
     texts.push_back(sentence(numbers, 60));
   }
   const std::vector<std::string_view> views(texts.begin(), texts.end());
-  embedjobs_measured([&] {
+  measured([&] {
     for (const std::string_view text : views) {
       (void)hash_text(text);
     }
@@ -161,7 +164,7 @@ void claim(const std::string& folder) {
   for (std::size_t i = 0; i < 2 * kClaims; ++i) {
     (void)must(backend.catalog->put({"catalog", fmt::format("spec {}", i)}, "content", kSpace.id()));
   }
-  embedjobs_measured([&] {
+  measured([&] {
     for (std::size_t i = 0; i < kClaims; ++i) {
       (void)claim_one(backend, i + 1);
     }
@@ -216,20 +219,20 @@ class Pass {
 
 void chunk(const std::string& folder) {
   Pass pass(folder);
-  embedjobs_measured([&] { pass.persist(); });
+  measured([&] { pass.persist(); });
 }
 
 void finalize(const std::string& folder) {
   Pass pass(folder);
   pass.persist();
-  embedjobs_measured([&] { pass.finalize(); });
+  measured([&] { pass.finalize(); });
 }
 
 void finalize_unchanged(const std::string& folder) {
   Pass pass(folder);
   pass.persist();
   pass.finalize();
-  embedjobs_measured([&] { pass.finalize(); });
+  measured([&] { pass.finalize(); });
 }
 
 struct Case {
