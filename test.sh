@@ -2,7 +2,7 @@
 # Everything that a contributor should see pass, in minutes: ./test.sh [--full] Installs what tests need (Debian, as
 # root or with sudo), builds in build/test and runs ctest. --full adds the long tiers. EMBEDJOBS_SPEC_DIR: a folder of
 # real OpenAPI documents; tests that want them are skipped, visibly, without it. EMBEDJOBS_CMAKE_ARGS: more arguments
-# for CMake. EMBEDJOBS_JOBS: how many things at a time.
+# for CMake. EMBEDJOBS_PRESET: which of CMakePresets.json (dev). EMBEDJOBS_JOBS: how many things at a time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -26,6 +26,6 @@ ensure_go
 jobs=${EMBEDJOBS_JOBS:-$(nproc)}
 # The words are separate arguments.
 # shellcheck disable=SC2086
-cmake -S . -B build/test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo ${EMBEDJOBS_CMAKE_ARGS:-}
+cmake --preset "${EMBEDJOBS_PRESET:-dev}" -B build/test ${EMBEDJOBS_CMAKE_ARGS:-}
 cmake --build build/test -j "$jobs"
 ctest --test-dir build/test --output-on-failure -j "$jobs" "${exclude[@]}"

@@ -31,7 +31,9 @@ else()
   target_link_options(embedjobs_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
 if(EMBEDJOBS_COVERAGE)
-  target_compile_options(embedjobs_flags INTERFACE --coverage -fprofile-update=atomic)
+  # The coverage of the tests' own code does not count.
+  target_compile_options(embedjobs_flags INTERFACE
+    $<$<NOT:$<BOOL:$<TARGET_PROPERTY:EMBEDJOBS_IS_TEST>>>:--coverage;-fprofile-update=atomic>)
   target_link_options(embedjobs_flags INTERFACE --coverage)
 endif()
 
@@ -49,3 +51,38 @@ endif()
 # For those who build the tests: half of the time of a build is the reading of headers. A build without it finds an
 # include that a file forgot; the packages are built so.
 option(EMBEDJOBS_PCH "Precompile headers" ${EMBEDJOBS_BUILD_TESTS})
+function(embedjobs_precompile target)
+  if(EMBEDJOBS_PCH)
+    target_precompile_headers(${target} PRIVATE <algorithm> <chrono> <functional> <map> <memory> <mutex> <optional> <set> <span>
+      <stop_token> <string> <string_view> <thread> <utility> <variant> <vector> <fmt/format.h>)
+  endif()
+endfunction()
+
+# For builds where only the run matters: the headers that a folder's files share are read once.
+option(EMBEDJOBS_UNITY "Compile the files of a folder together" OFF)
+# Together, files shadow each other's names, and what is theirs alone seems to be in a header.
+set(embedjobs_unity_options -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+target_compile_options(embedjobs_flags INTERFACE "$<$<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>:${embedjobs_unity_options}>")
+
+# embedjobs_unity(TARGET [ALONE files...]): after its sources are known. ALONE are files whose own names, in an unnamed
+# namespace, another file of their folder has too.
+function(embedjobs_unity target)
+  cmake_parse_arguments(arg "" "" "ALONE" ${ARGN})
+  if(NOT EMBEDJOBS_UNITY)
+    return()
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  list(FILTER sources EXCLUDE REGEX "^\\$<")
+  foreach(source IN LISTS sources)
+    cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE OUTPUT_VARIABLE path)
+    cmake_path(RELATIVE_PATH path BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
+    cmake_path(GET name PARENT_PATH folder)
+    string(MAKE_C_IDENTIFIER "${folder}" group)
+    if(name IN_LIST arg_ALONE)
+      set_source_files_properties(${path} TARGET_DIRECTORY ${target} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    else()
+      set_source_files_properties(${path} TARGET_DIRECTORY ${target} PROPERTIES UNITY_GROUP ${group})
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+endfunction()
