@@ -7,9 +7,13 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 exclude=(-LE full)
+full=
 case "${1:-}" in
   "") ;;
-  --full) exclude=() ;;
+  --full)
+    exclude=()
+    full=1
+    ;;
   *)
     echo "usage: ./test.sh [--full]" >&2
     exit 2
@@ -19,6 +23,10 @@ esac
 . .ci/install.sh
 keep_clusters_away
 ensure_packages "${build_packages[@]}" "${test_packages[@]}"
+# Of use to root alone.
+if [ -n "$full" ] && [ "$(id -u)" -eq 0 ]; then
+  ensure_packages "${full_packages[@]}"
+fi
 # Tests that want it say that they are skipped where it can't be had.
 tests/support/pgvector_server.sh build/pgvector || true
 ensure_go

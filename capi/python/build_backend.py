@@ -1,6 +1,7 @@
 """The build backend (PEP 517): compiles libembedjobs_c with CMake and writes a wheel that holds it.
 
-EMBEDJOBS_LIBRARY: bundle this library, which was built elsewhere. EMBEDJOBS_CMAKE_ARGS: more arguments for CMake."""
+EMBEDJOBS_LIBRARY: bundle this library, which was built elsewhere. EMBEDJOBS_CMAKE_ARGS: more arguments for CMake.
+CMAKE_GENERATOR: build with this generator of CMake; without it Ninja is taken, or else make."""
 import base64
 import hashlib
 import io
@@ -8,7 +9,9 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import sysconfig
 import tarfile
 import zipfile
@@ -23,8 +26,7 @@ def version():
     info = HERE / "PKG-INFO"
     if info.exists():
         return re.search(r"^Version: (.+)$", info.read_text(encoding="utf-8"), re.M).group(1)
-    project = (PROJECT / "CMakeLists.txt").read_text(encoding="utf-8")
-    return re.search(r"project\(embedjobs VERSION ([0-9.]+)", project).group(1)
+    return re.search(r"project\(embedjobs VERSION ([0-9.]+)", (PROJECT / "CMakeLists.txt").read_text(encoding="utf-8")).group(1)
 
 
 def library():
@@ -32,15 +34,61 @@ def library():
     if given:
         return pathlib.Path(given).resolve()
     if not (PROJECT / "capi" / "embedjobs.h").exists():
-        raise RuntimeError("this is the Python part alone: set EMBEDJOBS_LIBRARY to a " + SONAME +
-                           ", or install from the repository")
+        raise RuntimeError("this is the Python part alone: set EMBEDJOBS_LIBRARY to a " + SONAME + ", or install from the repository")
     build = PROJECT / "build" / "python"
     jobs = os.environ.get("EMBEDJOBS_JOBS") or str(os.cpu_count() or 1)
     more = shlex.split(os.environ.get("EMBEDJOBS_CMAKE_ARGS", ""))
-    subprocess.run(["cmake", "-S", str(PROJECT), "-B", str(build), "-DCMAKE_BUILD_TYPE=Release",
-                    "-DEMBEDJOBS_BUILD_TESTS=OFF", "-DEMBEDJOBS_BUILD_EXAMPLES=OFF", *more], check=True)
-    subprocess.run(["cmake", "--build", str(build), "--target", "embedjobs_c", "-j", jobs], check=True)
+    check_tools(more)
+    run("cmake", "-S", str(PROJECT), "-B", str(build), *generator_arguments(build, more), "-DCMAKE_BUILD_TYPE=Release",
+        "-DEMBEDJOBS_BUILD_TESTS=OFF", "-DEMBEDJOBS_BUILD_EXAMPLES=OFF", *more)
+    run("cmake", "--build", str(build), "--target", "embedjobs_c", "-j", jobs)
     return next(build.rglob(SONAME)).resolve()
+
+
+def run(*command):
+    status = subprocess.run(command).returncode
+    if status != 0:
+        sys.exit(f"error: '{shlex.join(command)}' failed; the lines above say why")
+
+
+# The names by which CMake looks for each tool. The first generator whose tool is there is taken.
+GENERATORS = {"Ninja": ["ninja", "ninja-build", "samu"], "Unix Makefiles": ["gmake", "make"]}
+CXX_COMPILERS = ["c++", "g++", "clang++", "icpx"]
+
+
+def is_there(names):
+    return any(shutil.which(name) for name in names)
+
+
+def need(what, debian_package):
+    sys.exit(f"error: building embedjobs needs {what}, which is not here (Debian: apt-get install {debian_package})")
+
+
+def check_tools(more):
+    if not is_there(["cmake"]):
+        need("CMake 3.25 or later", "cmake")
+    # Where the caller chose a compiler or a toolchain, CMake says what is wrong with it.
+    chosen = os.environ.get("CXX") or os.environ.get("CMAKE_TOOLCHAIN_FILE") or any(
+        re.match("-DCMAKE_(CXX_COMPILER|TOOLCHAIN_FILE)[:=]|--toolchain", argument) for argument in more)
+    if not chosen and not is_there(CXX_COMPILERS):
+        need("a C++20 compiler", "g++")
+
+
+def generator_arguments(build, more):
+    """CMake's default is make, even where there is only Ninja."""
+    if any(argument.startswith("-G") for argument in more):
+        return []
+    here = [name for name, tools in GENERATORS.items() if is_there(tools)]
+    generator = os.environ.get("CMAKE_GENERATOR") or (here[0] if here else need("Ninja or make", "ninja-build"))
+    return ["-G", generator] if configured_with(build) in (None, generator) else ["--fresh", "-G", generator]
+
+
+def configured_with(build):
+    """The generator of an earlier run, which CMake would not change by itself; None if there was none."""
+    cache = build / "CMakeCache.txt"
+    text = cache.read_text(encoding="utf-8") if cache.exists() else ""
+    found = re.search("^CMAKE_GENERATOR:INTERNAL=(.*)$", text, re.M)
+    return found.group(1) if found else None
 
 
 def tag():
@@ -60,13 +108,11 @@ Requires-Python: >=3.8
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     info = f"embedjobs-{version()}.dist-info"
     name = f"embedjobs-{version()}-{tag()}.whl"
-    sources = [path for path in sorted((HERE / "embedjobs").glob("*.py*")) if path.is_file()]
-    files = {f"embedjobs/{path.name}": path.read_bytes() for path in sources}
+    files = {f"embedjobs/{path.name}": path.read_bytes() for path in sorted((HERE / "embedjobs").glob("*.py*")) if path.is_file()}
     files[f"embedjobs/{SONAME}"] = library().read_bytes()
     files["embedjobs/py.typed"] = b""
     files[f"{info}/METADATA"] = metadata().encode()
-    wheel_lines = ["Wheel-Version: 1.0", "Generator: embedjobs", "Root-Is-Purelib: false", f"Tag: {tag()}"]
-    files[f"{info}/WHEEL"] = "".join(line + "\n" for line in wheel_lines).encode()
+    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: embedjobs\nRoot-Is-Purelib: false\nTag: {tag()}\n".encode()
     record = "".join(f"{path},sha256={digest(data)},{len(data)}\n" for path, data in files.items())
     files[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
     with zipfile.ZipFile(pathlib.Path(wheel_directory) / name, "w", zipfile.ZIP_DEFLATED) as wheel:

@@ -8,7 +8,7 @@ if ! "$python" -c 'import venv, ensurepip' 2> /dev/null; then
   exit 77
 fi
 # As a user's shell has them: nothing of the build that runs this test reaches the package's own.
-unset EMBEDJOBS_LIBRARY EMBEDJOBS_CMAKE_ARGS PYTHONPATH
+unset EMBEDJOBS_LIBRARY EMBEDJOBS_CMAKE_ARGS CMAKE_GENERATOR PYTHONPATH
 rm -rf "$work"
 "$python" -m venv "$work"
 "$work/bin/pip" install --quiet --no-index --disable-pip-version-check "$source_dir/capi/python"
