@@ -614,7 +614,7 @@ std::optional<std::uint64_t> number_from(const char* variable) {
 
 }  // namespace
 
-TEST_CASE("random sequences of calls agree with the model") {
+TEST_CASE("random sequences of calls agree with the model", "[catalog][history][failures][providers]") {
   const auto only = number_from("EMBEDJOBS_MODEL_SEED");
   const std::uint64_t first = only.value_or(1);
   const auto asked_for = static_cast<std::uint64_t>(make_database()->model_sequences());

@@ -8,23 +8,6 @@
 
 namespace embedjobs::core {
 
-Status check_enqueue(const SpecKey& key, JobKind kind) {
-  if (kind != JobKind::kSpecWrite && kind != JobKind::kReconciler && kind != JobKind::kManualRetry) {
-    return {Code::kInvalidArgument, fmt::format("{} is not a kind of job", static_cast<int>(kind))};
-  }
-  return validate(key);
-}
-
-Status check_claim(const ClaimRequest& request) {
-  if (request.nonce == 0) {
-    return {Code::kInvalidArgument, "a claim's nonce is zero"};
-  }
-  if (Status status = request.provider.empty() ? Status() : validate_provider(request.provider); !status.ok()) {
-    return status;
-  }
-  return parse_space(request.space_id).status();
-}
-
 Status check_pass(const PassContext& context) {
   if (Status status = validate(context.key); !status.ok()) {
     return status;

@@ -5,14 +5,12 @@
 #include <span>
 
 #include "embedjobs/persister.hpp"
-#include "embedjobs/sys/store.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs::core {
 
-/// A key that may be one, and a kind that is one.
-Status check_enqueue(const SpecKey& key, JobKind kind);
-/// A nonce that is not zero, a space that is one, and a provider that is one or none.
-Status check_claim(const ClaimRequest& request);
+using rules::check_claim;
+using rules::check_enqueue;
 /// Key and space.
 Status check_pass(const PassContext& context);
 /// Of an upsert: the pass, and that every vector may be stored in its space. The message names the first operation
