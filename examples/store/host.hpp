@@ -29,7 +29,8 @@ class Documents final : public SpecResolver {
     return Document{found->second, to_hex(hash_text(found->second))};
   }
 
-  /// With this the engine's status lists the documents, and the reconciler finds what an enqueue forgot.
+  /// With this the engine's status lists the documents. With this, Persister::describe and a store that also tells of
+  /// failures, the reconciler finds what an enqueue forgot.
   Result<std::vector<SpecVersion>> list(const SpecKey* after, std::size_t limit) override {
     const std::lock_guard transaction(mutex_);
     std::vector<SpecVersion> page;
