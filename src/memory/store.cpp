@@ -9,21 +9,10 @@
 namespace embedjobs::memory {
 namespace {
 
-bool by_age(const rules::StoredJob* a, const rules::StoredJob* b) {
-  return std::tie(a->next_run_at, a->id) < std::tie(b->next_run_at, b->id);
-}
-bool by_priority(const rules::StoredJob* a, const rules::StoredJob* b) {
-  return std::tie(a->priority, a->next_run_at, a->id) < std::tie(b->priority, b->next_run_at, b->id);
-}
-
 bool matches(const rules::StoredJob& job, const JobFilter& filter) {
   return (!filter.status || job.status == *filter.status) && (!filter.kind || job.kind == *filter.kind) &&
          (!filter.catalog_id || job.key.catalog_id == *filter.catalog_id) &&
          (!filter.spec_name || job.key.spec_name == *filter.spec_name);
-}
-
-void earlier(std::optional<Duration>& least, Duration due) {
-  least = least ? std::min(*least, due) : due;
 }
 
 class MemoryStore final : public Store {
@@ -70,7 +59,9 @@ class MemoryStore final : public Store {
       result.expired = state_->expire_ended(core::kExpiredPerClaim);
       std::vector<rules::StoredJob*> due = scan(request, result);
       if (result.leases.empty()) {
-        take(request, due, result);
+        for (rules::StoredJob* job : rules::choose(std::move(due), request)) {
+          result.leases.push_back(take(request, *job));
+        }
       }
       return result;
     });
@@ -148,7 +139,9 @@ class MemoryStore final : public Store {
       Peek peek;
       peek.enqueue_counter = state_->enqueue_counter;
       for (const JobId id : state_->open_jobs) {
-        add_to_peek(state_->jobs.at(id), space_id, peek);
+        const rules::StoredJob& job = state_->jobs.at(id);
+        const Duration lease_left = state_->keys.at(job.key).lease_until - state_->clock->boot_time();
+        rules::look_at(peek, job, fits(job.key, space_id), lease_left, state_->clock->wall_now());
       }
       return peek;
     });
@@ -367,17 +360,6 @@ class MemoryStore final : public Store {
     return due;
   }
 
-  void take(const ClaimRequest& request, std::vector<rules::StoredJob*>& due, ClaimResult& result) {
-    const std::size_t wanted = std::min(request.max_jobs, due.size());
-    const auto aged = static_cast<std::ptrdiff_t>(std::min(request.by_age, wanted));
-    const auto end = due.begin() + static_cast<std::ptrdiff_t>(wanted);
-    std::partial_sort(due.begin(), due.begin() + aged, due.end(), by_age);
-    std::partial_sort(due.begin() + aged, end, due.end(), by_priority);
-    for (auto job = due.begin(); job != end; ++job) {
-      result.leases.push_back(take(request, **job));
-    }
-  }
-
   Lease take(const ClaimRequest& request, rules::StoredJob& job) {
     CatalogRow& catalog = state_->catalog_of(job.key).second;
     if (catalog.target_space.empty()) {
@@ -412,22 +394,6 @@ class MemoryStore final : public Store {
     const auto job = state_->jobs.find(lease.job_id);
     const bool settled = job != state_->jobs.end() && rules::settled_before(job->second, lease);
     return settled ? Result<JobStatus>(job->second.status) : core::lease_lost(lease.job_id, lease.key);
-  }
-
-  void add_to_peek(const rules::StoredJob& job, std::string_view space_id, Peek& peek) const {
-    if (!fits(job.key, space_id)) {
-      peek.other_space = true;
-      return;
-    }
-    if (job.status == JobStatus::kRunning) {
-      peek.running = true;
-      earlier(peek.next_due, std::max(state_->keys.at(job.key).lease_until - state_->clock->boot_time(), Duration(0)));
-      return;
-    }
-    const Duration due = rules::due_in(job.next_run_at, state_->clock->wall_now());
-    earlier(peek.next_due, due);
-    earlier(peek.next_pending_due, due);
-    peek.urgent_waiting = peek.urgent_waiting || (job.priority == 0 && due == Duration(0));
   }
 
   [[nodiscard]] bool may_purge(const rules::StoredJob& job, WallTime before) const {

@@ -23,9 +23,26 @@ std::string claimed_order(Scene& scene) {
   return order;
 }
 
+/// Four jobs that were claimed. The last one is settled, and its answer was lost. The third one's key is removed.
+std::vector<Lease> four(Scene& scene) {
+  (void)scene.store.enqueue_all(keys({"a", "b", "c", "d"}), JobKind::kSpecWrite);
+  std::vector<Lease> leases = scene.claim(4).leases;
+  REQUIRE(leases.size() == 4);
+  scene.settle(leases[3]);
+  ok(scene.store.remove_key(leases[2].job.key));
+  return leases;
+}
+
+std::vector<Settlement> ends_of(const std::vector<Lease>& leases) {
+  return {{ref(leases[0]), {}},
+          {ref(leases[1]), {.kind = OutcomeKind::kRetry, .error = "boom"}},
+          {ref(leases[2]), {}},
+          {ref(leases[3]), {}}};
+}
+
 }  // namespace
 
-TEST_CASE("many enqueued at once are due in their order") {
+TEST_CASE("many enqueued at once are due in their order", "[store]") {
   Scene scene;
   const auto answers = scene.store.enqueue_all(keys({"c", "a", "b"}), JobKind::kSpecWrite);
   REQUIRE(answers.size() == 3);
@@ -36,7 +53,7 @@ TEST_CASE("many enqueued at once are due in their order") {
   CHECK(claimed_order(scene) == "cab");
 }
 
-TEST_CASE("a key that is enqueued twice at once counts once") {
+TEST_CASE("a key that is enqueued twice at once counts once", "[store]") {
   Scene scene;
   const auto answers = scene.store.enqueue_all(keys({"a", "b", "a"}), JobKind::kSpecWrite);
   CHECK(get(answers[2]).job_id == get(answers[0]).job_id);
@@ -44,7 +61,7 @@ TEST_CASE("a key that is enqueued twice at once counts once") {
   CHECK(get(answers[1]).job_id != get(answers[0]).job_id);
 }
 
-TEST_CASE("a key that can't be enqueued leaves the others alone") {
+TEST_CASE("a key that can't be enqueued leaves the others alone", "[store]") {
   Scene scene;
   std::vector<SpecKey> some = keys({"a", "", "b"});
   some.push_back({"other catalog", "a"});
@@ -55,7 +72,7 @@ TEST_CASE("a key that can't be enqueued leaves the others alone") {
   CHECK(get(scene.store.get(get(answers[3]).job_id)).key == some[3]);
 }
 
-TEST_CASE("many at once by the reconciler touch no open job and no removed key") {
+TEST_CASE("many at once by the reconciler touch no open job and no removed key", "[store]") {
   Scene scene;
   const EnqueueResult open = scene.enqueue({"catalog", "open"});
   scene.enqueue({"catalog", "gone"});
@@ -68,7 +85,7 @@ TEST_CASE("many at once by the reconciler touch no open job and no removed key")
   CHECK(get(answers[2]).generation == open.generation);
 }
 
-TEST_CASE("many enqueued at once meet open jobs as one would") {
+TEST_CASE("many enqueued at once meet open jobs as one would", "[store]") {
   Scene scene;
   scene.enqueue({"catalog", "running"});
   const Lease running = scene.claim_one();
@@ -80,37 +97,34 @@ TEST_CASE("many enqueued at once meet open jobs as one would") {
   CHECK(scene.settle(running) == JobStatus::kPending);
 }
 
-TEST_CASE("none at once is nothing") {
+TEST_CASE("none at once is nothing", "[store]") {
   Scene scene;
   CHECK(scene.store.enqueue_all({}, JobKind::kSpecWrite).empty());
   CHECK(scene.store.settle_all({}).empty());
   CHECK(scene.store.progress_all({}).empty());
 }
 
-TEST_CASE("many passes end at once, each in its way") {
+TEST_CASE("many passes end at once, each in its way", "[store]") {
   Scene scene;
-  (void)scene.store.enqueue_all(keys({"a", "b", "c", "d"}), JobKind::kSpecWrite);
-  const std::vector<Lease> leases = scene.claim(4).leases;
-  REQUIRE(leases.size() == 4);
-  scene.settle(leases[3]);  // lost to the others
-  ok(scene.store.remove_key(leases[2].job.key));
-  const std::vector<Settlement> ends{{ref(leases[0]), {}},
-                                     {ref(leases[1]), {.kind = OutcomeKind::kRetry, .error = "boom"}},
-                                     {ref(leases[2]), {}},
-                                     {ref(leases[3]), {}}};
-  const auto answers = scene.store.settle_all(ends);
+  const std::vector<Lease> leases = four(scene);
+  const auto answers = scene.store.settle_all(ends_of(leases));
   CHECK(get(answers[0]) == JobStatus::kSucceeded);
   CHECK(get(answers[1]) == JobStatus::kPending);
   CHECK(answers[2].status().code() == Code::kLeaseLost);
   CHECK(get(answers[3]) == JobStatus::kSucceeded);  // its own effect, found
   CHECK(scene.job(leases[1].job.id).last_error == "boom");
+}
+
+TEST_CASE("many passes that ended at once are counted", "[history]") {
+  Scene scene;
+  (void)scene.store.settle_all(ends_of(four(scene)));
   const StoreCounts counts = get(scene.store.counts());
   CHECK(counts.succeeded == 2);
   CHECK(counts.pending == 1);
   CHECK(counts.cancelled == 1);
 }
 
-TEST_CASE("many passes tell their progress at once") {
+TEST_CASE("many passes tell their progress at once", "[store]") {
   Scene scene;
   (void)scene.store.enqueue_all(keys({"a", "b"}), JobKind::kSpecWrite);
   const std::vector<Lease> leases = scene.claim(2).leases;

@@ -20,7 +20,7 @@ std::vector<JobId> ids(const ClaimResult& result) {
 
 }  // namespace
 
-TEST_CASE("a claim returns a job or none") {
+TEST_CASE("a claim returns a job or none", "[store]") {
   Scene scene;
   CHECK(scene.claim().leases.empty());
   scene.enqueue();
@@ -28,7 +28,7 @@ TEST_CASE("a claim returns a job or none") {
   CHECK(scene.claim().leases.empty());
 }
 
-TEST_CASE("a claim stamps worker, attempt, fence, start and the store's own lease") {
+TEST_CASE("a claim stamps worker, attempt, fence, start and the store's own lease", "[store]") {
   Scene scene;
   const EnqueueResult enqueued = scene.enqueue();
   scene.clock->advance(3s);
@@ -57,7 +57,7 @@ TEST_CASE("a claim stamps worker, attempt, fence, start and the store's own leas
   CHECK(stored.lease_expires_at == job.lease_expires_at);
 }
 
-TEST_CASE("the lease duration of the options is what a claim stamps; non-positive ones are the default") {
+TEST_CASE("the lease duration of the options is what a claim stamps; non-positive ones are the default", "[store]") {
   CHECK(Scene({.lease_duration = 500ms}).store.lease_duration() == 500ms);
   CHECK(Scene({.lease_duration = 0s}).store.lease_duration() == 10min);
   CHECK(Scene({.lease_duration = -1s, .max_attempts = -1}).store.lease_duration() == 10min);
@@ -65,7 +65,7 @@ TEST_CASE("the lease duration of the options is what a claim stamps; non-positiv
   CHECK(scene.run().job.lease_expires_at == scene.clock->wall_now() + 500ms);
 }
 
-TEST_CASE("claims go by priority, then due time, then id") {
+TEST_CASE("claims go by priority, then due time, then id", "[store]") {
   Scene scene;
   const JobId low_early = scene.enqueue(numbered(1), JobKind::kReconciler).job_id;
   scene.clock->advance(1s);
@@ -75,7 +75,7 @@ TEST_CASE("claims go by priority, then due time, then id") {
   CHECK(ids(scene.claim(10)) == std::vector{high, retry, low_early, low_late});
 }
 
-TEST_CASE("what is claimed by age ignores priority, so that the reconciler's jobs do not starve") {
+TEST_CASE("what is claimed by age ignores priority, so that the reconciler's jobs do not starve", "[store]") {
   Scene scene;
   const JobId low = scene.enqueue(numbered(1), JobKind::kReconciler).job_id;
   scene.clock->advance(1s);
@@ -86,7 +86,7 @@ TEST_CASE("what is claimed by age ignores priority, so that the reconciler's job
   CHECK(ids(scene.claim()) == std::vector{high});
 }
 
-TEST_CASE("a claim by age and by priority takes the oldest, then the most urgent of the others") {
+TEST_CASE("a claim by age and by priority takes the oldest, then the most urgent of the others", "[store]") {
   Scene scene;
   const JobId low = scene.enqueue(numbered(1), JobKind::kReconciler).job_id;
   scene.clock->advance(1s);
@@ -102,7 +102,7 @@ TEST_CASE("a claim by age and by priority takes the oldest, then the most urgent
   CHECK(scene.job(low_later).status == JobStatus::kPending);
 }
 
-TEST_CASE("a claim takes at most max_jobs, and none when that is zero") {
+TEST_CASE("a claim takes at most max_jobs, and none when that is zero", "[store]") {
   Scene scene;
   for (int i = 0; i < 5; ++i) {
     scene.enqueue(numbered(i));
@@ -112,7 +112,7 @@ TEST_CASE("a claim takes at most max_jobs, and none when that is zero") {
   CHECK(scene.claim(3).leases.size() == 2);
 }
 
-TEST_CASE("a job that is not due is not claimed, and is when its time has come") {
+TEST_CASE("a job that is not due is not claimed, and is when its time has come", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   scene.settle(lease, {.kind = OutcomeKind::kRelease, .reason = ReleaseReason::kPause, .delay = 30s});
@@ -123,14 +123,14 @@ TEST_CASE("a job that is not due is not claimed, and is when its time has come")
   CHECK(scene.claim().leases.size() == 1);
 }
 
-TEST_CASE("a wall clock that was set back delays no job beyond what a rule can ask for") {
+TEST_CASE("a wall clock that was set back delays no job beyond what a rule can ask for", "[store]") {
   Scene scene;
   scene.enqueue();
   scene.clock->set_wall_clock(-24h);
   CHECK(scene.claim().leases.size() == 1);
 }
 
-TEST_CASE("the same claim sent again finds its own effect") {
+TEST_CASE("the same claim sent again finds its own effect", "[store]") {
   Scene scene;
   for (int i = 0; i < 4; ++i) {
     scene.enqueue(numbered(i));
@@ -142,10 +142,22 @@ TEST_CASE("the same claim sent again finds its own effect") {
   REQUIRE(second.leases.size() == 2);
   CHECK(second.leases[0].job.fence == first.leases[0].job.fence);
   CHECK(second.leases[0].job.attempts == 1);
+  CHECK(scene.claim(10).leases.size() == 2);  // the two that are left
+}
+
+TEST_CASE("the same claim sent again runs no more jobs, by the store's counts", "[history]") {
+  Scene scene;
+  for (int i = 0; i < 4; ++i) {
+    scene.enqueue(numbered(i));
+  }
+  const ClaimRequest request = scene.request(2);
+  const ClaimResult first = get(scene.store.claim(request));
+  const ClaimResult second = get(scene.store.claim(request));
+  CHECK(ids(first) == ids(second));
   CHECK(get(scene.store.counts()).running == 2);
 }
 
-TEST_CASE("the same claim sent again returns only what still runs under it") {
+TEST_CASE("the same claim sent again returns only what still runs under it", "[store]") {
   Scene scene;
   scene.enqueue(numbered(1));
   scene.enqueue(numbered(2));
@@ -156,7 +168,7 @@ TEST_CASE("the same claim sent again returns only what still runs under it") {
   CHECK(ids(second) == std::vector{first.leases[1].job.id});
 }
 
-TEST_CASE("a claim without a nonce, or without a space, is refused") {
+TEST_CASE("a claim without a nonce, or without a space, is refused", "[store]") {
   Scene scene;
   scene.enqueue();
   ClaimRequest request = scene.request();
@@ -168,7 +180,7 @@ TEST_CASE("a claim without a nonce, or without a space, is refused") {
   CHECK(scene.last_job().status == JobStatus::kPending);
 }
 
-TEST_CASE("the first claim chooses the target space of a catalog that has none") {
+TEST_CASE("the first claim chooses the target space of a catalog that has none", "[catalog]") {
   Scene scene;
   scene.enqueue();
   CHECK(scene.catalog_info().target_space_id.empty());
@@ -177,7 +189,24 @@ TEST_CASE("the first claim chooses the target space of a catalog that has none")
   CHECK(scene.catalog_info().search_space_id == kNewSpace.id());
 }
 
-TEST_CASE("a worker of another space does not touch the catalog and is told so") {
+TEST_CASE("a worker of another space than the first claim chose does not touch the catalog, and is told so",
+          "[store]") {
+  Scene scene;
+  scene.settle(scene.run());
+  scene.enqueue(kKey);
+  scene.enqueue(kOtherKey);
+  scene.enqueue({"elsewhere", "spec"});
+  const ClaimResult result = scene.claim(10, kNewSpace);
+  REQUIRE(result.leases.size() == 1);
+  CHECK(result.leases[0].job.key.catalog_id == "elsewhere");
+  CHECK(result.other_space == 2);
+  CHECK_THAT(result.other_space_example, Catch::Contains("catalog") && Catch::Contains(kSpace.id()));
+  const ClaimResult ours = scene.claim(10);
+  CHECK(ours.leases.size() == 2);
+  CHECK(ours.other_space == 0);
+}
+
+TEST_CASE("a worker of another space does not touch the catalog and is told so", "[catalog]") {
   Scene scene;
   scene.put(kKey, "document");
   scene.put(kOtherKey, "document");
@@ -190,14 +219,14 @@ TEST_CASE("a worker of another space does not touch the catalog and is told so")
   CHECK(scene.claim(10).other_space == 0);
 }
 
-TEST_CASE("jobs of another space that are not due are not counted") {
+TEST_CASE("jobs of another space that are not due are not counted", "[catalog]") {
   Scene scene;
   scene.put(kKey, "document");
   scene.settle(scene.claim_one(), {.kind = OutcomeKind::kRetry, .error = "boom"});
   CHECK(scene.claim(1, kNewSpace).other_space == 0);
 }
 
-TEST_CASE("a claim of a job resets what the last pass counted") {
+TEST_CASE("a claim of a job resets what the last pass counted", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   ok(scene.store.progress(ref(lease), {.operation_count = 10, .reused = 2, .embedded = 3, .missing = 5}));

@@ -4,7 +4,7 @@
 using namespace embedjobs;
 using namespace embedjobs::test;
 
-TEST_CASE("put stores the document and makes its job in one step") {
+TEST_CASE("put stores the document and makes its job in one step", "[catalog]") {
   Scene scene;
   const EnqueueResult result = scene.put(kKey, "content");
   CHECK(result.created);
@@ -23,7 +23,7 @@ TEST_CASE("put stores the document and makes its job in one step") {
   CHECK(scene.rows().empty());
 }
 
-TEST_CASE("a put replaces the document, and is a generation") {
+TEST_CASE("a put replaces the document, and is a generation", "[catalog]") {
   Scene scene;
   scene.put(kKey, "old");
   const EnqueueResult second = scene.put(kKey, "new");
@@ -32,7 +32,7 @@ TEST_CASE("a put replaces the document, and is a generation") {
   CHECK(get(scene.catalog.resolve(kKey)).content == "new");
 }
 
-TEST_CASE("content comes back byte for byte, whatever it is") {
+TEST_CASE("content comes back byte for byte, whatever it is", "[catalog]") {
   Scene scene;
   std::string bytes;
   for (int i = 0; i < 3000; ++i) {
@@ -46,7 +46,7 @@ TEST_CASE("content comes back byte for byte, whatever it is") {
   }
 }
 
-TEST_CASE("an edit while a job runs is not swallowed") {
+TEST_CASE("an edit while a job runs is not swallowed", "[catalog]") {
   Scene scene;
   scene.put(kKey, "old");
   const Lease lease = scene.claim_one();
@@ -56,14 +56,14 @@ TEST_CASE("an edit while a job runs is not swallowed") {
   CHECK(get(scene.catalog.resolve(kKey)).content == "new");
 }
 
-TEST_CASE("a document that is not there is gone") {
+TEST_CASE("a document that is not there is gone", "[catalog]") {
   Scene scene;
   CHECK(scene.catalog.resolve(kKey).status().code() == Code::kGone);
   scene.enqueue();
   CHECK(scene.catalog.resolve(kKey).status().code() == Code::kGone);
 }
 
-TEST_CASE("removal clears document, rows, job and failure, and leaves the generation counting") {
+TEST_CASE("removal clears document, rows, job and failure, and leaves the generation counting", "[catalog][failures]") {
   Scene scene;
   scene.index(kKey, {{"a", "text"}});
   scene.settle(scene.run(), {.kind = OutcomeKind::kFail, .error = "boom"});
@@ -79,7 +79,7 @@ TEST_CASE("removal clears document, rows, job and failure, and leaves the genera
   CHECK(scene.put(kKey, "again").generation == open.generation + 2);
 }
 
-TEST_CASE("a chunk in flight at a removal brings no rows back, not even after the name is used again") {
+TEST_CASE("a chunk in flight at a removal brings no rows back, not even after the name is used again", "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   const Lease stale = scene.claim_one();
@@ -98,7 +98,7 @@ TEST_CASE("a chunk in flight at a removal brings no rows back, not even after th
   CHECK(scene.rows() == seen({{"c", "new"}}));
 }
 
-TEST_CASE("removing what is not there is not found") {
+TEST_CASE("removing what is not there is not found", "[catalog]") {
   Scene scene;
   CHECK(scene.catalog.remove(kKey).code() == Code::kNotFound);
   scene.put(kKey, "content");
@@ -108,7 +108,7 @@ TEST_CASE("removing what is not there is not found") {
   CHECK(scene.catalog.remove_catalog("nowhere").code() == Code::kNotFound);
 }
 
-TEST_CASE("removing a catalog removes all of its specs and no other's") {
+TEST_CASE("removing a catalog removes all of its specs and no other's", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "text"}});
   scene.index({"catalog2", "spec"}, {{"a", "text"}});
@@ -123,7 +123,7 @@ TEST_CASE("removing a catalog removes all of its specs and no other's") {
   CHECK(scene.rows({"catalog2", "spec"}) == seen({{"a", "text"}}));
 }
 
-TEST_CASE("documents are listed by key, in pages") {
+TEST_CASE("documents are listed by key, in pages", "[catalog]") {
   Scene scene;
   const std::vector<SpecKey> keys{{"a", "1"},  {"a", "2"}, {"a b", "0"},     {"b", "1"},
                                   {"b", "10"}, {"b", "2"}, {"c", "\xc3\xa9"}};
@@ -148,7 +148,7 @@ TEST_CASE("documents are listed by key, in pages") {
   CHECK(get(scene.catalog.list(nullptr, 0)).empty());
 }
 
-TEST_CASE("specs are listed by key, in pages, of one catalog or of all") {
+TEST_CASE("specs are listed by key, in pages, of one catalog or of all", "[catalog]") {
   Scene scene;
   const std::vector<SpecKey> keys{{"a", "1"}, {"b", "1"}, {"b", "2"}, {"b", "3"}, {"c", "1"}};
   for (const SpecKey& key : keys) {
@@ -172,7 +172,7 @@ TEST_CASE("specs are listed by key, in pages, of one catalog or of all") {
   CHECK(names("nowhere", nullptr, 100).empty());
 }
 
-TEST_CASE("a put chooses the target space of a new catalog, and never changes one") {
+TEST_CASE("a put chooses the target space of a new catalog, and never changes one", "[catalog]") {
   Scene scene;
   get(scene.catalog.put(kKey, "content", ""));
   CHECK(scene.catalog_info().target_space_id.empty());
@@ -185,7 +185,7 @@ TEST_CASE("a put chooses the target space of a new catalog, and never changes on
   CHECK(get(scene.catalog.resolve(kKey)).content == "content");
 }
 
-TEST_CASE("names that break the rules are refused, and nothing is made") {
+TEST_CASE("names that break the rules are refused, and nothing is made", "[catalog][history]") {
   Scene scene;
   const std::vector<SpecKey> bad{{"", "spec"},
                                  {"catalog", ""},
@@ -210,7 +210,7 @@ TEST_CASE("names that break the rules are refused, and nothing is made") {
   CHECK(get(scene.catalog.catalogs()).empty());
 }
 
-TEST_CASE("names at their limits and with odd characters are names like any other") {
+TEST_CASE("names at their limits and with odd characters are names like any other", "[catalog][history]") {
   Scene scene;
   const std::vector<std::string> names{std::string(512, 'x'),
                                        "'; DROP TABLE jobs; --",

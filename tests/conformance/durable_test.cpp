@@ -1,28 +1,11 @@
 // What holds over an end of the process and a reboot, for backends that outlive their process.
-#include <cstdio>
-
 #include "conformance/scene.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
 
-namespace {
-
-/// False, said aloud, for a backend that dies with its process.
-bool durable(const Scene& scene) {
-  if (!scene.database->is_durable()) {
-    std::puts("skipped: this backend does not outlive its process");
-  }
-  return scene.database->is_durable();
-}
-
-}  // namespace
-
-TEST_CASE("everything is there for the next process") {
+TEST_CASE("everything is there for the next process", "[catalog][durable]") {
   Scene scene;
-  if (!durable(scene)) {
-    return;
-  }
   scene.index(kKey, {{"a", "1"}});
   scene.put(kOtherKey, "content");
   scene.enqueue(kOtherKey, JobKind::kManualRetry);
@@ -40,11 +23,8 @@ TEST_CASE("everything is there for the next process") {
   CHECK(scene.job(lease.job.id).status == JobStatus::kSucceeded);
 }
 
-TEST_CASE("a job that one process runs is not claimed by another, until its lease ends") {
+TEST_CASE("a job that one process runs is not claimed by another, until its lease ends", "[store][durable]") {
   Scene scene;
-  if (!durable(scene)) {
-    return;
-  }
   scene.run();
   const Backend other = scene.database->open({.lease_duration = kLease}, scene.clock);
   CHECK(get(other.store->claim(scene.request())).leases.empty());
@@ -52,15 +32,8 @@ TEST_CASE("a job that one process runs is not claimed by another, until its leas
   CHECK(get(other.store->claim(scene.request())).leases.size() == 1);
 }
 
-TEST_CASE("a lease of another boot has ended, whatever the clocks say") {
+TEST_CASE("a lease of another boot has ended, whatever the clocks say", "[store][durable][boot]") {
   Scene scene;
-  if (!durable(scene)) {
-    return;
-  }
-  if (!scene.database->leases_end_with_boot()) {
-    std::puts("skipped: leases of this backend are stamped with the time of its server");
-    return;
-  }
   const Lease lease = scene.run();
   scene.clock->reboot();
   const Backend next = scene.database->open({.lease_duration = kLease}, scene.clock);

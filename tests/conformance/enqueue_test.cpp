@@ -4,7 +4,7 @@
 using namespace embedjobs;
 using namespace embedjobs::test;
 
-TEST_CASE("enqueue makes a pending job that is due now") {
+TEST_CASE("enqueue makes a pending job that is due now", "[store]") {
   Scene scene;
   const EnqueueResult result = scene.enqueue();
   CHECK(result.created);
@@ -20,7 +20,7 @@ TEST_CASE("enqueue makes a pending job that is due now") {
   CHECK(job.last_error.empty());
 }
 
-TEST_CASE("a key has at most one open job, and each enqueue is a generation") {
+TEST_CASE("a key has at most one open job, and each enqueue is a generation", "[store]") {
   Scene scene;
   const EnqueueResult first = scene.enqueue();
   const EnqueueResult second = scene.enqueue();
@@ -32,10 +32,18 @@ TEST_CASE("a key has at most one open job, and each enqueue is a generation") {
   const EnqueueResult third = scene.enqueue();
   CHECK_FALSE(third.created);
   CHECK(third.job_id == first.job_id);
+}
+
+TEST_CASE("a key has at most one open job in the list, however often it is enqueued", "[history]") {
+  Scene scene;
+  scene.enqueue();
+  scene.enqueue();
+  scene.claim_one();
+  scene.enqueue();
   CHECK(get(scene.store.list({})).size() == 1);
 }
 
-TEST_CASE("an enqueue for a pending job raises its priority and makes it due now, with fresh budgets") {
+TEST_CASE("an enqueue for a pending job raises its priority and makes it due now, with fresh budgets", "[store]") {
   Scene scene;
   const Lease lease = scene.run(kKey, JobKind::kReconciler);
   scene.settle(lease, {.kind = OutcomeKind::kRetry, .error = "boom"});
@@ -51,7 +59,7 @@ TEST_CASE("an enqueue for a pending job raises its priority and makes it due now
   CHECK(job.errors_in_row == 0);
 }
 
-TEST_CASE("the reconciler never touches an open job") {
+TEST_CASE("the reconciler never touches an open job", "[store]") {
   Scene scene;
   const EnqueueResult open = scene.enqueue();
   const EnqueueResult reconciled = scene.enqueue(kKey, JobKind::kReconciler);
@@ -64,7 +72,7 @@ TEST_CASE("the reconciler never touches an open job") {
   CHECK(scene.settle(lease) == JobStatus::kSucceeded);
 }
 
-TEST_CASE("the reconciler makes a job for a key without an open one, at lower priority") {
+TEST_CASE("the reconciler makes a job for a key without an open one, at lower priority", "[store]") {
   Scene scene;
   scene.settle(scene.run());
   const EnqueueResult result = scene.enqueue(kKey, JobKind::kReconciler);
@@ -73,7 +81,8 @@ TEST_CASE("the reconciler makes a job for a key without an open one, at lower pr
   CHECK(scene.job(result.job_id).kind == JobKind::kReconciler);
 }
 
-TEST_CASE("the reconciler leaves a removed key alone; any other enqueue makes it again and goes on counting") {
+TEST_CASE("the reconciler leaves a removed key alone; any other enqueue makes it again and goes on counting",
+          "[store]") {
   Scene scene;
   scene.enqueue();
   ok(scene.store.remove_key(kKey));
@@ -85,7 +94,7 @@ TEST_CASE("the reconciler leaves a removed key alone; any other enqueue makes it
   CHECK(again.generation == 3);
 }
 
-TEST_CASE("removal of a key cancels its pending job") {
+TEST_CASE("removal of a key cancels its pending job", "[store]") {
   Scene scene;
   const EnqueueResult result = scene.enqueue();
   scene.clock->advance(1s);
@@ -96,7 +105,7 @@ TEST_CASE("removal of a key cancels its pending job") {
   CHECK(scene.claim().leases.empty());
 }
 
-TEST_CASE("removal of a key in mid-run revokes the lease: its holder changes nothing any more") {
+TEST_CASE("removal of a key in mid-run revokes the lease: its holder changes nothing any more", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   ok(scene.store.remove_key(kKey));
@@ -104,12 +113,19 @@ TEST_CASE("removal of a key in mid-run revokes the lease: its holder changes not
   CHECK(get(scene.store.renew(std::vector{ref(lease)}, kLease, 1s)) == std::vector{false});
   lost(scene.store.progress(ref(lease), {}));
   lost(scene.store.settle(ref(lease), {}).status());
+  CHECK(scene.job(lease.job.id).status == JobStatus::kCancelled);
+}
+
+TEST_CASE("removal of a key in mid-run: its holder writes no rows any more", "[catalog]") {
+  Scene scene;
+  const Lease lease = scene.run();
+  ok(scene.store.remove_key(kKey));
   lost(scene.persist(lease, {{"a", "text"}}));
   lost(scene.finalize(lease, {}));
   CHECK(scene.job(lease.job.id).status == JobStatus::kCancelled);
 }
 
-TEST_CASE("a fence is never given twice, not over removal and not over a new job") {
+TEST_CASE("a fence is never given twice, not over removal and not over a new job", "[store]") {
   Scene scene;
   const Lease first = scene.run();
   ok(scene.store.remove_key(kKey));
@@ -120,7 +136,7 @@ TEST_CASE("a fence is never given twice, not over removal and not over a new job
   CHECK(scene.run().job.fence.counter > second.job.fence.counter);
 }
 
-TEST_CASE("removing a key that is unknown, or removed already, is not found") {
+TEST_CASE("removing a key that is unknown, or removed already, is not found", "[store]") {
   Scene scene;
   CHECK(scene.store.remove_key(kKey).code() == Code::kNotFound);
   scene.enqueue();
@@ -128,7 +144,7 @@ TEST_CASE("removing a key that is unknown, or removed already, is not found") {
   CHECK(scene.store.remove_key(kKey).code() == Code::kNotFound);
 }
 
-TEST_CASE("a key without a job can be removed, and what failed is forgotten") {
+TEST_CASE("a key without a job can be removed, and what failed is forgotten", "[failures]") {
   Scene scene;
   scene.settle(scene.run(), {.kind = OutcomeKind::kFail, .error = "boom"});
   REQUIRE(get(scene.store.failures(std::nullopt, 10)).size() == 1);
@@ -136,7 +152,7 @@ TEST_CASE("a key without a job can be removed, and what failed is forgotten") {
   CHECK(get(scene.store.failures(std::nullopt, 10)).empty());
 }
 
-TEST_CASE("a kind that is none is refused") {
+TEST_CASE("a kind that is none is refused", "[store]") {
   Scene scene;
   CHECK(scene.store.enqueue(kKey, static_cast<JobKind>(7)).status().code() == Code::kInvalidArgument);
 }

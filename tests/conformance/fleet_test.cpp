@@ -22,7 +22,7 @@ WorkerInfo worker(const std::string& id) {
 
 }  // namespace
 
-TEST_CASE("a worker that registered is in the list with what it said, and live") {
+TEST_CASE("a worker that registered is in the list with what it said, and live", "[fleet]") {
   Scene scene;
   CHECK(get(scene.store.workers()).empty());
   ok(scene.store.register_worker(worker("b")));
@@ -44,7 +44,7 @@ TEST_CASE("a worker that registered is in the list with what it said, and live")
   CHECK(is_live(seen));
 }
 
-TEST_CASE("registering again refreshes the entry and keeps its beginning") {
+TEST_CASE("registering again refreshes the entry and keeps its beginning", "[fleet]") {
   Scene scene;
   const WallTime begun = scene.clock->wall_now();
   ok(scene.store.register_worker(worker("a")));
@@ -61,7 +61,7 @@ TEST_CASE("registering again refreshes the entry and keeps its beginning") {
   CHECK(is_live(seen));
 }
 
-TEST_CASE("a worker that signed off is gone; one that is not known may sign off too") {
+TEST_CASE("a worker that signed off is gone; one that is not known may sign off too", "[fleet]") {
   Scene scene;
   ok(scene.store.register_worker(worker("a")));
   ok(scene.store.register_worker(worker("b")));
@@ -72,7 +72,7 @@ TEST_CASE("a worker that signed off is gone; one that is not known may sign off 
   CHECK(workers[0].worker_id == "b");
 }
 
-TEST_CASE("workers that were not heard of for long are forgotten") {
+TEST_CASE("workers that were not heard of for long are forgotten", "[fleet]") {
   Scene scene;
   ok(scene.store.register_worker(worker("old")));
   scene.clock->advance(20h);
@@ -83,7 +83,7 @@ TEST_CASE("workers that were not heard of for long are forgotten") {
   CHECK(get(scene.store.workers())[0].worker_id == "new");
 }
 
-TEST_CASE("what a worker says is kept as bounded lines, whatever bytes it has") {
+TEST_CASE("what a worker says is kept as bounded lines, whatever bytes it has", "[fleet]") {
   Scene scene;
   WorkerInfo strange = worker("a");
   strange.host = std::string("h\0st\n\xff\x1b[31m", 12) + std::string(100'000, 'x');

@@ -14,7 +14,7 @@ bool renew(Scene& scene, const Lease& lease, Duration duration = 0s) {
 
 }  // namespace
 
-TEST_CASE("a lease ends after its duration, and not before") {
+TEST_CASE("a lease ends after its duration, and not before", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   scene.clock->advance(kLease - 1ms);
@@ -28,7 +28,7 @@ TEST_CASE("a lease ends after its duration, and not before") {
   CHECK(job.next_run_at == scene.clock->wall_now());
 }
 
-TEST_CASE("a claim takes over what has expired, without a reaper") {
+TEST_CASE("a claim takes over what has expired, without a reaper", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   scene.clock->advance(kLease + 1ms);
@@ -41,7 +41,7 @@ TEST_CASE("a claim takes over what has expired, without a reaper") {
   CHECK(result.leases[0].job.attempts == 2);
 }
 
-TEST_CASE("a lease of half a second is one") {
+TEST_CASE("a lease of half a second is one", "[store]") {
   Scene scene({.lease_duration = 500ms});
   const Lease lease = scene.run();
   scene.clock->advance(499ms);
@@ -53,7 +53,7 @@ TEST_CASE("a lease of half a second is one") {
   CHECK(get(scene.store.reap(10)) == 1);
 }
 
-TEST_CASE("the wall clock neither ends nor lengthens a lease") {
+TEST_CASE("the wall clock neither ends nor lengthens a lease", "[store]") {
   const Duration by = GENERATE(Duration(24h), Duration(-24h));
   Scene scene;
   const Lease lease = scene.run();
@@ -65,14 +65,14 @@ TEST_CASE("the wall clock neither ends nor lengthens a lease") {
   CHECK(scene.claim().leases.size() == 1);
 }
 
-TEST_CASE("time that the machine slept counts") {
+TEST_CASE("time that the machine slept counts", "[store]") {
   Scene scene;
   scene.run();
   scene.clock->suspend(kLease + 1ms);
   CHECK(get(scene.store.reap(10)) == 1);
 }
 
-TEST_CASE("a renewal extends the lease by the duration asked for, or by the store's own") {
+TEST_CASE("a renewal extends the lease by the duration asked for, or by the store's own", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   scene.clock->advance(1min);
@@ -86,7 +86,7 @@ TEST_CASE("a renewal extends the lease by the duration asked for, or by the stor
   CHECK(get(scene.store.reap(10)) == 1);
 }
 
-TEST_CASE("a lease beyond reason overflows nothing") {
+TEST_CASE("a lease beyond reason overflows nothing", "[store]") {
   Scene scene({.lease_duration = Duration::max()});
   const Lease lease = scene.run();
   CHECK(renew(scene, lease, Duration::max()));
@@ -94,7 +94,7 @@ TEST_CASE("a lease beyond reason overflows nothing") {
   CHECK(get(scene.store.reap(10)) == 0);
 }
 
-TEST_CASE("a pass outlasts its lease many times over, as long as it renews") {
+TEST_CASE("a pass outlasts its lease many times over, as long as it renews", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   for (int i = 0; i < 24; ++i) {
@@ -106,7 +106,7 @@ TEST_CASE("a pass outlasts its lease many times over, as long as it renews") {
   CHECK(scene.last_job().attempts == 1);
 }
 
-TEST_CASE("a lease that has ended but was not taken can still be renewed") {
+TEST_CASE("a lease that has ended but was not taken can still be renewed", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   scene.clock->advance(kLease * 2);
@@ -115,7 +115,7 @@ TEST_CASE("a lease that has ended but was not taken can still be renewed") {
   CHECK(scene.settle(lease) == JobStatus::kSucceeded);
 }
 
-TEST_CASE("a renewal answers for each lease by itself") {
+TEST_CASE("a renewal answers for each lease by itself", "[store]") {
   Scene scene;
   const Lease kept = scene.run(kKey);
   const Lease settled = scene.run(kOtherKey);
@@ -134,7 +134,31 @@ TEST_CASE("a renewal answers for each lease by itself") {
   CHECK(get(scene.store.renew({}, 0s, 1s)).empty());
 }
 
-TEST_CASE("a holder whose lease was taken changes nothing") {
+TEST_CASE("a holder whose lease was taken changes nothing", "[store]") {
+  Scene scene;
+  const Lease stale = scene.run();
+  scene.clock->advance(kLease + 1ms);
+  const Lease current = scene.claim_one();
+  const Job before = scene.job(current.job.id);
+
+  CHECK_FALSE(renew(scene, stale));
+  lost(scene.store.progress(ref(stale), {.operation_count = 7, .embedded = 7}));
+  lost(scene.store.record_in_flight(ref(stale), std::vector{hash_text("new")}, {}));
+  for (const OutcomeKind kind :
+       {OutcomeKind::kComplete, OutcomeKind::kRetry, OutcomeKind::kFail, OutcomeKind::kRelease}) {
+    lost(scene.store.settle(ref(stale), {.kind = kind, .error = "late"}).status());
+  }
+
+  const Job after = scene.job(current.job.id);
+  CHECK(after.status == JobStatus::kRunning);
+  CHECK(after.operation_count == before.operation_count);
+  CHECK(after.fence == before.fence);
+  CHECK(after.last_error == before.last_error);
+  CHECK(after.lease_expires_at == before.lease_expires_at);
+  CHECK(scene.settle(current) == JobStatus::kSucceeded);
+}
+
+TEST_CASE("a holder whose lease was taken writes no rows", "[catalog]") {
   Scene scene;
   scene.put(kKey, "document");
   const Lease stale = scene.claim_one();
@@ -145,11 +169,7 @@ TEST_CASE("a holder whose lease was taken changes nothing") {
 
   CHECK_FALSE(renew(scene, stale));
   lost(scene.store.progress(ref(stale), {.operation_count = 7, .embedded = 7}));
-  lost(scene.store.record_in_flight(ref(stale), std::vector{hash_text("new")}, {}));
-  for (const OutcomeKind kind :
-       {OutcomeKind::kComplete, OutcomeKind::kRetry, OutcomeKind::kFail, OutcomeKind::kRelease}) {
-    lost(scene.store.settle(ref(stale), {.kind = kind, .error = "late"}).status());
-  }
+  lost(scene.store.settle(ref(stale), {.error = "late"}).status());
   lost(scene.catalog.list_existing(scene.context(stale), manifest_of({{"a", "new"}})).status());
   lost(scene.persist(stale, {{"b", "old"}}));
   lost(scene.persist(stale, {}));
@@ -164,18 +184,26 @@ TEST_CASE("a holder whose lease was taken changes nothing") {
   scene.complete(current, {{"a", "new"}});
 }
 
-TEST_CASE("a holder whose lease expired and was put back, but not claimed, changes nothing") {
+TEST_CASE("a holder whose lease expired and was put back, but not claimed, changes nothing", "[store]") {
   Scene scene;
   const Lease lease = scene.run();
   scene.clock->advance(kLease + 1ms);
   REQUIRE(get(scene.store.reap(1)) == 1);
   CHECK_FALSE(renew(scene, lease));
   lost(scene.store.settle(ref(lease), {}).status());
+  CHECK(scene.job(lease.job.id).status == JobStatus::kPending);
+}
+
+TEST_CASE("a holder whose lease expired and was put back, but not claimed, writes no rows", "[catalog]") {
+  Scene scene;
+  const Lease lease = scene.run();
+  scene.clock->advance(kLease + 1ms);
+  REQUIRE(get(scene.store.reap(1)) == 1);
   lost(scene.persist(lease, {{"a", "text"}}));
   CHECK(scene.job(lease.job.id).status == JobStatus::kPending);
 }
 
-TEST_CASE("the reaper puts back at most as many as it is told, and leaves live leases alone") {
+TEST_CASE("the reaper puts back at most as many as it is told, and leaves live leases alone", "[store]") {
   Scene scene;
   for (int i = 0; i < 5; ++i) {
     scene.enqueue({"catalog", std::to_string(i)});
@@ -190,7 +218,7 @@ TEST_CASE("the reaper puts back at most as many as it is told, and leaves live l
   CHECK(scene.job(live.job.id).status == JobStatus::kRunning);
 }
 
-TEST_CASE("a claim that meets more expired leases than it may put back takes the rest the next time") {
+TEST_CASE("a claim that meets more expired leases than it may put back takes the rest the next time", "[store]") {
   Scene scene;
   constexpr std::size_t kJobs = 130;
   for (std::size_t i = 0; i < kJobs; ++i) {

@@ -11,7 +11,6 @@ class MemoryDatabase final : public Database {
   Backend open(const StoreOptions& options, std::shared_ptr<Clock> clock) override {
     return make_memory_backend(options, std::move(clock));
   }
-  [[nodiscard]] bool is_durable() const override { return false; }
   [[nodiscard]] int model_sequences() const override { return 4000; }
 };
 
@@ -19,6 +18,17 @@ class MemoryDatabase final : public Database {
 
 std::unique_ptr<Database> make_database() {
   return std::make_unique<MemoryDatabase>();
+}
+
+Offers offers() {
+  return {.wake = true,
+          .history = true,
+          .failures = true,
+          .providers = true,
+          .fleet = true,
+          .catalog = true,
+          .persister = true,
+          .rows = true};
 }
 
 }  // namespace embedjobs::test

@@ -15,7 +15,7 @@ Lease start(Scene& scene, const SpecKey& key = kKey) {
 
 }  // namespace
 
-TEST_CASE("a batch is visible at once and additive: rows outside of it survive") {
+TEST_CASE("a batch is visible at once and additive: rows outside of it survive", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   ok(scene.persist(lease, {{"a", "1"}, {"b", "2"}}));
@@ -28,7 +28,7 @@ TEST_CASE("a batch is visible at once and additive: rows outside of it survive")
   CHECK_FALSE(scene.info().complete);
 }
 
-TEST_CASE("a batch updates rows that exist") {
+TEST_CASE("a batch updates rows that exist", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   ok(scene.persist(lease, {{"a", "1"}, {"b", "2"}}));
@@ -37,7 +37,7 @@ TEST_CASE("a batch updates rows that exist") {
   CHECK(scene.vector(kKey, "b") == vector_of("changed", kSpace));
 }
 
-TEST_CASE("the same batch sent again succeeds and changes nothing") {
+TEST_CASE("the same batch sent again succeeds and changes nothing", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   ok(scene.persist(lease, {{"a", "1"}, {"b", "1"}}));
@@ -45,7 +45,7 @@ TEST_CASE("the same batch sent again succeeds and changes nothing") {
   CHECK(scene.rows() == seen({{"a", "1"}, {"b", "1"}}));
 }
 
-TEST_CASE("vectors come back as they were stored") {
+TEST_CASE("vectors come back as they were stored", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   const std::vector<float> odd{-0.0F, std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max(),
@@ -66,7 +66,7 @@ TEST_CASE("vectors come back as they were stored") {
   CHECK(space == kSpace);
 }
 
-TEST_CASE("an empty batch does nothing, but the fence is checked") {
+TEST_CASE("an empty batch does nothing, but the fence is checked", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   ok(scene.persist(lease, {}));
@@ -76,7 +76,7 @@ TEST_CASE("an empty batch does nothing, but the fence is checked") {
   lost(scene.persist(lease, {}));
 }
 
-TEST_CASE("an unknown spec is not found") {
+TEST_CASE("an unknown spec is not found", "[catalog]") {
   Scene scene;
   PassContext context;
   context.key = kKey;
@@ -87,7 +87,7 @@ TEST_CASE("an unknown spec is not found") {
   CHECK(scene.catalog.finalize(context, manifest_of({})).code() == Code::kNotFound);
 }
 
-TEST_CASE("a vector that is none is refused, and with it its whole batch") {
+TEST_CASE("a vector that is none is refused, and with it its whole batch", "[catalog]") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float inf = std::numeric_limits<float>::infinity();
   const std::vector<std::vector<float>> bad{
@@ -104,7 +104,7 @@ TEST_CASE("a vector that is none is refused, and with it its whole batch") {
   CHECK(scene.existing(lease, {{"b", "2"}}) == std::vector{false});
 }
 
-TEST_CASE("a context that makes no sense is refused") {
+TEST_CASE("a context that makes no sense is refused", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   PassContext context = scene.context(lease);
@@ -117,7 +117,7 @@ TEST_CASE("a context that makes no sense is refused") {
   lost(scene.catalog.finalize(context, {}));
 }
 
-TEST_CASE("finalize makes the visible rows exactly the manifest") {
+TEST_CASE("finalize makes the visible rows exactly the manifest", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   ok(scene.persist(lease, {{"gone", "1"}, {"kept", "2"}, {"renamed", "3"}}));
@@ -133,7 +133,7 @@ TEST_CASE("finalize makes the visible rows exactly the manifest") {
   CHECK(scene.vector(kKey, "new name") == vector_of("3", kSpace));
 }
 
-TEST_CASE("the same finalize sent again succeeds and changes nothing") {
+TEST_CASE("the same finalize sent again succeeds and changes nothing", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   const Ops ops{{"a", "1"}, {"b", "2"}};
@@ -143,7 +143,7 @@ TEST_CASE("the same finalize sent again succeeds and changes nothing") {
   CHECK(scene.rows() == seen(ops));
 }
 
-TEST_CASE("finalize fails when a text has no vector, names the operation, and changes nothing") {
+TEST_CASE("finalize fails when a text has no vector, names the operation, and changes nothing", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   const SpecInfo before = scene.info();
@@ -157,7 +157,7 @@ TEST_CASE("finalize fails when a text has no vector, names the operation, and ch
   CHECK_FALSE(scene.info().complete);
 }
 
-TEST_CASE("a manifest that names an operation twice is refused, and changes nothing") {
+TEST_CASE("a manifest that names an operation twice is refused, and changes nothing", "[catalog]") {
   Scene scene;
   const Lease lease = start(scene);
   ok(scene.persist(lease, {{"a", "1"}, {"b", "2"}}));
@@ -165,7 +165,7 @@ TEST_CASE("a manifest that names an operation twice is refused, and changes noth
   CHECK(scene.rows() == seen({{"a", "1"}, {"b", "2"}}));
 }
 
-TEST_CASE("a document without operations is complete with no rows") {
+TEST_CASE("a document without operations is complete with no rows", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   scene.put(kKey, "empty now");
@@ -176,7 +176,7 @@ TEST_CASE("a document without operations is complete with no rows") {
   CHECK(scene.info().operation_count == 0);
 }
 
-TEST_CASE("complete says that the rows are those of the current content") {
+TEST_CASE("complete says that the rows are those of the current content", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   CHECK(scene.info().complete);
@@ -187,7 +187,7 @@ TEST_CASE("complete says that the rows are those of the current content") {
   CHECK(scene.info().complete);
 }
 
-TEST_CASE("a pass over an old document may finalize, but is not complete, and runs again") {
+TEST_CASE("a pass over an old document may finalize, but is not complete, and runs again", "[catalog]") {
   Scene scene;
   scene.put(kKey, "old");
   const Lease lease = scene.claim_one();
@@ -199,7 +199,7 @@ TEST_CASE("a pass over an old document may finalize, but is not complete, and ru
   CHECK(scene.settle(lease) == JobStatus::kPending);
 }
 
-TEST_CASE("describe tells what is finalized") {
+TEST_CASE("describe tells what is finalized", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   ok(scene.persist(start(scene, kOtherKey), {{"a", "1"}}));
@@ -219,7 +219,7 @@ TEST_CASE("describe tells what is finalized") {
   CHECK(get(scene.catalog.describe({})).empty());
 }
 
-TEST_CASE("rows come by operation id, in bytes, and end when the visitor says so") {
+TEST_CASE("rows come by operation id, in bytes, and end when the visitor says so", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"b", "1"}, {"a", "2"}, {"B", "3"}, {"\xc3\xa9", "4"}, {"a ", "5"}, {"", "6"}});
   std::vector<std::string> ids;
@@ -234,14 +234,14 @@ TEST_CASE("rows come by operation id, in bytes, and end when the visitor says so
   CHECK(visited == 2);
 }
 
-TEST_CASE("rows of a spec without any are none, in no space; those of an unknown spec are not found") {
+TEST_CASE("rows of a spec without any are none, in no space; those of an unknown spec are not found", "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   CHECK(get(scene.catalog.rows(kKey, true, [](const StoredRow&) { return true; })).model.empty());
   CHECK(scene.catalog.rows(kOtherKey, true, [](const StoredRow&) { return true; }).status().code() == Code::kNotFound);
 }
 
-TEST_CASE("a visitor that throws is an error, not a crash") {
+TEST_CASE("a visitor that throws is an error, not a crash", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   const auto visit = [](const StoredRow&) -> bool { throw std::runtime_error("boom"); };
@@ -249,7 +249,7 @@ TEST_CASE("a visitor that throws is an error, not a crash") {
   CHECK(scene.rows() == seen({{"a", "1"}}));
 }
 
-TEST_CASE("a large manifest is finalized as a whole") {
+TEST_CASE("a large manifest is finalized as a whole", "[catalog]") {
   Scene scene;
   Ops ops;
   for (int i = 0; i < 5000; ++i) {
@@ -271,7 +271,7 @@ TEST_CASE("a large manifest is finalized as a whole") {
   CHECK(scene.info().embedding_count == 2500);
 }
 
-TEST_CASE("rows of a host that keeps its documents itself live here as well") {
+TEST_CASE("rows of a host that keeps its documents itself live here as well", "[catalog]") {
   Scene scene;
   const Lease lease = scene.run();  // enqueued, never put
   scene.complete(lease, {{"a", "1"}});

@@ -27,8 +27,6 @@ class PostgresDatabase final : public Database {
     }
     return *backend;
   }
-  [[nodiscard]] bool is_durable() const override { return true; }
-  [[nodiscard]] bool leases_end_with_boot() const override { return false; }
   [[nodiscard]] int model_sequences() const override { return 30; }
 
  private:
@@ -39,6 +37,18 @@ class PostgresDatabase final : public Database {
 
 std::unique_ptr<Database> make_database() {
   return std::make_unique<PostgresDatabase>();
+}
+
+Offers offers() {
+  return {.wake = true,
+          .history = true,
+          .failures = true,
+          .providers = true,
+          .fleet = true,
+          .durable = true,
+          .catalog = true,
+          .persister = true,
+          .rows = true};
 }
 
 }  // namespace embedjobs::test

@@ -1,5 +1,4 @@
 // What is remembered of providers: batch sizes, pauses, tokens.
-#include <cstdio>
 #include <limits>
 
 #include "conformance/scene.hpp"
@@ -30,7 +29,7 @@ void tell(Scene& scene, const Lease& lease, std::uint64_t tokens) {
 
 }  // namespace
 
-TEST_CASE("nothing is known of a provider at first, and it is in no list") {
+TEST_CASE("nothing is known of a provider at first, and it is in no list", "[providers]") {
   Scene scene;
   const ProviderState state = state_of(scene);
   CHECK(state.provider == kProvider);
@@ -41,7 +40,7 @@ TEST_CASE("nothing is known of a provider at first, and it is in no list") {
   CHECK(get(scene.store.providers()).empty());
 }
 
-TEST_CASE("a note changes what it names and leaves the rest") {
+TEST_CASE("a note changes what it names and leaves the rest", "[providers]") {
   Scene scene;
   ok(scene.store.note_provider(kProvider, {.space_id = kSpace.id(), .batch = ProviderNote::Batch{8, 4096}}));
   ok(scene.store.note_provider(kProvider, {.pause = ProviderNote::Pause{20s, "429 slow down"}}));
@@ -61,7 +60,7 @@ TEST_CASE("a note changes what it names and leaves the rest") {
   CHECK(state.pause_reason.empty());
 }
 
-TEST_CASE("a pause ends by itself, and one from a clock that was set back is none") {
+TEST_CASE("a pause ends by itself, and one from a clock that was set back is none", "[providers]") {
   Scene scene;
   ok(scene.store.note_provider(kProvider, {.pause = ProviderNote::Pause{20s, "429"}}));
   const auto paused = [&] {
@@ -75,7 +74,7 @@ TEST_CASE("a pause ends by itself, and one from a clock that was set back is non
   CHECK_FALSE(paused());
 }
 
-TEST_CASE("a pause is a day at most, and its reason one bounded line") {
+TEST_CASE("a pause is a day at most, and its reason one bounded line", "[providers]") {
   Scene scene;
   ok(scene.store.note_provider(
       kProvider, {.pause = ProviderNote::Pause{100h, "two\nlines \x1b[31m" + std::string(100'000, 'x')}}));
@@ -85,7 +84,7 @@ TEST_CASE("a pause is a day at most, and its reason one bounded line") {
   CHECK(state.pause_reason.size() <= 1000);
 }
 
-TEST_CASE("providers are listed by name; one does not touch another") {
+TEST_CASE("providers are listed by name; one does not touch another", "[providers]") {
   Scene scene;
   ok(scene.store.note_provider("b", {.batch = ProviderNote::Batch{2, 0}}));
   ok(scene.store.note_provider("a", {.batch = ProviderNote::Batch{1, 0}}));
@@ -98,7 +97,7 @@ TEST_CASE("providers are listed by name; one does not touch another") {
   CHECK(states[1].batch_texts == 3);
 }
 
-TEST_CASE("names that are none are refused") {
+TEST_CASE("names that are none are refused", "[providers]") {
   Scene scene;
   for (const std::string& name :
        {std::string(), std::string(600, 'x'), std::string("line\nbreak"), std::string("\xff")}) {
@@ -110,8 +109,8 @@ TEST_CASE("names that are none are refused") {
   CHECK(scene.store.claim(request).status().code() == Code::kInvalidArgument);
 }
 
-TEST_CASE(
-    "tokens of a pass are counted for its job and its provider, each once, whichever write tells them how often") {
+TEST_CASE("tokens of a pass are counted for its job and its provider, each once, whichever write tells them how often",
+          "[providers][catalog]") {
   Scene scene;
   const Lease lease = run(scene);
   CHECK(lease.job.provider == kProvider);
@@ -134,7 +133,7 @@ TEST_CASE(
   CHECK(state_of(scene).tokens_today == 150);
 }
 
-TEST_CASE("the next pass counts from zero, and its tokens are added; so are those of other jobs") {
+TEST_CASE("the next pass counts from zero, and its tokens are added; so are those of other jobs", "[providers]") {
   Scene scene;
   Lease lease = run(scene);
   tell(scene, lease, 100);
@@ -151,7 +150,7 @@ TEST_CASE("the next pass counts from zero, and its tokens are added; so are thos
   CHECK(state_of(scene).tokens_total == 137);
 }
 
-TEST_CASE("a stale holder's tokens are not counted") {
+TEST_CASE("a stale holder's tokens are not counted", "[providers][catalog]") {
   Scene scene;
   const Lease lease = run(scene);
   ok(scene.store.remove_key(kKey));
@@ -162,7 +161,8 @@ TEST_CASE("a stale holder's tokens are not counted") {
   CHECK(state_of(scene).tokens_total == 0);
 }
 
-TEST_CASE("a batch that is refused counts no tokens; a pass without a provider's name counts for its job alone") {
+TEST_CASE("a batch that is refused counts no tokens; a pass without a provider's name counts for its job alone",
+          "[providers][catalog]") {
   Scene scene;
   const Lease lease = scene.run();
   PassContext context = scene.context(lease);
@@ -177,7 +177,7 @@ TEST_CASE("a batch that is refused counts no tokens; a pass without a provider's
   CHECK(get(scene.store.providers()).empty());
 }
 
-TEST_CASE("tokens of today are those of the UTC day") {
+TEST_CASE("tokens of today are those of the UTC day", "[providers]") {
   Scene scene;
   const Lease lease = run(scene);
   tell(scene, lease, 100);
@@ -190,7 +190,7 @@ TEST_CASE("tokens of today are those of the UTC day") {
   CHECK(state_of(scene).tokens_total == 105);
 }
 
-TEST_CASE("a provider that claims absurd numbers of tokens overflows nothing") {
+TEST_CASE("a provider that claims absurd numbers of tokens overflows nothing", "[providers]") {
   Scene scene;
   const auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   Lease lease = run(scene);
@@ -203,12 +203,8 @@ TEST_CASE("a provider that claims absurd numbers of tokens overflows nothing") {
   CHECK(state_of(scene).tokens_today == most);
 }
 
-TEST_CASE("what is remembered of a provider outlives the process") {
+TEST_CASE("what is remembered of a provider outlives the process", "[providers][durable]") {
   Scene scene;
-  if (!scene.database->is_durable()) {
-    std::puts("skipped: this backend does not outlive its process");
-    return;
-  }
   const Lease lease = run(scene);
   tell(scene, lease, 100);
   ok(scene.store.note_provider(kProvider, {.batch = ProviderNote::Batch{4, 0}}));

@@ -18,7 +18,7 @@ struct TwoPasses : Scene {
 
 }  // namespace
 
-TEST_CASE("a text is reserved by the pass that asks first, until its vector is stored") {
+TEST_CASE("a text is reserved by the pass that asks first, until its vector is stored", "[catalog]") {
   TwoPasses scene;
   CHECK(scene.reserve(scene.first, {"shared", "own"}) == Answer{kMine, kMine});
   CHECK(scene.reserve(scene.second, {"shared", "other"}) == Answer{kElsewhere, kMine});
@@ -26,14 +26,14 @@ TEST_CASE("a text is reserved by the pass that asks first, until its vector is s
   CHECK(scene.reserve(scene.second, {"shared", "own", "other"}) == Answer{kStored, kElsewhere, kMine});
 }
 
-TEST_CASE("a reservation sent again is the same") {
+TEST_CASE("a reservation sent again is the same", "[catalog]") {
   TwoPasses scene;
   CHECK(scene.reserve(scene.first, {"1"}) == Answer{kMine});
   CHECK(scene.reserve(scene.first, {"1", "2"}) == Answer{kMine, kMine});
   CHECK(scene.reserve(scene.first, {}).empty());
 }
 
-TEST_CASE("a reservation ends with its pass, however that ends") {
+TEST_CASE("a reservation ends with its pass, however that ends", "[catalog]") {
   TwoPasses scene;
   CHECK(scene.reserve(scene.first, {"1"}) == Answer{kMine});
   SECTION("settled") {
@@ -48,7 +48,7 @@ TEST_CASE("a reservation ends with its pass, however that ends") {
   CHECK(scene.reserve(scene.second, {"1"}) == Answer{kMine});
 }
 
-TEST_CASE("a reservation of a lease that has ended holds nobody back, whether or not the job was reaped") {
+TEST_CASE("a reservation of a lease that has ended holds nobody back, whether or not the job was reaped", "[catalog]") {
   TwoPasses scene;
   CHECK(scene.reserve(scene.first, {"1"}) == Answer{kMine});
   scene.clock->advance(kLease - 1ms);
@@ -62,7 +62,7 @@ TEST_CASE("a reservation of a lease that has ended holds nobody back, whether or
   CHECK(scene.reserve(third, {"1"}) == Answer{kElsewhere});
 }
 
-TEST_CASE("a reservation of an earlier claim of the same key is the new claim's") {
+TEST_CASE("a reservation of an earlier claim of the same key is the new claim's", "[catalog]") {
   TwoPasses scene;
   CHECK(scene.reserve(scene.first, {"1"}) == Answer{kMine});
   scene.settle(scene.first, {.kind = OutcomeKind::kRelease, .error = "stop"});
@@ -71,7 +71,8 @@ TEST_CASE("a reservation of an earlier claim of the same key is the new claim's"
   CHECK(scene.reserve(scene.second, {"1"}) == Answer{kElsewhere});
 }
 
-TEST_CASE("a text that is given up is free for another pass; one that another pass holds can't be given up for it") {
+TEST_CASE("a text that is given up is free for another pass; one that another pass holds can't be given up for it",
+          "[catalog]") {
   TwoPasses scene;
   CHECK(scene.reserve(scene.first, {"1", "2"}) == Answer{kMine, kMine});
   CHECK(scene.reserve(scene.second, {"1", "2"}, {"1"}) == Answer{kElsewhere, kElsewhere});
@@ -79,7 +80,7 @@ TEST_CASE("a text that is given up is free for another pass; one that another pa
   CHECK(scene.reserve(scene.second, {"1", "2"}) == Answer{kMine, kElsewhere});
 }
 
-TEST_CASE("a stale holder reserves nothing, and gives nothing up") {
+TEST_CASE("a stale holder reserves nothing, and gives nothing up", "[catalog]") {
   Scene scene;
   const Lease stale = scene.run();
   scene.clock->advance(kLease + 1ms);
@@ -89,7 +90,7 @@ TEST_CASE("a stale holder reserves nothing, and gives nothing up") {
   lost(scene.catalog.reserve(scene.context(stale), {}, texts).status());
 }
 
-TEST_CASE("a reservation counts within its catalog alone") {
+TEST_CASE("a reservation counts within its catalog alone", "[catalog]") {
   Scene scene;
   const Lease here = scene.run(kKey);
   const Lease there = scene.run({"elsewhere", "spec"});
@@ -97,7 +98,7 @@ TEST_CASE("a reservation counts within its catalog alone") {
   CHECK(scene.reserve(there, {"1"}) == Answer{kMine});
 }
 
-TEST_CASE("a stored vector that a manual retry may not reuse is reserved like one that is not there") {
+TEST_CASE("a stored vector that a manual retry may not reuse is reserved like one that is not there", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   const Lease retry = scene.run(kKey, JobKind::kManualRetry);
@@ -106,7 +107,7 @@ TEST_CASE("a stored vector that a manual retry may not reuse is reserved like on
   CHECK(scene.reserve(other, {"1"}) == Answer{kStored});
 }
 
-TEST_CASE("a chunk of another pass does not end a reservation that a manual retry holds") {
+TEST_CASE("a chunk of another pass does not end a reservation that a manual retry holds", "[catalog]") {
   Scene scene;
   const Lease older = scene.run(kKey);
   (void)scene.enqueue({"catalog", "retried"});
@@ -117,7 +118,7 @@ TEST_CASE("a chunk of another pass does not end a reservation that a manual retr
   CHECK(scene.reserve(second_retry, {"1"}) == Answer{kElsewhere});
 }
 
-TEST_CASE("many texts are reserved in one call") {
+TEST_CASE("many texts are reserved in one call", "[catalog]") {
   TwoPasses scene;
   std::vector<std::string> texts;
   for (int i = 0; i < 2500; ++i) {

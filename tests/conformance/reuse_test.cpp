@@ -4,7 +4,7 @@
 using namespace embedjobs;
 using namespace embedjobs::test;
 
-TEST_CASE("what a chunk persisted is there for the next pass, after a crash") {
+TEST_CASE("what a chunk persisted is there for the next pass, after a crash", "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   ok(scene.persist(scene.claim_one(), {{"a", "1"}, {"b", "2"}}));
@@ -16,7 +16,8 @@ TEST_CASE("what a chunk persisted is there for the next pass, after a crash") {
   CHECK(scene.rows() == seen({{"a", "1"}, {"b", "2"}, {"c", "3"}}));
 }
 
-TEST_CASE("a vector serves every operation with the text: renamed, doubled, in another document of the catalog") {
+TEST_CASE("a vector serves every operation with the text: renamed, doubled, in another document of the catalog",
+          "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   scene.put(kOtherKey, "content");
@@ -28,14 +29,14 @@ TEST_CASE("a vector serves every operation with the text: renamed, doubled, in a
   CHECK(scene.vector(kOtherKey, "renamed") == vector_of("1", kSpace));
 }
 
-TEST_CASE("a vector serves no other catalog") {
+TEST_CASE("a vector serves no other catalog", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   get(scene.catalog.put({"elsewhere", "spec"}, "content", kSpace.id()));
   CHECK(scene.existing(scene.claim_one(), {{"a", "1"}}) == std::vector{false});
 }
 
-TEST_CASE("a vector outlives its operation, its document and its spec for a while") {
+TEST_CASE("a vector outlives its operation, its document and its spec for a while", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}, {"b", "2"}});
   scene.index(kKey, {{"a", "1"}});
@@ -47,12 +48,12 @@ TEST_CASE("a vector outlives its operation, its document and its spec for a whil
   CHECK(scene.existing(scene.claim_one(), {{"a", "1"}, {"b", "2"}}) == std::vector{true, true});
 }
 
-TEST_CASE("existing vectors of nothing are none") {
+TEST_CASE("existing vectors of nothing are none", "[catalog]") {
   Scene scene;
   CHECK(scene.existing(scene.run(), {}).empty());
 }
 
-TEST_CASE("a manual retry reuses only vectors computed since it was asked for") {
+TEST_CASE("a manual retry reuses only vectors computed since it was asked for", "[catalog]") {
   Scene scene;
   const Ops ops{{"a", "1"}, {"b", "2"}};
   scene.index(kKey, ops);
@@ -74,7 +75,7 @@ TEST_CASE("a manual retry reuses only vectors computed since it was asked for") 
   CHECK(scene.existing(scene.run(), ops) == std::vector{true, true});
 }
 
-TEST_CASE("a pass that began before a manual retry does not pass its vectors off as new") {
+TEST_CASE("a pass that began before a manual retry does not pass its vectors off as new", "[catalog]") {
   Scene scene;
   const Ops ops{{"a", "1"}};
   scene.put(kKey, "content");
@@ -87,7 +88,7 @@ TEST_CASE("a pass that began before a manual retry does not pass its vectors off
   CHECK(scene.existing(after, ops) == std::vector{false});
 }
 
-TEST_CASE("a pass from before a manual retry of another spec does not undo what that retry embedded") {
+TEST_CASE("a pass from before a manual retry of another spec does not undo what that retry embedded", "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   const Lease older = scene.claim_one();
@@ -101,7 +102,8 @@ TEST_CASE("a pass from before a manual retry of another spec does not undo what 
   CHECK(scene.existing(newer, {{"n", "shared"}}) == std::vector{true});
 }
 
-TEST_CASE("a vector of a cut text is not reused when the cap was raised or lifted, and is when it was lowered") {
+TEST_CASE("a vector of a cut text is not reused when the cap was raised or lifted, and is when it was lowered",
+          "[catalog]") {
   Scene scene;
   const Ops ops{{"a", "long"}};
   scene.put(kKey, "content");
@@ -136,7 +138,8 @@ TEST_CASE("a vector of a cut text is not reused when the cap was raised or lifte
 
 TEST_CASE(
     "a text that the model itself refused to take whole is embedded again when a cap that allows more is given, and "
-    "not before") {
+    "not before",
+    "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   const Lease lease = scene.claim_one();

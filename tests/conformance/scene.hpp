@@ -53,8 +53,6 @@ class Rows {
 };
 std::vector<float> vector_of(std::string_view text, const Space& space, int salt = 0);
 
-/// What a reader sees of a spec: operation ids with texts' hashes in hex.
-using Seen = std::vector<std::pair<std::string, std::string>>;
 Seen seen(const Ops& ops);
 
 LeaseRef ref(const Lease& lease);
@@ -67,7 +65,7 @@ class Scene {
   std::shared_ptr<ManualClock> clock = std::make_shared<ManualClock>();
   Backend backend;
   Store& store;
-  Catalog& catalog;
+  Catalog& catalog;  ///< Where the host offers none, one that fails the test at each call.
 
   // Jobs
   EnqueueResult enqueue(const SpecKey& key = kKey, JobKind kind = JobKind::kSpecWrite) {

@@ -46,7 +46,7 @@ const std::vector<std::string> kAll{"another spec:c", "spec:a", "spec:b"};
 
 }  // namespace
 
-TEST_CASE("search finds the nearest operations, best first") {
+TEST_CASE("search finds the nearest operations, best first", "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   const Lease lease = scene.claim_one();
@@ -71,7 +71,7 @@ TEST_CASE("search finds the nearest operations, best first") {
   CHECK(get(scene.catalog.search("catalog", kSpace, query, 0)).empty());
 }
 
-TEST_CASE("ties of a search go by key and operation id") {
+TEST_CASE("ties of a search go by key and operation id", "[catalog]") {
   Scene scene;
   scene.index({"catalog", "b"}, {{"2", "same"}, {"1", "same"}});
   scene.index({"catalog", "a"}, {{"9", "same"}, {"10", "same"}});
@@ -79,15 +79,15 @@ TEST_CASE("ties of a search go by key and operation id") {
   CHECK(scene.search("same", kSpace, 3) == std::vector<std::string>{"a:10", "a:9", "b:1"});
 }
 
-TEST_CASE("a search looks in its catalog only") {
+TEST_CASE("a search looks in its catalog only", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   scene.index({"elsewhere", "spec"}, {{"b", "1"}});
   CHECK(scene.search("1") == std::vector<std::string>{"spec:a"});
 }
 
-TEST_CASE(
-    "a search by a vector that is none, or of an unknown catalog, is an error; of an empty catalog finds nothing") {
+TEST_CASE("a search by a vector that is none, or of an unknown catalog, is an error; of an empty catalog finds nothing",
+          "[catalog]") {
   Scene scene;
   CHECK(scene.catalog.search("catalog", kSpace, vector_of("q", kSpace), 5).status().code() == Code::kNotFound);
   scene.put(kKey, "content");
@@ -97,7 +97,7 @@ TEST_CASE(
         Code::kInvalidArgument);
 }
 
-TEST_CASE("a search in another space than the catalog's is refused") {
+TEST_CASE("a search in another space than the catalog's is refused", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   const Status status = scene.catalog.search("catalog", kNewSpace, vector_of("1", kNewSpace), 5).status();
@@ -105,7 +105,7 @@ TEST_CASE("a search in another space than the catalog's is refused") {
   CHECK_THAT(status.message(), Catch::Contains(kSpace.id()));
 }
 
-TEST_CASE("a switch enqueues every spec of the catalog, below edits") {
+TEST_CASE("a switch enqueues every spec of the catalog, below edits", "[catalog]") {
   Scene scene;
   scene.index(kKey, kOps);
   scene.index({"elsewhere", "spec"}, kOps);
@@ -122,7 +122,7 @@ TEST_CASE("a switch enqueues every spec of the catalog, below edits") {
   CHECK(scene.claim(10, kNewSpace).leases.size() == 2);
 }
 
-TEST_CASE("a switch to the same target changes nothing") {
+TEST_CASE("a switch to the same target changes nothing", "[catalog]") {
   Scene scene;
   scene.index(kKey, kOps);
   const SpecInfo before = scene.info();
@@ -131,7 +131,7 @@ TEST_CASE("a switch to the same target changes nothing") {
   CHECK(scene.claim().leases.empty());
 }
 
-TEST_CASE("the space that searches of one catalog read") {
+TEST_CASE("the space that searches of one catalog read", "[catalog]") {
   Scene scene;
   CHECK(scene.catalog.search_space_of("catalog").status().code() == Code::kNotFound);
   scene.enqueue();
@@ -142,14 +142,14 @@ TEST_CASE("the space that searches of one catalog read") {
   CHECK(get(scene.catalog.search_space_of("catalog")) == scene.catalog_info().search_space_id);
 }
 
-TEST_CASE("a switch of an unknown catalog is not found, to a space that is none refused") {
+TEST_CASE("a switch of an unknown catalog is not found, to a space that is none refused", "[catalog]") {
   Scene scene;
   CHECK(scene.catalog.switch_space("catalog", kSpace).status().code() == Code::kNotFound);
   scene.put(kKey, "content");
   CHECK(scene.catalog.switch_space("catalog", {"m", 0, ""}).status().code() == Code::kInvalidArgument);
 }
 
-TEST_CASE("a switch revokes the passes of the old space, and no crash counts") {
+TEST_CASE("a switch revokes the passes of the old space, and no crash counts", "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   const Lease stale = scene.claim_one();
@@ -167,7 +167,7 @@ TEST_CASE("a switch revokes the passes of the old space, and no crash counts") {
   CHECK(lease.job.fence.counter > stale.job.fence.counter);
 }
 
-TEST_CASE("a pass writes in the catalog's target space only") {
+TEST_CASE("a pass writes in the catalog's target space only", "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   const Lease lease = scene.claim_one();
@@ -176,7 +176,7 @@ TEST_CASE("a pass writes in the catalog's target space only") {
   CHECK(scene.rows().empty());
 }
 
-TEST_CASE("chunks of the new space are not seen before their manifest is complete") {
+TEST_CASE("chunks of the new space are not seen before their manifest is complete", "[catalog]") {
   Switching scene;
   const Lease lease = scene.claim_new(kKey);
   CHECK(scene.existing(lease, kOps, kNewSpace) == std::vector{false, false});
@@ -194,7 +194,8 @@ TEST_CASE("chunks of the new space are not seen before their manifest is complet
   CHECK(scene.info().visible_space_id == kNewSpace.id());
 }
 
-TEST_CASE("searches read the old space until every spec is complete in the new one, then flip as a whole") {
+TEST_CASE("searches read the old space until every spec is complete in the new one, then flip as a whole",
+          "[catalog]") {
   Switching scene;
   CHECK(scene.catalog_info().target_space_id == kNewSpace.id());
   CHECK(scene.catalog_info().search_space_id == kSpace.id());
@@ -212,7 +213,7 @@ TEST_CASE("searches read the old space until every spec is complete in the new o
   CHECK(scene.catalog.search("catalog", kSpace, vector_of("1", kSpace), 5).status().code() == Code::kRefused);
 }
 
-TEST_CASE("a spec that is removed in the middle of a switch does not hold it up") {
+TEST_CASE("a spec that is removed in the middle of a switch does not hold it up", "[catalog]") {
   Switching scene;
   scene.finish(kKey, kOps);
   ok(scene.catalog.remove(kOtherKey));
@@ -220,7 +221,8 @@ TEST_CASE("a spec that is removed in the middle of a switch does not hold it up"
   CHECK(scene.search("1", kNewSpace).size() == 2);
 }
 
-TEST_CASE("a spec that is new in the middle of a switch is seen in the new space, by searches after the flip") {
+TEST_CASE("a spec that is new in the middle of a switch is seen in the new space, by searches after the flip",
+          "[catalog]") {
   Switching scene;
   const SpecKey late{"catalog", "late"};
   scene.put(late, "content");
@@ -233,7 +235,7 @@ TEST_CASE("a spec that is new in the middle of a switch is seen in the new space
   CHECK(scene.search("4", kNewSpace).size() == 4);
 }
 
-TEST_CASE("a switch that is taken back finds the old vectors, and searches never stopped") {
+TEST_CASE("a switch that is taken back finds the old vectors, and searches never stopped", "[catalog]") {
   Switching scene;
   scene.finish(kKey, kOps);
   CHECK(get(scene.catalog.switch_space("catalog", kSpace)) == 2);
@@ -253,8 +255,8 @@ TEST_CASE("a switch that is taken back finds the old vectors, and searches never
   CHECK(sorted(scene.search("1")) == kAll);
 }
 
-TEST_CASE(
-    "a second switch before the first is complete leads to the last target, read from the first space until then") {
+TEST_CASE("a second switch before the first is complete leads to the last target, read from the first space until then",
+          "[catalog]") {
   Switching scene;
   scene.finish(kKey, kOps);
   const Space last{"last", 2, ""};
@@ -270,7 +272,7 @@ TEST_CASE(
   CHECK(scene.rows() == seen(kOps));
 }
 
-TEST_CASE("an edit in the middle of a switch is visible in the new space once complete") {
+TEST_CASE("an edit in the middle of a switch is visible in the new space once complete", "[catalog]") {
   Switching scene;
   scene.put(kKey, "edited");
   CHECK(scene.rows() == seen(kOps));
@@ -282,14 +284,14 @@ TEST_CASE("an edit in the middle of a switch is visible in the new space once co
   CHECK(scene.search("1", kNewSpace).size() == 2);
 }
 
-TEST_CASE("a catalog with nothing visible switches at once") {
+TEST_CASE("a catalog with nothing visible switches at once", "[catalog]") {
   Scene scene;
   scene.put(kKey, "content");
   CHECK(get(scene.catalog.switch_space("catalog", kNewSpace)) == 1);
   CHECK(scene.catalog_info().search_space_id == kNewSpace.id());
 }
 
-TEST_CASE("a switch back and forth keeps a manual retry's demand") {
+TEST_CASE("a switch back and forth keeps a manual retry's demand", "[catalog]") {
   Scene scene;
   scene.index(kKey, kOps);
   scene.enqueue(kKey, JobKind::kManualRetry);
@@ -298,7 +300,7 @@ TEST_CASE("a switch back and forth keeps a manual retry's demand") {
   CHECK(scene.existing(scene.claim_one(), kOps) == std::vector{false, false});
 }
 
-TEST_CASE("a second switch, after the first was complete, keeps searches as whole as the first") {
+TEST_CASE("a second switch, after the first was complete, keeps searches as whole as the first", "[catalog]") {
   Switching scene;
   scene.finish(kKey, kOps);
   scene.finish(kOtherKey, kOtherOps);
@@ -315,7 +317,7 @@ TEST_CASE("a second switch, after the first was complete, keeps searches as whol
   CHECK(sorted(scene.search("1", last)) == kAll);
 }
 
-TEST_CASE("a spec that became empty brings no old rows back when its catalog returns to an old space") {
+TEST_CASE("a spec that became empty brings no old rows back when its catalog returns to an old space", "[catalog]") {
   Switching scene;
   scene.finish(kKey, kOps);
   scene.finish(kOtherKey, {});

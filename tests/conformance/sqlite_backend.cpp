@@ -40,7 +40,6 @@ class SqliteDatabase final : public Database {
     }
     return *backend;
   }
-  [[nodiscard]] bool is_durable() const override { return true; }
   [[nodiscard]] int model_sequences() const override { return 300; }
 
  private:
@@ -51,6 +50,19 @@ class SqliteDatabase final : public Database {
 
 std::unique_ptr<Database> make_database() {
   return std::make_unique<SqliteDatabase>();
+}
+
+Offers offers() {
+  return {.wake = true,
+          .history = true,
+          .failures = true,
+          .providers = true,
+          .fleet = true,
+          .durable = true,
+          .boot = true,
+          .catalog = true,
+          .persister = true,
+          .rows = true};
 }
 
 }  // namespace embedjobs::test

@@ -29,12 +29,12 @@ bool exists(Scene& scene, const std::string& text) {
 
 }  // namespace
 
-TEST_CASE("an empty database is swept at once") {
+TEST_CASE("an empty database is swept at once", "[catalog]") {
   Scene scene;
   CHECK(get(scene.catalog.sweep(1h, 100)) == 0);
 }
 
-TEST_CASE("an unreferenced vector stays for the grace period, then goes; referenced ones stay for ever") {
+TEST_CASE("an unreferenced vector stays for the grace period, then goes; referenced ones stay for ever", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "kept"}, {"b", "dropped"}});
   scene.index(kKey, {{"a", "kept"}});
@@ -51,7 +51,7 @@ TEST_CASE("an unreferenced vector stays for the grace period, then goes; referen
   CHECK(scene.rows() == seen({{"a", "kept"}}));
 }
 
-TEST_CASE("a vector that is referenced again starts a new grace period when it is dropped again") {
+TEST_CASE("a vector that is referenced again starts a new grace period when it is dropped again", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "text"}});
   scene.index(kKey, {});
@@ -70,7 +70,7 @@ TEST_CASE("a vector that is referenced again starts a new grace period when it i
   CHECK_FALSE(exists(scene, "text"));
 }
 
-TEST_CASE("a vector that another document shares is not swept") {
+TEST_CASE("a vector that another document shares is not swept", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "shared"}});
   scene.index(kOtherKey, {{"b", "shared"}});
@@ -81,7 +81,7 @@ TEST_CASE("a vector that another document shares is not swept") {
   CHECK(scene.vector(kOtherKey, "b") == vector_of("shared", kSpace));
 }
 
-TEST_CASE("vectors of a chunk whose manifest is not complete yet are not swept") {
+TEST_CASE("vectors of a chunk whose manifest is not complete yet are not swept", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   get(scene.catalog.switch_space("catalog", kNewSpace));
@@ -93,7 +93,7 @@ TEST_CASE("vectors of a chunk whose manifest is not complete yet are not swept")
   ok(scene.finalize(lease, {{"a", "1"}}, kNewSpace));
 }
 
-TEST_CASE("after a flip the old space is swept") {
+TEST_CASE("after a flip the old space is swept", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   get(scene.catalog.switch_space("catalog", kNewSpace));
@@ -105,7 +105,7 @@ TEST_CASE("after a flip the old space is swept") {
   CHECK(scene.existing(scene.claim_one(), {{"a", "1"}}) == std::vector{false});
 }
 
-TEST_CASE("a sweep in small steps does the same") {
+TEST_CASE("a sweep in small steps does the same", "[catalog]") {
   Scene scene;
   Ops ops;
   for (int i = 0; i < 25; ++i) {
@@ -122,7 +122,7 @@ TEST_CASE("a sweep in small steps does the same") {
   CHECK(scene.existing(lease, ops) == expected);
 }
 
-TEST_CASE("a sweep deletes at most as many rows as it is told") {
+TEST_CASE("a sweep deletes at most as many rows as it is told", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}, {"b", "2"}, {"c", "3"}});
   scene.index(kKey, {});
@@ -134,7 +134,8 @@ TEST_CASE("a sweep deletes at most as many rows as it is told") {
   CHECK(std::count(left.begin(), left.end(), true) >= 1);
 }
 
-TEST_CASE("a pass that found a vector and lost it to a sweep is told so by finalize, and embeds it again") {
+TEST_CASE("a pass that found a vector and lost it to a sweep is told so by finalize, and embeds it again",
+          "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   scene.index(kKey, {});
@@ -150,7 +151,7 @@ TEST_CASE("a pass that found a vector and lost it to a sweep is told so by final
   CHECK(scene.rows() == seen({{"a", "1"}}));
 }
 
-TEST_CASE("a wall clock that was set back deletes nothing early and keeps nothing for ever") {
+TEST_CASE("a wall clock that was set back deletes nothing early and keeps nothing for ever", "[catalog]") {
   Scene scene;
   scene.index(kKey, {{"a", "1"}});
   scene.index(kKey, {});

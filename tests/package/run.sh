@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds and runs a consumer in one of four ways: find_package, pkg-config, pkg-config-c, add_subdirectory.
+# Builds and runs a consumer in one of five ways: find_package, pkg-config, pkg-config-c, add_subdirectory, kit.
 # run.sh WAY SOURCE_DIR BUILD_DIR CXX: BUILD_DIR is a finished build, which is installed to a folder of its own.
 set -eu
 way=$1 source=$2 build=$3 cxx=$4
@@ -51,6 +51,23 @@ case $way in
       -DEMBEDJOBS_SOURCE_DIR="$source" $launcher
     cmake --build "$work/build" --target consumer
     "$work/build/consumer"
+    ;;
+  kit)
+    # Without the component there is no kit, and find_package says so.
+    cmake --install "$build" --prefix "$work/prefix" > /dev/null
+    if cmake -S "$here/kit" -B "$work/without" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/log" 2>&1; then
+      echo "the kit was found where it is not installed" >&2
+      exit 1
+    fi
+    grep -q conformance "$work/log"
+    cmake --install "$build" --prefix "$work/prefix" --component conformance > /dev/null
+    # The example, away from its tree: nothing but what is installed can be included.
+    cp -r "$here/kit" "$source/examples/store" "$work"
+    # shellcheck disable=SC2086
+    cmake -S "$work/kit" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$work/prefix" $launcher
+    cmake --build "$work/build"
+    ctest --test-dir "$work/build" --output-on-failure
+    "$work/build/my_store_test" | grep 'need catalog'
     ;;
   *)
     echo "run.sh: unknown way '$way'" >&2

@@ -284,3 +284,113 @@ TEST_CASE("parts that can't work together are refused when they are wired") {
     CHECK(Engine::open(memory_options(), parts).status().code() == Code::kInvalidArgument);
   }
 }
+
+// What the library shows over a store that implements the pure functions and tells nothing.
+namespace {
+
+class SilentStore final : public Store {
+ public:
+  Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) override { return inner_->enqueue(key, kind); }
+  Status remove_key(const SpecKey& key) override { return inner_->remove_key(key); }
+  Result<ClaimResult> claim(const ClaimRequest& request) override { return inner_->claim(request); }
+  Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration,
+                                  Duration time_limit) override {
+    return inner_->renew(leases, lease_duration, time_limit);
+  }
+  Status progress(const LeaseRef& lease, const Progress& progress) override {
+    return inner_->progress(lease, progress);
+  }
+  Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
+                          std::span<const TextHash> answered) override {
+    return inner_->record_in_flight(lease, sent, answered);
+  }
+  Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) override {
+    return inner_->settle(lease, outcome);
+  }
+  Result<std::size_t> reap(std::size_t limit) override { return inner_->reap(limit); }
+  Result<Peek> peek(std::string_view space_id) override { return inner_->peek(space_id); }
+  [[nodiscard]] Duration lease_duration() const override { return inner_->lease_duration(); }
+
+ private:
+  std::shared_ptr<Store> inner_ = make_memory_backend({}, nullptr).store;
+};
+
+struct SilentScene {
+  std::shared_ptr<SilentStore> store = std::make_shared<SilentStore>();
+  std::shared_ptr<Documents> documents = std::make_shared<Documents>();
+  std::shared_ptr<Vectors> vectors = std::make_shared<Vectors>();
+  EngineScene engine{{.store = store, .resolver = documents, .persister = vectors}, nullptr};
+};
+
+}  // namespace
+
+TEST_CASE("jobs of a store that tells nothing are run, though it wakes nobody") {
+  SilentScene scene;
+  CHECK(scene.store->poll_interval() == 250ms);
+  REQUIRE(scene.engine->start().ok());
+  scene.engine.wait();
+  // Behind the engine's back, as another process would: the engine is not told, and finds it by looking.
+  scene.documents->write(kKey, spec_with(3, "users"));
+  const auto began = std::chrono::steady_clock::now();
+  REQUIRE(scene.store->enqueue(kKey, JobKind::kSpecWrite).ok());
+  scene.engine.wait();
+  CHECK(std::chrono::steady_clock::now() - began < WorkerOptions{}.fallback_poll / 2);
+  CHECK(scene.vectors->rows_of(kKey) == 3);
+}
+
+TEST_CASE("what a store does not tell is shown as unknown, and never as nothing") {
+  SilentScene scene;
+  scene.documents->write(kKey, spec_with(3, "users"));
+  REQUIRE(scene.engine->enqueue(kKey, JobKind::kSpecWrite).ok());
+  REQUIRE(scene.engine->start().ok());
+  scene.engine.wait();
+
+  const auto rows = scene.engine->status(std::nullopt);
+  REQUIRE(rows.ok());
+  REQUIRE(rows->size() == 1);
+  CHECK_FALSE(rows->front().job_known);
+  CHECK(make_badge(rows->front()).label == "unknown");
+  CHECK_FALSE(make_badge(rows->front()).offers_retry);
+
+  const auto health = scene.engine->health(std::nullopt);
+  REQUIRE(health.ok());
+  CHECK(health->specs == 1);
+  CHECK(health->unknown == 1);
+  CHECK(health->indexed + health->pending + health->running + health->failed == 0);
+  CHECK_FALSE(health->failures_known);
+  CHECK_FALSE(health->degraded);
+  CHECK(make_banner(*health).text.find("1 unknown") != std::string::npos);
+
+  const auto metrics = scene.engine->metrics();
+  REQUIRE(metrics.ok());
+  CHECK(metrics->worker.jobs_succeeded == 1);
+  CHECK_FALSE(metrics->jobs.has_value());
+  CHECK_FALSE(metrics->workers_live.has_value());
+  const std::string text = render_prometheus(*metrics);
+  CHECK(text.find("embedjobs_jobs_succeeded_total 1") != std::string::npos);
+  for (const char* family : {"embedjobs_jobs{", "embedjobs_jobs ", "embedjobs_workers"}) {
+    INFO(text);
+    CHECK(text.find(family) == std::string::npos);
+  }
+}
+
+TEST_CASE("what can't be done without asking the store is refused, and names the store") {
+  SilentScene scene;
+  scene.documents->write(kKey, spec_with(3, "users"));
+  const auto refused = [](const Status& status) {
+    INFO(status.to_string());
+    CHECK(status.code() == Code::kRefused);
+    CHECK(status.message().find("this store does not tell") != std::string::npos);
+  };
+  refused(scene.engine->reconcile().status());
+  refused(scene.engine->workers().status());
+  refused(scene.engine->jobs({}).status());
+  refused(scene.engine->providers().status());
+  refused(scene.engine->retry_failed().status());
+  // The rounds of maintenance enqueue nothing either, and say so once.
+  REQUIRE(scene.engine->start().ok());
+  scene.engine.wait_for_log("reconciler: this store does not tell");
+  scene.engine.wait();
+  CHECK(scene.engine->stop(30s));
+  CHECK(scene.vectors->rows_of(kKey) == 0);
+}

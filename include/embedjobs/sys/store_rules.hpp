@@ -81,6 +81,22 @@ inline constexpr Duration kFarAhead = std::chrono::hours(2);
 /// this says.
 [[nodiscard]] bool lease_ended(Duration lease_until, Duration boot_now) noexcept;
 
+// --- what callers hand in: kInvalidArgument, with one line that says what is wrong
+
+/// A key that may be one, and a kind that is one.
+Status check_enqueue(const SpecKey& key, JobKind kind);
+/// A nonce that is not zero, a space that is one, and a provider that is one or none.
+Status check_claim(const ClaimRequest& request);
+
+// --- which jobs
+
+/// Of the due jobs, those that this claim takes: first `by_age` of them by due time, then the others by priority and
+/// due time. Equal ones go by id.
+std::vector<StoredJob*> choose(std::vector<StoredJob*> due, const ClaimRequest& request);
+/// Adds to `peek` what it says of this job; a job that has ended adds nothing. `fits`: the target space of its catalog
+/// is the one asked for, or not chosen. `lease_left`: of a running job, until its lease ends.
+void look_at(Peek& peek, const StoredJob& job, bool fits, Duration lease_left, WallTime now);
+
 // --- transitions
 
 /// The next generation. A manual retry also forbids the reuse of vectors older than `epoch`, the store's epoch that it

@@ -9,13 +9,6 @@
 
 namespace embedjobs::core {
 
-Status check_enqueue(const SpecKey& key, JobKind kind) {
-  if (kind != JobKind::kSpecWrite && kind != JobKind::kReconciler && kind != JobKind::kManualRetry) {
-    return {Code::kInvalidArgument, fmt::format("{} is not a kind of job", static_cast<int>(kind))};
-  }
-  return validate(key);
-}
-
 Status check_put(const SpecKey& key, std::string_view content, std::string_view target_space_id) {
   if (Status status = validate(key); !status.ok()) {
     return status;
@@ -25,16 +18,6 @@ Status check_put(const SpecKey& key, std::string_view content, std::string_view 
             fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
   }
   return target_space_id.empty() ? Status() : parse_space(target_space_id).status();
-}
-
-Status check_claim(const ClaimRequest& request) {
-  if (request.nonce == 0) {
-    return {Code::kInvalidArgument, "a claim's nonce is zero"};
-  }
-  if (Status status = request.provider.empty() ? Status() : validate_provider(request.provider); !status.ok()) {
-    return status;
-  }
-  return parse_space(request.space_id).status();
 }
 
 Status check_pass(const PassContext& context) {

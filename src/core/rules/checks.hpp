@@ -9,17 +9,15 @@
 #include <utility>
 
 #include "embedjobs/persister.hpp"
-#include "embedjobs/sys/store.hpp"
+#include "embedjobs/sys/store_rules.hpp"
 
 namespace embedjobs::core {
 
-/// A key that may be one, and a kind that is one.
-Status check_enqueue(const SpecKey& key, JobKind kind);
+using rules::check_claim;
+using rules::check_enqueue;
 /// Of a put: a key, a document that is not too long, and a target space that is one or none. The content may be any
 /// bytes: what they mean is the splitter's business.
 Status check_put(const SpecKey& key, std::string_view content, std::string_view target_space_id);
-/// A nonce that is not zero, a space that is one, and a provider that is one or none.
-Status check_claim(const ClaimRequest& request);
 /// Key and space.
 Status check_pass(const PassContext& context);
 /// Of an upsert: the pass, and that every vector may be stored in its space. The message names the first operation

@@ -1,7 +1,10 @@
 #include "embedjobs/sys/store_rules.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/rules/provider_notes.hpp"
 
@@ -131,6 +134,61 @@ Duration backoff(std::int64_t errors_in_row, double jitter) {
   const double spread = 0.8 + 0.4 * std::clamp(jitter, 0.0, 1.0);
   const auto spread_base = Duration(std::llround(static_cast<double>(std::min(base, kMaxBackoff).count()) * spread));
   return std::min(spread_base, kMaxBackoff);
+}
+
+Status check_enqueue(const SpecKey& key, JobKind kind) {
+  if (kind != JobKind::kSpecWrite && kind != JobKind::kReconciler && kind != JobKind::kManualRetry) {
+    return {Code::kInvalidArgument, fmt::format("{} is not a kind of job", static_cast<int>(kind))};
+  }
+  return validate(key);
+}
+
+Status check_claim(const ClaimRequest& request) {
+  if (request.nonce == 0) {
+    return {Code::kInvalidArgument, "a claim's nonce is zero"};
+  }
+  if (Status status = request.provider.empty() ? Status() : validate_provider(request.provider); !status.ok()) {
+    return status;
+  }
+  return parse_space(request.space_id).status();
+}
+
+std::vector<StoredJob*> choose(std::vector<StoredJob*> due, const ClaimRequest& request) {
+  const auto by_age = [](const StoredJob* a, const StoredJob* b) {
+    return std::tie(a->next_run_at, a->id) < std::tie(b->next_run_at, b->id);
+  };
+  const auto by_priority = [](const StoredJob* a, const StoredJob* b) {
+    return std::tie(a->priority, a->next_run_at, a->id) < std::tie(b->priority, b->next_run_at, b->id);
+  };
+  const std::size_t wanted = std::min(request.max_jobs, due.size());
+  const auto aged = due.begin() + static_cast<std::ptrdiff_t>(std::min(request.by_age, wanted));
+  const auto end = due.begin() + static_cast<std::ptrdiff_t>(wanted);
+  std::partial_sort(due.begin(), aged, due.end(), by_age);
+  std::partial_sort(aged, end, due.end(), by_priority);
+  due.resize(wanted);
+  return due;
+}
+
+void look_at(Peek& peek, const StoredJob& job, bool fits, Duration lease_left, WallTime now) {
+  if (!is_open(job.status)) {
+    return;
+  }
+  if (!fits) {
+    peek.other_space = true;
+    return;
+  }
+  const auto earlier = [](std::optional<Duration>& least, Duration due) {
+    least = least ? std::min(*least, due) : due;
+  };
+  if (job.status == JobStatus::kRunning) {
+    peek.running = true;
+    earlier(peek.next_due, std::max(lease_left, Duration(0)));
+    return;
+  }
+  const Duration due = due_in(job.next_run_at, now);
+  earlier(peek.next_due, due);
+  earlier(peek.next_pending_due, due);
+  peek.urgent_waiting = peek.urgent_waiting || (job.priority == 0 && due == Duration(0));
 }
 
 bool is_due(WallTime next_run_at, WallTime now) noexcept {

@@ -1,0 +1,30 @@
+// The persister that docs/embedding-guide.md shows, word for word, under the kit.
+#define main guide_main
+#include "../../examples/guide_host.cpp"
+#undef main
+
+#include "conformance/database.hpp"
+
+namespace embedjobs::test {
+
+struct GuideDatabase final : Database {
+  Tables tables;
+  std::shared_ptr<Persister> persister() override { return std::make_shared<Vectors>(tables); }
+  Seen rows(const SpecKey& key) override {
+    Seen rows;
+    for (const auto& [id, row] : tables.specs[key].rows) {
+      rows.emplace_back(id, to_hex(row.text_hash));
+    }
+    return rows;
+  }
+};
+
+std::unique_ptr<Database> make_database() {
+  return std::make_unique<GuideDatabase>();
+}
+
+Offers offers() {
+  return {.store = false, .persister = true, .rows = true};
+}
+
+}  // namespace embedjobs::test

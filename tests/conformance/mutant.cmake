@@ -1,0 +1,17 @@
+# A store that leaves out what everything rests on must fail the kit: a case says so, and the program does not crash.
+# cmake -DPROGRAM=... "-DCASE=name of a case that must fail" -P mutant.cmake
+execute_process(COMMAND ${PROGRAM} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE errors)
+string(APPEND output "${errors}")
+if(NOT output MATCHES "test cases: +[0-9]+ \\| +[0-9]+ passed \\| +([0-9]+) failed")
+  message(FATAL_ERROR "the suite did not end with failed cases (exit ${result}):\n${output}")
+endif()
+set(failed ${CMAKE_MATCH_1})
+if(output MATCHES "fatal error condition")
+  message(FATAL_ERROR "the store crashed:\n${output}")
+endif()
+string(REPLACE "," "\\," pattern "${CASE}")
+execute_process(COMMAND ${PROGRAM} "${pattern}" RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE errors)
+if(result EQUAL 0 OR NOT output MATCHES "test cases: +1 \\|( +0 passed \\|)? +1 failed")
+  message(FATAL_ERROR "the case '${CASE}' does not fail (exit ${result}):\n${output}${errors}")
+endif()
+message(STATUS "${failed} cases fail, '${CASE}' among them")
