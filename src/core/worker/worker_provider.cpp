@@ -48,7 +48,7 @@ bool WorkerMachine::send_alone(MonoTime now, WorkerActions& out) {
     }
     if (gate_.in_flight() + calls_waiting() == 0 && gate_.may_call(now, 0)) {
       PassActions actions;
-      if (const auto call = slot.pass.take_batch(1, 1, now, actions)) {
+      if (const auto call = slot.pass.take_batch(1, 1, actions)) {
         gate_.spend(estimate_.tokens(call->bytes), now);
       }
       step(id, std::move(actions), out);
@@ -75,7 +75,7 @@ void WorkerMachine::send_calls(MonoTime now, WorkerActions& out) {
       next = slots_.begin();
     }
     PassActions actions;
-    const auto call = next->second.pass.take_batch(batch_.texts(), batch_bytes(), now, actions);
+    const auto call = next->second.pass.take_batch(batch_.texts(), batch_bytes(), actions);
     if (call) {
       gate_.spend(estimate_.tokens(call->bytes), now);
     }
