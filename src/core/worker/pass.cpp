@@ -282,6 +282,8 @@ void Pass::on_time(MonoTime now, PassActions& out) {
     enter_settle(*ending_, out);
   }
   if (stop_grace_ && now >= *stop_grace_ && !settling()) {
+    // The failure that was kept may have been dropped since: the document is gone.
+    end_with({.kind = OutcomeKind::kRelease, .error = kStopped, .reason = ReleaseReason::kStop});
     in_flight_.clear();
     finished_.clear();
     enter_settle(*ending_, out);

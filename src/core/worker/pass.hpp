@@ -70,7 +70,7 @@ class Pass {
   /// By our own clock the lease has ended: nothing is written any more but the outcome, which its fence makes harmless
   /// and which releases the job if it is still ours.
   void on_lease_expired(MonoTime now, PassActions& out);
-  void on_stop(MonoTime now, PassActions& out) { release("the worker stopped", now, out); }
+  void on_stop(MonoTime now, PassActions& out) { release(kStopped, now, out); }
   /// Ends the pass and gives the job back, for whatever reason: calls are cancelled, what has come back is persisted.
   void release(const std::string& why, MonoTime now, PassActions& out);
   void on_yield(MonoTime now, PassActions& out);
@@ -93,6 +93,8 @@ class Pass {
   [[nodiscard]] std::optional<MonoTime> wake_at() const;
   /// Over, and no write of it is under way any more.
   [[nodiscard]] bool ended() const { return phase_ == PassPhase::kEnded && writes_out_ == 0; }
+  /// Not lost, and not settled, as far as we know.
+  [[nodiscard]] bool holds_lease() const { return phase_ != PassPhase::kEnded; }
   /// How often the outcome was sent without an answer that says something.
   [[nodiscard]] int settle_tries() const { return settle_tries_; }
   /// The outcome is on its way, or done.
@@ -105,6 +107,7 @@ class Pass {
   [[nodiscard]] Progress progress() const;
 
  private:
+  static constexpr const char* kStopped = "the worker stopped";
   static constexpr int kWriteTries = 4;  // of a batch or manifest within a pass
   static Duration write_backoff(int tries);
 
