@@ -5,24 +5,6 @@
 #include <algorithm>
 
 namespace embedjobs::core {
-namespace {
-
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-constexpr int kListRounds = 3;
-constexpr Duration kStopGrace = seconds(1);  // for calls that were cancelled to come back
-
-Duration settle_backoff(int tries) {
-  return std::min<Duration>(milliseconds(100) * (1 << std::min(tries, 6)), seconds(5));
-}
-
-}  // namespace
-
-Duration Pass::write_backoff(int tries) {
-  return milliseconds(100) * (1 << std::min(tries, 6));
-}
-
 PassContext Pass::context() const {
   return {.key = lease_.job.key,
           .job_id = lease_.job.id,
@@ -41,7 +23,7 @@ Progress Pass::progress() const {
   return {.operation_count = operation_count_,
           .reused = reused_,
           .embedded = embedded_,
-          .missing = operation_count_ - reused_ - embedded_ - set_aside_count_,
+          .missing = operation_count_ - reused_ - embedded_ - queue_.operations_unsent(),
           .prompt_tokens = prompt_tokens_};
 }
 
@@ -55,17 +37,6 @@ void Pass::emit(EventKind kind, PassActions& out, std::string message, std::int6
                             .count = count}});
 }
 
-// The first reason to end counts.
-void Pass::end_with(Outcome outcome) {
-  if (!ending_) {
-    ending_ = std::move(outcome);
-  }
-}
-
-void Pass::end_with(OutcomeKind kind, const std::string& error) {
-  end_with(Outcome{.kind = kind, .error = error});
-}
-
 // --- resolve, split, list
 
 void Pass::start(MonoTime now, PassActions& out) {
@@ -75,40 +46,68 @@ void Pass::start(MonoTime now, PassActions& out) {
 }
 
 void Pass::on_resolved(Result<Document> answer, MonoTime now, PassActions& out) {
-  if (ignores_answers()) {
-    return;
-  }
-  const bool gone = !answer.ok() && answer.status().code() == Code::kGone;
-  if (phase_ == PassPhase::kResolveAgain) {
-    if (gone) {
-      ending_.reset();
-    } else if (answer.ok() && answer->version != content_version_) {
-      ending_ =
-          Outcome{.kind = OutcomeKind::kRetry, .error = "the document changed during the pass", .retry_at_once = true};
-    }
-  } else if (answer.ok()) {
-    document_ = std::make_shared<const Document>(std::move(*answer));
-    content_version_ = document_->version;
-    phase_ = settings_.host_compute ? PassPhase::kCompute : PassPhase::kSplit;
-    if (settings_.host_compute) {
-      ++writes_out_;
-      out.push_back(ComputeAction{document_});
-    } else {
-      out.push_back(SplitAction{document_});
-    }
-  } else if (!gone) {
-    end_with(OutcomeKind::kRetry, "the document can't be loaded: " + answer.status().message());
-  }
-  if (gone && !ending_) {
-    content_version_.clear();
-    operation_count_ = reused_ = embedded_ = set_aside_count_ = 0;
-    counted_ = true;
-    failing_.clear();
-    enter_finalize(std::make_shared<const Manifest>(), out);
-  } else if (phase_ == PassPhase::kResolveAgain) {
-    enter_settle(*ending_, out);
+  enum class Found { kDocument, kGone, kNoAnswer };
+  const Found found = answer.ok()                             ? Found::kDocument
+                      : answer.status().code() == Code::kGone ? Found::kGone
+                                                              : Found::kNoAnswer;
+  switch (phase_) {
+    case PassPhase::kResolve:
+      switch (found) {
+        case Found::kDocument: begin_work(std::move(*answer), out); break;
+        case Found::kGone: clear_rows(out); break;
+        case Found::kNoAnswer:
+          end_with(OutcomeKind::kRetry, "the document can't be loaded: " + answer.status().message());
+          break;
+      }
+      break;
+    case PassPhase::kResolveAgain:  // the failure that is kept counts, unless the document is another one or gone
+      switch (found) {
+        case Found::kDocument:
+          if (answer->version != content_version_) {
+            ending_ = Outcome{
+                .kind = OutcomeKind::kRetry, .error = "the document changed during the pass", .retry_at_once = true};
+          }
+          enter_settle(*ending_, out);
+          break;
+        case Found::kGone:
+          ending_.reset();
+          clear_rows(out);
+          break;
+        case Found::kNoAnswer: enter_settle(*ending_, out); break;
+      }
+      break;
+    case PassPhase::kSplit:
+    case PassPhase::kList:
+    case PassPhase::kReserve:
+    case PassPhase::kEmbed:
+    case PassPhase::kCompute:
+    case PassPhase::kFinalize:
+    case PassPhase::kSettle:
+    case PassPhase::kEnded: return;  // the pass went on without it
   }
   advance(now, out);
+}
+
+void Pass::begin_work(Document document, PassActions& out) {
+  document_ = std::make_shared<const Document>(std::move(document));
+  content_version_ = document_->version;
+  if (settings_.host_compute) {
+    phase_ = PassPhase::kCompute;
+    ++writes_out_;
+    out.push_back(ComputeAction{document_});
+  } else {
+    phase_ = PassPhase::kSplit;
+    out.push_back(SplitAction{document_});
+  }
+}
+
+/// The document is gone: its manifest is empty.
+void Pass::clear_rows(PassActions& out) {
+  content_version_.clear();
+  operation_count_ = reused_ = embedded_ = 0;
+  queue_ = EmbedQueue();
+  counted_ = true;
+  enter_finalize(std::make_shared<const Manifest>(), out);
 }
 
 void Pass::on_split(Result<std::shared_ptr<const Plan>> answer, MonoTime now, PassActions& out) {
@@ -128,10 +127,6 @@ void Pass::on_split(Result<std::shared_ptr<const Plan>> answer, MonoTime now, Pa
   advance(now, out);
 }
 
-OutcomeKind Pass::outcome_of(const Status& error) {
-  return error.code() == Code::kFailed ? OutcomeKind::kFail : OutcomeKind::kRetry;
-}
-
 bool Pass::lost_lease(const Status& answer, MonoTime now, PassActions& out) {
   if (answer.code() != Code::kLeaseLost) {
     return false;
@@ -140,21 +135,13 @@ bool Pass::lost_lease(const Status& answer, MonoTime now, PassActions& out) {
   return true;
 }
 
-/// Whether the persister answered for everything that it was asked. If not, the pass ends.
-template <typename T>
-bool Pass::answered(const Result<std::vector<T>>& answer, std::size_t asked, const char* failure, MonoTime now,
-                    PassActions& out) {
-  if (answer.ok() && answer->size() == asked) {
-    return true;
-  }
-  if (!lost_lease(answer.status(), now, out)) {
-    end_with(
-        outcome_of(answer.status()),
-        fmt::format("{}: {}", failure,
-                    answer.ok() ? "the persister answered for another number than asked" : answer.status().message()));
+void Pass::end_unanswered(const Status& answer, const char* failure, MonoTime now, PassActions& out) {
+  if (!lost_lease(answer, now, out)) {
+    end_with(outcome_of(answer),
+             fmt::format("{}: {}", failure,
+                         answer.ok() ? "the persister answered for another number than asked" : answer.message()));
     advance(now, out);
   }
-  return false;
 }
 
 void Pass::enter_list(PassActions& out) {
@@ -170,7 +157,9 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
   if (!answered(answer, plan_->size(), "stored vectors can't be listed", now, out)) {
     return;
   }
-  forget_embedding();
+  queue_ = EmbedQueue(plan_, settings_.input_cap);
+  elsewhere_.clear();
+  reused_ = 0;
   std::vector<std::uint32_t> missing;
   for (std::uint32_t first = 0; first < plan_->size(); ++first) {
     if (!plan_->is_first_of_text(first)) {
@@ -196,84 +185,6 @@ void Pass::on_listed(Result<std::vector<bool>> answer, MonoTime now, PassActions
     missing.shrink_to_fit();
     enter_reserve(std::move(missing), out);
   }
-}
-
-/// Another round begins.
-void Pass::forget_embedding() {
-  missing_.clear();
-  next_missing_ = 0;
-  skipped_.clear();
-  alone_.clear();
-  elsewhere_.clear();
-  failing_.clear();
-  postponed_.clear();
-  single_failures_ = 0;
-  reused_ = set_aside_count_ = 0;
-}
-
-void Pass::enter_reserve(std::vector<std::uint32_t> operations, PassActions& out) {
-  phase_ = PassPhase::kReserve;
-  reserve_at_.reset();
-  to_reserve_ = std::make_shared<const std::vector<std::uint32_t>>(std::move(operations));
-  ReserveAction reserve{plan_, to_reserve_, {}};
-  // What can't be embedded is not held back from a pass that this one waits for.
-  for (const auto* left : {&failing_, &postponed_}) {
-    std::transform(left->begin(), left->end(), std::back_inserter(reserve.given_up),
-                   [](const auto& entry) { return entry.first; });
-  }
-  out.push_back(std::move(reserve));
-}
-
-void Pass::on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out) {
-  if (phase_ != PassPhase::kReserve) {
-    return;
-  }
-  if (!answered(answer, to_reserve_->size(), "texts can't be reserved", now, out)) {
-    return;
-  }
-  missing_.clear();
-  next_missing_ = 0;
-  elsewhere_.clear();
-  for (std::size_t i = 0; i < answer->size(); ++i) {
-    const std::uint32_t first = (*to_reserve_)[i];
-    switch ((*answer)[i]) {
-      case Reservation::kMine: missing_.push_back(first); break;
-      case Reservation::kStored: reused_ += plan_->count_of_text(first); break;
-      case Reservation::kElsewhere: elsewhere_.push_back(first); break;
-    }
-  }
-  if (elsewhere_.size() == to_reserve_->size()) {
-    ++reserve_rounds_;
-  } else {
-    reserve_rounds_ = 0;
-    last_progress_ = now;
-  }
-  to_reserve_.reset();
-  enter_embed(now, out);
-}
-
-void Pass::enter_embed(MonoTime now, PassActions& out) {
-  for (const Suspect& suspect : lease_.suspects) {
-    const auto operation = plan_->find(suspect.text_hash);
-    if (!operation || !std::binary_search(missing_.begin(), missing_.end(), *operation)) {
-      continue;
-    }
-    if (suspect.set_aside) {
-      set_aside(*operation, "its text was in flight alone each time the worker died, it is not sent again");
-      set_aside_count_ += plan_->count_of_text(*operation);
-    } else {
-      skipped_.insert(*operation);
-      alone_.push_back(*operation);
-    }
-  }
-  phase_ = PassPhase::kEmbed;
-  if (lease_.state.crashes > 0 && !recording_) {
-    recording_ = true;
-    out.push_back(
-        RecordAction{});  // nothing is in flight yet: should the process die now, it was not for a text of this pass
-  }
-  want_progress_ = true;
-  advance(now, out);
 }
 
 // --- a host's compute
@@ -321,139 +232,14 @@ void Pass::on_computed(Result<Manifest> answer, MonoTime now, PassActions& out) 
     end_with({.kind = OutcomeKind::kRelease,
               .error = answer.status().message(),
               .reason = ReleaseReason::kPause,
-              .delay = std::max<Duration>(answer.status().retry_after(), seconds(5))});
+              .delay = std::max<Duration>(answer.status().retry_after(), std::chrono::seconds(5))});
   } else if (!stopping_ || answer.status().code() != Code::kCancelled) {
     end_with(OutcomeKind::kRetry, answer.status().message());
   }
   advance(now, out);
 }
 
-// --- finalize and settle
-
-void Pass::enter_finalize(std::shared_ptr<const Manifest> manifest, PassActions& out) {
-  phase_ = PassPhase::kFinalize;
-  manifest_ = std::move(manifest);
-  finalize_tries_ = 0;
-  send_finalize(out);
-}
-
-void Pass::send_finalize(PassActions& out) {
-  finalize_at_.reset();
-  ++writes_out_;
-  out.push_back(FinalizeAction{manifest_});
-}
-
-void Pass::on_finalized(const Status& answer, MonoTime now, PassActions& out) {
-  --writes_out_;
-  if (phase_ != PassPhase::kFinalize) {
-    return;
-  }
-  const bool gone = content_version_.empty();
-  if (lost_lease(answer, now, out)) {
-    return;
-  }
-  if (answer.ok() || (gone && answer.code() == Code::kNotFound)) {
-    enter_settle({.kind = OutcomeKind::kComplete}, out);
-  } else if (answer.code() == Code::kIncomplete && plan_ && list_rounds_ < kListRounds) {
-    enter_list(out);
-  } else if (answer.code() != Code::kIncomplete && answer.code() != Code::kFailed && ++finalize_tries_ < kWriteTries &&
-             !stopping_) {
-    finalize_at_ = now + write_backoff(finalize_tries_);
-  } else {
-    end_with(outcome_of(answer), "the manifest can't be stored: " + answer.message());
-  }
-  advance(now, out);
-}
-
-/// Everything that was in flight is back: on to the outcome that was kept.
-void Pass::finish(PassActions& out) {
-  if (ending_->kind == OutcomeKind::kFail && !resolved_again_ && !stopping_) {
-    resolved_again_ = true;
-    phase_ = PassPhase::kResolveAgain;
-    out.push_back(ResolveAction{});
-    return;
-  }
-  enter_settle(*ending_, out);
-}
-
-void Pass::enter_settle(Outcome outcome, PassActions& out) {
-  phase_ = PassPhase::kSettle;
-  if (counted_) {
-    outcome.progress = progress();
-  }
-  outcome_ = std::move(outcome);
-  send_settle(out);
-}
-
-void Pass::send_settle(PassActions& out) {
-  settle_at_.reset();
-  out.push_back(SettleAction{*outcome_});
-}
-
-void Pass::on_settled(const Result<JobStatus>& answer, MonoTime now, PassActions& out) {
-  if (phase_ != PassPhase::kSettle) {
-    return;
-  }
-  if (!answer.ok()) {
-    if (answer.status().code() == Code::kLeaseLost) {
-      on_lease_lost(now, out);
-    } else {
-      if (answer.status().code() == Code::kUnusable) {
-        emit(EventKind::kStoreUnusable, out, answer.status().message());
-      }
-      settle_at_ =
-          now + settle_backoff(settle_tries_++);  // an outcome is sent until it is answered, or the lease has ended
-    }
-    return;
-  }
-  phase_ = PassPhase::kEnded;
-  stop_.request_stop();
-  switch (outcome_->kind) {
-    case OutcomeKind::kComplete: emit(EventKind::kJobSucceeded, out); return;
-    case OutcomeKind::kRelease: emit(EventKind::kJobReleased, out, outcome_->error); return;
-    case OutcomeKind::kRetry:
-    case OutcomeKind::kFail: break;
-  }
-  emit(*answer == JobStatus::kFailed ? EventKind::kJobFailed : EventKind::kJobRetried, out, outcome_->error);
-}
-
 // --- from outside
-
-void Pass::on_lease_lost(MonoTime /*now*/, PassActions& out) {
-  if (phase_ == PassPhase::kEnded) {
-    return;
-  }
-  phase_ = PassPhase::kEnded;
-  stop_.request_stop();
-  in_flight_.clear();
-  finished_.clear();
-  emit(EventKind::kLeaseLost, out);
-}
-
-void Pass::on_lease_expired(MonoTime now, PassActions& out) {
-  if (settling()) {
-    return;
-  }
-  end_with({.kind = OutcomeKind::kRelease,
-            .error = "the lease could not be renewed in time",
-            .reason = ReleaseReason::kStop});
-  stop_.request_stop();
-  in_flight_.clear();
-  finished_.clear();
-  enter_settle(*ending_, out);
-  advance(now, out);
-}
-
-void Pass::release(const std::string& why, MonoTime now, PassActions& out) {
-  if (stopping_ || settling()) {
-    return;
-  }
-  stopping_ = true;
-  stop_grace_ = now + kStopGrace;
-  end_with({.kind = OutcomeKind::kRelease, .error = why, .reason = ReleaseReason::kStop});
-  stop_.request_stop();
-  advance(now, out);
-}
 
 void Pass::on_yield(MonoTime now, PassActions& out) {
   if (phase_ == PassPhase::kEmbed) {
@@ -496,6 +282,8 @@ void Pass::on_time(MonoTime now, PassActions& out) {
     enter_settle(*ending_, out);
   }
   if (stop_grace_ && now >= *stop_grace_ && !settling()) {
+    // The failure that was kept may have been dropped since: the document is gone.
+    end_with({.kind = OutcomeKind::kRelease, .error = kStopped, .reason = ReleaseReason::kStop});
     in_flight_.clear();
     finished_.clear();
     enter_settle(*ending_, out);

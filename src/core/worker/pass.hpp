@@ -16,90 +16,19 @@
 // lease ends everything.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <stop_token>
-#include <variant>
+#include <string>
 #include <vector>
 
-#include "core/worker/batch_size.hpp"
-#include "core/worker/plan.hpp"
+#include "core/worker/embed_queue.hpp"
+#include "core/worker/pass_actions.hpp"
 #include "embedjobs/embedder.hpp"
-#include "embedjobs/events.hpp"
-#include "embedjobs/persister.hpp"
-#include "embedjobs/resolver.hpp"
 #include "embedjobs/sys/runtime.hpp"
-#include "embedjobs/sys/store.hpp"
 
 namespace embedjobs::core {
-
-/// A text of a batch.
-struct BatchText {
-  std::uint32_t operation = 0;  ///< The first operation with the text.
-  std::size_t cut = 0;          ///< Embed at most this many bytes; 0: as the provider's input cap says.
-};
-
-/// The texts of one provider call.
-struct Batch {
-  std::uint64_t id = 0;
-  std::vector<BatchText> texts;
-  bool alone = false;     ///< A suspect: nothing else of this process may be in flight beside it.
-  std::size_t bytes = 0;  ///< Sent of all texts; set when it is taken.
-  bool full_by_bytes = false;
-
-  [[nodiscard]] CallSize size() const { return {texts.size(), bytes, full_by_bytes}; }
-};
-
-struct EmbeddedBatch {
-  Batch batch;
-  Matrix vectors;
-};
-
-struct ResolveAction {};
-struct SplitAction {
-  std::shared_ptr<const Document> document;
-};
-struct ListAction {
-  std::shared_ptr<const Plan> plan;
-};
-struct ReserveAction {
-  std::shared_ptr<const Plan> plan;
-  std::shared_ptr<const std::vector<std::uint32_t>> operations;  ///< First operations of texts.
-  std::vector<std::uint32_t> given_up;                           ///< Likewise.
-};
-struct RecordAction {
-  std::vector<TextHash> sent;
-  std::vector<TextHash> answered;
-};
-struct EmbedAction {
-  std::shared_ptr<const Plan> plan;
-  Batch batch;
-};
-struct PersistAction {
-  std::shared_ptr<const Plan> plan;
-  std::shared_ptr<const std::vector<EmbeddedBatch>> chunk;
-};
-struct ProgressAction {
-  Progress progress;
-};
-struct ComputeAction {
-  std::shared_ptr<const Document> document;
-};
-struct FinalizeAction {
-  std::shared_ptr<const Manifest> manifest;
-};
-struct SettleAction {
-  Outcome outcome;
-};
-struct EmitAction {
-  Event event;
-};
-using PassAction = std::variant<ResolveAction, SplitAction, ListAction, ReserveAction, RecordAction, EmbedAction,
-                                PersistAction, ProgressAction, ComputeAction, FinalizeAction, SettleAction, EmitAction>;
-using PassActions = std::vector<PassAction>;
 
 struct PassSettings {
   Space space;
@@ -136,12 +65,12 @@ class Pass {
   // From outside.
   /// Starts a batch of at most these sizes, if the pass has one, and answers its size. Its EmbedAction comes at once,
   /// or after a record: until then it counts in batches_waiting().
-  std::optional<CallSize> take_batch(std::size_t most_texts, std::size_t most_bytes, MonoTime now, PassActions& out);
+  std::optional<CallSize> take_batch(std::size_t most_texts, std::size_t most_bytes, PassActions& out);
   void on_lease_lost(MonoTime now, PassActions& out);
   /// By our own clock the lease has ended: nothing is written any more but the outcome, which its fence makes harmless
   /// and which releases the job if it is still ours.
   void on_lease_expired(MonoTime now, PassActions& out);
-  void on_stop(MonoTime now, PassActions& out) { release("the worker stopped", now, out); }
+  void on_stop(MonoTime now, PassActions& out) { release(kStopped, now, out); }
   /// Ends the pass and gives the job back, for whatever reason: calls are cancelled, what has come back is persisted.
   void release(const std::string& why, MonoTime now, PassActions& out);
   void on_yield(MonoTime now, PassActions& out);
@@ -158,12 +87,14 @@ class Pass {
   [[nodiscard]] bool has_alone() const {
     return alone_to_clear_ || (!in_flight_.empty() && in_flight_.begin()->second.batch.alone);
   }
-  /// Chunks that were taken, and whose EmbedAction is still to come.
+  /// Batches that were taken, and whose EmbedAction is still to come.
   [[nodiscard]] std::size_t batches_waiting() const;
   /// When on_time() should be called.
   [[nodiscard]] std::optional<MonoTime> wake_at() const;
   /// Over, and no write of it is under way any more.
   [[nodiscard]] bool ended() const { return phase_ == PassPhase::kEnded && writes_out_ == 0; }
+  /// Not lost, and not settled, as far as we know.
+  [[nodiscard]] bool holds_lease() const { return phase_ != PassPhase::kEnded; }
   /// How often the outcome was sent without an answer that says something.
   [[nodiscard]] int settle_tries() const { return settle_tries_; }
   /// The outcome is on its way, or done.
@@ -176,6 +107,7 @@ class Pass {
   [[nodiscard]] Progress progress() const;
 
  private:
+  static constexpr const char* kStopped = "the worker stopped";
   static constexpr int kWriteTries = 4;  // of a batch or manifest within a pass
   static Duration write_backoff(int tries);
 
@@ -190,14 +122,23 @@ class Pass {
   bool lost_lease(const Status& answer, MonoTime now, PassActions& out);
   /// How a pass ends that its persister's error ends.
   static OutcomeKind outcome_of(const Status& error);
+  /// Whether the persister answered for everything that it was asked. If not, the pass ends.
   template <typename T>
   bool answered(const Result<std::vector<T>>& answer, std::size_t asked, const char* failure, MonoTime now,
-                PassActions& out);
+                PassActions& out) {
+    const bool whole = answer.ok() && answer->size() == asked;
+    if (!whole) {
+      end_unanswered(answer.status(), failure, now, out);
+    }
+    return whole;
+  }
+  void end_unanswered(const Status& answer, const char* failure, MonoTime now, PassActions& out);
   void enter_list(PassActions& out);
-  void forget_embedding();
   void enter_reserve(std::vector<std::uint32_t> operations, PassActions& out);
   void enter_embed(MonoTime now, PassActions& out);
   void enter_finalize(std::shared_ptr<const Manifest> manifest, PassActions& out);
+  void begin_work(Document document, PassActions& out);
+  void clear_rows(PassActions& out);
   void enter_settle(Outcome outcome, PassActions& out);
   void finish(PassActions& out);
   void send_settle(PassActions& out);
@@ -207,17 +148,9 @@ class Pass {
   void maybe_write_progress(PassActions& out);
   void end_with(OutcomeKind kind, const std::string& error);
   void end_with(Outcome outcome);
-  void split_batch(const Batch& batch);
-  void cut_text(const Batch& batch, const Status& error);
-  void postpone(std::uint32_t operation, const Status& error);
-  void set_aside(std::uint32_t operation, const std::string& why);
   void on_embed_error(const Batch& batch, const Status& error);
-  void next_texts(std::size_t most_texts, std::size_t most_bytes, Batch& batch);
-  void take_again(std::size_t most_texts, std::size_t most_bytes, Batch& batch);
-  [[nodiscard]] std::size_t bytes_of(const BatchText& text) const;
   void emit(EventKind kind, PassActions& out, std::string message = {}, std::int64_t count = 0);
-  [[nodiscard]] std::string describe(const Batch& batch) const;
-  [[nodiscard]] std::string failing_message() const;
+  [[nodiscard]] std::string describe(const Batch& batch) const { return core::describe(plan_->operations(), batch); }
   [[nodiscard]] bool nothing_left() const;
   [[nodiscard]] bool ignores_answers() const { return settling(); }
 
@@ -240,11 +173,7 @@ class Pass {
   std::vector<std::uint32_t> elsewhere_;  // first operations of texts that other passes embed
   int reserve_rounds_ = 0;                // in a row that brought nothing
   std::optional<MonoTime> reserve_at_;
-  std::vector<std::uint32_t> missing_;  // first operations of texts to embed, in operation order
-  std::size_t next_missing_ = 0;
-  std::set<std::uint32_t> skipped_;  // of missing_: suspects and what was set aside
-  std::deque<std::uint32_t> alone_;  // suspects, sent one after the other before anything else
-  std::deque<Batch> again_;          // halves, cut texts, batches that met a pause
+  EmbedQueue queue_;
   std::map<std::uint64_t, BatchInFlight> in_flight_;
   std::uint64_t last_batch_id_ = 0;
   std::vector<EmbeddedBatch> finished_;  // to be persisted
@@ -255,11 +184,7 @@ class Pass {
   bool recording_ = false;
   bool alone_to_clear_ = false;
   std::vector<TextHash> answered_;
-  std::vector<std::pair<std::uint32_t, std::string>> failing_;
-  std::vector<std::pair<std::uint32_t, std::string>> postponed_;  // failed alone, and may do better in the next pass
-  int single_failures_ = 0;                                       // in a row
-  std::string last_failure_;                                      // of a call, since the last that worked
-  std::int64_t set_aside_count_ = 0;
+  std::string last_failure_;  // of a call, since the last that worked
   int list_rounds_ = 0;
 
   // Counts.

@@ -1,7 +1,5 @@
-// The embedding half of a pass: batches go out, rows come back and are persisted, what fails is split, cut or set
-// aside.
-#include <fmt/format.h>
-
+// The embedding half of a pass: texts are reserved, batches go out, rows come back and are persisted. What is to be
+// embedded, and in which order, the queue knows.
 #include <algorithm>
 
 #include "core/worker/pass.hpp"
@@ -11,11 +9,8 @@ namespace {
 
 constexpr std::size_t kRowsAWrite = 1000;  // a writing transaction is short
 constexpr std::size_t kRowsToHold = 2000;  // embedded, not yet persisted: above it no new batch is sent
-constexpr std::size_t kSmallestCut = 256;  // bytes
-constexpr std::int64_t kErrorsToLookClosely =
-    2;  // from this pass on a failing batch is split, and a failing text is left for the next one
-constexpr int kSingleFailures = 3;  // texts in a row that failed alone: it is the provider
-constexpr std::size_t kNamesInMessage = 5;
+// After so many passes in a row that failed, a failing batch is split, and a failing text is left for the next pass.
+constexpr std::int64_t kErrorsToLookClosely = 2;
 
 // Until what another pass embeds is asked for again.
 Duration reserve_backoff(int rounds) {
@@ -24,26 +19,68 @@ Duration reserve_backoff(int rounds) {
 
 }  // namespace
 
+// --- what other passes embed is theirs
+
+void Pass::enter_reserve(std::vector<std::uint32_t> operations, PassActions& out) {
+  phase_ = PassPhase::kReserve;
+  reserve_at_.reset();
+  to_reserve_ = std::make_shared<const std::vector<std::uint32_t>>(std::move(operations));
+  // What can't be embedded is not held back from a pass that this one waits for.
+  out.push_back(ReserveAction{plan_, to_reserve_, queue_.given_up()});
+}
+
+void Pass::on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out) {
+  if (phase_ != PassPhase::kReserve) {
+    return;
+  }
+  if (!answered(answer, to_reserve_->size(), "texts can't be reserved", now, out)) {
+    return;
+  }
+  std::vector<std::uint32_t> missing;
+  elsewhere_.clear();
+  for (std::size_t i = 0; i < answer->size(); ++i) {
+    const std::uint32_t first = (*to_reserve_)[i];
+    switch ((*answer)[i]) {
+      case Reservation::kMine: missing.push_back(first); break;
+      case Reservation::kStored: reused_ += plan_->count_of_text(first); break;
+      case Reservation::kElsewhere: elsewhere_.push_back(first); break;
+    }
+  }
+  if (elsewhere_.size() == to_reserve_->size()) {
+    ++reserve_rounds_;
+  } else {
+    reserve_rounds_ = 0;
+    last_progress_ = now;
+  }
+  to_reserve_.reset();
+  queue_.add(std::move(missing), lease_.suspects);
+  enter_embed(now, out);
+}
+
+void Pass::enter_embed(MonoTime now, PassActions& out) {
+  phase_ = PassPhase::kEmbed;
+  if (lease_.state.crashes > 0 && !recording_) {
+    recording_ = true;
+    // Nothing is in flight yet: should the process die now, it was not for a text of this pass.
+    out.push_back(RecordAction{});
+  }
+  want_progress_ = true;
+  advance(now, out);
+}
+
+// --- batches go out
+
 bool Pass::nothing_left() const {
-  return next_missing_ >= missing_.size() && alone_.empty() && again_.empty() && in_flight_.empty() &&
-         finished_.empty() && !persisting_;
+  return queue_.empty() && in_flight_.empty() && finished_.empty() && !persisting_;
 }
 
 bool Pass::wants_batch() const {
-  if (phase_ != PassPhase::kEmbed || ending_ || stopping_ || finished_rows_ >= kRowsToHold) {
-    return false;
-  }
-  if (!alone_.empty() || has_alone()) {
-    return in_flight_.empty() && !alone_to_clear_;
-  }
-  if (!again_.empty()) {
-    return !again_.front().alone || in_flight_.empty();
-  }
-  return next_missing_ < missing_.size();
+  return phase_ == PassPhase::kEmbed && !ending_ && !stopping_ && finished_rows_ < kRowsToHold && !has_alone() &&
+         !queue_.empty() && (in_flight_.empty() || !queue_.next_is_alone());
 }
 
 bool Pass::wants_alone() const {
-  return wants_batch() && (again_.empty() ? !alone_.empty() : again_.front().alone);
+  return wants_batch() && queue_.next_is_alone();
 }
 
 std::size_t Pass::batches_waiting() const {
@@ -51,70 +88,11 @@ std::size_t Pass::batches_waiting() const {
       in_flight_.begin(), in_flight_.end(), [](const auto& entry) { return entry.second.state != BatchState::kSent; }));
 }
 
-std::size_t Pass::bytes_of(const BatchText& text) const {
-  std::size_t bytes = plan_->operations().text(text.operation).size();
-  for (const std::size_t cap : {settings_.input_cap, text.cut}) {
-    bytes = cap == 0 ? bytes : std::min(bytes, cap);
-  }
-  return bytes;
-}
-
-/// What comes again goes first: a text that was alone stays so. Batches may have become smaller since it was sent.
-void Pass::take_again(std::size_t most_texts, std::size_t most_bytes, Batch& batch) {
-  Batch whole = std::move(again_.front());
-  again_.pop_front();
-  batch.alone = whole.alone;
-  auto rest = whole.texts.begin();
-  for (; rest != whole.texts.end() && batch.texts.size() < most_texts; ++rest) {
-    if (batch.bytes + bytes_of(*rest) > most_bytes && !batch.texts.empty()) {
-      batch.full_by_bytes = true;
-      break;
-    }
-    batch.bytes += bytes_of(*rest);
-    batch.texts.push_back(*rest);
-  }
-  if (rest != whole.texts.end()) {
-    again_.push_front({.texts = {rest, whole.texts.end()}});
-  }
-}
-
-void Pass::next_texts(std::size_t most_texts, std::size_t most_bytes, Batch& batch) {
-  if (!again_.empty()) {
-    take_again(most_texts, most_bytes, batch);
-    return;
-  }
-  if (!alone_.empty()) {
-    batch.texts.push_back({alone_.front()});
-    batch.bytes = bytes_of(batch.texts.front());
-    batch.alone = true;
-    alone_.pop_front();
-    return;
-  }
-  for (; next_missing_ < missing_.size() && batch.texts.size() < most_texts; ++next_missing_) {
-    const BatchText text{missing_[next_missing_]};
-    if (skipped_.contains(text.operation)) {
-      continue;
-    }
-    if (batch.bytes + bytes_of(text) > most_bytes && !batch.texts.empty()) {
-      batch.full_by_bytes = true;
-      break;
-    }
-    batch.bytes += bytes_of(text);
-    batch.texts.push_back(text);
-  }
-}
-
-std::optional<CallSize> Pass::take_batch(std::size_t most_texts, std::size_t most_bytes, MonoTime now,
-                                         PassActions& out) {
+std::optional<CallSize> Pass::take_batch(std::size_t most_texts, std::size_t most_bytes, PassActions& out) {
   if (!wants_batch()) {
     return std::nullopt;
   }
-  Batch batch;
-  next_texts(std::max<std::size_t>(most_texts, 1), std::max<std::size_t>(most_bytes, 1), batch);
-  if (batch.texts.empty()) {
-    advance(now, out);  // only skipped ones were left
-    return std::nullopt;
-  }
+  Batch batch = queue_.take(most_texts, most_bytes);
   batch.id = ++last_batch_id_;
   const CallSize size = batch.size();
   // From the first crash of a generation on, what is in flight is recorded before it is sent.
@@ -188,7 +166,7 @@ void Pass::on_embedded(std::uint64_t batch_id, Result<Embeddings> answer, MonoTi
     alone_to_clear_ = batch.alone;
   }
   if (answer.ok()) {
-    single_failures_ = 0;
+    queue_.worked();
     last_failure_.clear();
     prompt_tokens_ += answer->prompt_tokens.value_or(0);
     finished_rows_ += batch.texts.size();
@@ -204,7 +182,7 @@ void Pass::on_embedded(std::uint64_t batch_id, Result<Embeddings> answer, MonoTi
 void Pass::on_embed_error(const Batch& batch, const Status& error) {
   const bool single = batch.texts.size() == 1;
   switch (error.code()) {
-    case Code::kPaused: again_.push_front(batch); return;
+    case Code::kPaused: queue_.put_back(batch); return;
     case Code::kCancelled:
       if (!stopping_) {
         end_with(OutcomeKind::kRetry, describe(batch) + ": the provider call was cancelled");
@@ -212,23 +190,23 @@ void Pass::on_embed_error(const Batch& batch, const Status& error) {
       return;
     case Code::kTimeout:
       if (!single) {
-        split_batch(batch);
+        queue_.split(batch);
         return;
       }
       break;
     case Code::kBatchTooLarge:
     case Code::kInputTooLarge:
       if (!single) {
-        split_batch(batch);
+        queue_.split(batch);
       } else {
-        cut_text(batch, error);
+        queue_.cut(batch, error.message());
       }
       return;
     case Code::kInputRejected:
       if (!single) {
-        split_batch(batch);
+        queue_.split(batch);
       } else {
-        set_aside(batch.texts[0].operation, error.message());
+        queue_.set_aside(batch.texts.front().operation, error.message());
       }
       return;
     case Code::kFailed: end_with(OutcomeKind::kFail, describe(batch) + ": " + error.message()); return;
@@ -236,61 +214,14 @@ void Pass::on_embed_error(const Batch& batch, const Status& error) {
   }
   last_failure_ = describe(batch) + ": " + error.message();
   if (lease_.job.errors_in_row >= kErrorsToLookClosely && !single) {
-    split_batch(batch);
-  } else if (lease_.job.errors_in_row >= kErrorsToLookClosely && ++single_failures_ < kSingleFailures) {
-    postpone(batch.texts[0].operation, error);
-  } else {
+    queue_.split(batch);
+  } else if (lease_.job.errors_in_row < kErrorsToLookClosely ||
+             !queue_.postpone(batch.texts.front().operation, error.message())) {
     end_with(OutcomeKind::kRetry, last_failure_);
   }
 }
 
-/// One text may be what the provider chokes on, pass after pass: the others go on, and the next pass begins with less.
-void Pass::postpone(std::uint32_t operation, const Status& error) {
-  skipped_.insert(operation);
-  postponed_.emplace_back(operation, error.message());
-}
-
-void Pass::split_batch(const Batch& batch) {
-  const auto middle = batch.texts.begin() + static_cast<std::ptrdiff_t>(batch.texts.size() / 2);
-  again_.push_front({.texts = {middle, batch.texts.end()}});
-  again_.push_front({.texts = {batch.texts.begin(), middle}});
-}
-
-void Pass::cut_text(const Batch& batch, const Status& error) {
-  BatchText text = batch.texts[0];
-  const std::size_t sent = bytes_of(text);
-  if (sent <= kSmallestCut) {
-    set_aside(text.operation, error.message());
-    return;
-  }
-  text.cut = std::max(kSmallestCut, sent / 2);
-  again_.push_front({.texts = {text}, .alone = batch.alone});
-}
-
-void Pass::set_aside(std::uint32_t operation, const std::string& why) {
-  skipped_.insert(operation);
-  failing_.emplace_back(operation, why);
-}
-
-std::string Pass::describe(const Batch& batch) const {
-  const OperationList& operations = plan_->operations();
-  const std::uint32_t first = batch.texts.front().operation;
-  const std::uint32_t last = batch.texts.back().operation;
-  if (batch.texts.size() == 1) {
-    return fmt::format("operation {} of {} ({})", first + 1, operations.size(), operations.operation_id(first));
-  }
-  return fmt::format("operations {} to {} of {} ({} ... {})", first + 1, last + 1, operations.size(),
-                     operations.operation_id(first), operations.operation_id(last));
-}
-
-std::string Pass::failing_message() const {
-  std::string message = fmt::format("{} of {} operations can't be embedded: ", failing_.size(), operation_count_);
-  for (std::size_t i = 0; i < std::min(failing_.size(), kNamesInMessage); ++i) {
-    const auto& [operation, why] = failing_[i];
-    message += fmt::format("{}{} ({})", i == 0 ? "" : ", ", plan_->operations().operation_id(operation), why);
-  }
-  return failing_.size() > kNamesInMessage ? message + ", ..." : message;
-}
+// --- rows come back, and are persisted
 
 void Pass::maybe_persist(MonoTime now, PassActions& out) {
   if (persist_at_ && now >= *persist_at_) {
@@ -352,6 +283,8 @@ void Pass::on_persisted(const Status& answer, MonoTime now, PassActions& out) {
   advance(now, out);
 }
 
+// --- progress
+
 void Pass::maybe_write_progress(PassActions& out) {
   if (want_progress_ && !progress_out_) {
     want_progress_ = false;
@@ -372,13 +305,12 @@ void Pass::on_progress_written(const Status& answer, MonoTime now, PassActions& 
   advance(now, out);  // a progress write that failed does not fail the job
 }
 
+// --- what comes next
+
 void Pass::advance_embed(MonoTime now, PassActions& out) {
   if (stopping_) {
-    // Chunks that wait for their record were never sent.
+    // Batches that wait for their record were never sent.
     std::erase_if(in_flight_, [](const auto& entry) { return entry.second.state == BatchState::kToRecord; });
-  }
-  while (next_missing_ < missing_.size() && skipped_.contains(missing_[next_missing_])) {
-    ++next_missing_;
   }
   maybe_record(out);
   maybe_persist(now, out);
@@ -392,14 +324,11 @@ void Pass::advance_embed(MonoTime now, PassActions& out) {
   if (!nothing_left() || recording_) {
     return;
   }
-  if (elsewhere_.empty() && !postponed_.empty()) {
-    const auto& [operation, why] = postponed_.front();
-    end_with(OutcomeKind::kRetry,
-             fmt::format("{}: {}{}", describe({.texts = {{operation}}}), why,
-                         postponed_.size() > 1 ? fmt::format(" (and {} more)", postponed_.size() - 1) : ""));
+  if (elsewhere_.empty() && queue_.any_postponed()) {
+    end_with(OutcomeKind::kRetry, queue_.postponed_message());
     finish(out);
-  } else if (elsewhere_.empty() && !failing_.empty()) {
-    end_with(OutcomeKind::kFail, failing_message());
+  } else if (elsewhere_.empty() && queue_.any_set_aside()) {
+    end_with(OutcomeKind::kFail, queue_.set_aside_message());
     finish(out);
   } else if (elsewhere_.empty()) {
     enter_finalize(manifest_, out);

@@ -33,7 +33,11 @@ class ProviderGate {
 
   /// `waiting`: calls that are promised already and not begun.
   [[nodiscard]] bool may_call(MonoTime now, std::size_t waiting) const {
-    return now >= ready_at() && in_flight_ + waiting < (probing_ ? std::size_t{1} : limit_);
+    return now >= ready_at() && has_room(waiting);
+  }
+  /// As may_call(), whatever the time.
+  [[nodiscard]] bool has_room(std::size_t waiting) const {
+    return in_flight_ + waiting < (probing_ ? std::size_t{1} : limit_);
   }
   /// No call before.
   [[nodiscard]] MonoTime ready_at() const {

@@ -25,6 +25,8 @@ class ProviderMemory {
   }
   /// The store knows of a pause by somebody else.
   void pause_is_known() { pause_known_ = true; }
+  /// The store was told of a pause that nobody took back, or knows of one.
+  [[nodiscard]] bool knows_pause() const { return pause_known_; }
 
   /// What should be told now, if anything; it is then on its way.
   std::optional<ProviderNote> take(MonoTime now) {

@@ -9,6 +9,9 @@
 //   stopping   passes end; a claim without an answer is asked for once more, so that what it leased is released;
 //              then it signs off
 //   stopped    nothing
+//
+// What it does, and when: worker_due.cpp. Starting, stopping and passes: worker_machine.cpp. Claims and polling:
+// worker_claim.cpp. What says that it and its leases live: worker_heartbeat.cpp. The provider: worker_provider.cpp.
 #pragma once
 
 #include <cstdint>
@@ -16,62 +19,19 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "core/worker/batch_size.hpp"
+#include "core/worker/due.hpp"
 #include "core/worker/pass.hpp"
 #include "core/worker/provider_gate.hpp"
 #include "core/worker/provider_memory.hpp"
 #include "core/worker/token_budget.hpp"
+#include "core/worker/worker_actions.hpp"
 #include "embedjobs/metrics.hpp"
 #include "embedjobs/options.hpp"
 
 namespace embedjobs::core {
-
-using PassId = std::uint64_t;
-
-struct SpaceAction {};
-struct ClaimAction {
-  ClaimRequest request;  ///< nonce 0: the shell draws a new one; else the claim is sent again.
-};
-struct ProviderAction {
-  std::string provider;
-};
-struct NoteAction {
-  std::string provider;
-  ProviderNote note;
-};
-/// "I am here", for the fleet view.
-struct RegisterAction {
-  std::string provider, space_id;  ///< Empty: not known yet.
-};
-struct UnregisterAction {};
-struct PeekAction {
-  std::string space_id;
-};
-struct RenewAction {
-  std::vector<LeaseRef> leases;
-  std::vector<PassId> passes;
-  Duration time_limit;
-  MonoTime sent_at;
-};
-struct PassStep {
-  PassId pass = 0;
-  PassAction action;
-};
-struct LogAction {
-  LogLevel level;
-  std::string message;
-};
-struct EventAction {
-  Event event;
-};
-struct StoppedAction {};
-using WorkerAction =
-    std::variant<SpaceAction, ProviderAction, NoteAction, RegisterAction, UnregisterAction, ClaimAction, PeekAction,
-                 RenewAction, PassStep, LogAction, EventAction, StoppedAction>;
-using WorkerActions = std::vector<WorkerAction>;
 
 struct WorkerSettings {
   WorkerOptions options;
@@ -99,7 +59,8 @@ class WorkerMachine {
   void start(MonoTime now, WorkerActions& out);
   void wake(MonoTime now, WorkerActions& out);
   void stop(MonoTime now, WorkerActions& out);
-  void on_time(MonoTime now, WorkerActions& out);
+  /// The time that wake_at() named has come. A call before it does nothing.
+  void on_time(MonoTime now, WorkerActions& out) { advance(now, out); }
 
   void on_space(Result<Space> answer, double jitter, MonoTime now, WorkerActions& out);
   void on_claimed(Result<ClaimResult> answer, MonoTime now, WorkerActions& out);
@@ -110,7 +71,7 @@ class WorkerMachine {
   void on_provider(const Result<ProviderState>& answer, MonoTime now, WorkerActions& out);
   void on_noted(const Status& answer, MonoTime now, WorkerActions& out);
   void on_registered(const Status& answer, MonoTime now, WorkerActions& out);
-  void on_unregistered(const Status& answer, WorkerActions& out);
+  void on_unregistered(const Status& answer, MonoTime now, WorkerActions& out);
   /// Any other answer to a pass; ignored when the pass is over.
   void on_pass(PassId pass, MonoTime now, WorkerActions& out, const std::function<void(Pass&, PassActions&)>& deliver);
 
@@ -120,7 +81,10 @@ class WorkerMachine {
   /// The nonce that the shell drew for the claim on its way, so that the same claim can be sent again.
   void claim_sent(std::uint64_t nonce, MonoTime now);
 
+  /// When on_time() should be called: the earliest of what is due.
   [[nodiscard]] std::optional<MonoTime> wake_at(MonoTime now) const;
+  /// When this is to be done, as things stand; none: nothing is to be done. After any event it is later than now.
+  [[nodiscard]] std::optional<MonoTime> due_at(Due what, MonoTime now) const;
   [[nodiscard]] WorkerState state() const { return state_; }
   [[nodiscard]] WorkerMetrics metrics() const;
   [[nodiscard]] const std::optional<ProviderWait>& provider_wait() const { return wait_; }
@@ -132,33 +96,57 @@ class WorkerMachine {
     MonoTime valid_until;  // by our own clock, counted from before the claim or renewal was sent
     MonoTime started;
   };
+  using Slots = std::map<PassId, Slot>;
 
   void advance(MonoTime now, WorkerActions& out);
+  void act(Due what, MonoTime now, WorkerActions& out);
+  /// Whether this holds for any pass.
+  [[nodiscard]] bool any(bool (*of_pass)(const Pass&)) const;
+  /// The earliest of these of all slots.
+  [[nodiscard]] std::optional<MonoTime> earliest(std::optional<MonoTime> (*of_slot)(const Slot&)) const;
+
+  // Starting, stopping and passes.
+  void ask_space(WorkerActions& out);
+  void begin_running(MonoTime now, WorkerActions& out);
+  void sign_off(WorkerActions& out);
+  void call_passes(MonoTime now, WorkerActions& out);
+  void drop_ended();
   void step(PassId id, PassActions actions, WorkerActions& out);
   void note(const Event& event);
-  void claim(MonoTime now, WorkerActions& out);
+  [[nodiscard]] std::size_t free_slots() const;
+
+  // Claims and polling.
+  void claim(WorkerActions& out);
   void begin_passes(std::vector<Lease> leases, MonoTime now, WorkerActions& out);
-  bool send_alone(MonoTime now, WorkerActions& out);
-  void send_calls(MonoTime now, WorkerActions& out);
-  [[nodiscard]] bool learns_first() const;
-  void release_while_paused(MonoTime now, WorkerActions& out);
-  void begin_running(MonoTime now, WorkerActions& out);
-  bool note_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now);
-  void note_provider(MonoTime now, WorkerActions& out);
-  void hold_for_budget(MonoTime now, WorkerActions& out);
-  void wait_for_provider(MonoTime until, const std::string& reason, MonoTime now, WorkerActions& out);
-  void send_note(MonoTime now, WorkerActions& out);
-  [[nodiscard]] std::size_t batch_bytes() const;
-  [[nodiscard]] std::optional<MonoTime> budget_ask_at(MonoTime now) const;
+  void peek(WorkerActions& out);
+  void yield_to_urgent(MonoTime now, WorkerActions& out);
+  [[nodiscard]] MonoTime next_claim_at(MonoTime now) const;
+  [[nodiscard]] std::optional<MonoTime> next_peek_at(MonoTime now) const;
+
+  // Heartbeat.
+  void fence_passes(MonoTime now, WorkerActions& out);
   void renew(MonoTime now, WorkerActions& out);
   void register_worker(MonoTime now, WorkerActions& out);
-  void yield_to_urgent(MonoTime now, WorkerActions& out);
-  void drop_ended();
-  void maybe_stopped(WorkerActions& out);
-  [[nodiscard]] std::size_t free_slots() const;
-  [[nodiscard]] std::size_t calls_waiting() const;
+  [[nodiscard]] static std::optional<MonoTime> lease_end(const Slot& slot);
   [[nodiscard]] Duration tick() const { return settings_.lease_duration / 3; }
+
+  // The provider.
+  Slots::iterator next_to_call();
+  void send_calls(MonoTime now, WorkerActions& out);
+  void release_while_paused(MonoTime now, WorkerActions& out);
+  void hold_while_provider_waits(MonoTime now);
+  void ask_budget(WorkerActions& out);
+  void say_provider(MonoTime now, WorkerActions& out);
+  void wait_for_provider(MonoTime until, const std::string& reason, MonoTime now, WorkerActions& out);
+  void send_note(MonoTime now, WorkerActions& out);
+  bool note_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now);
+  [[nodiscard]] bool call_fits() const;
+  [[nodiscard]] bool learns_first() const;
+  [[nodiscard]] bool budget_matters(MonoTime now) const;
+  [[nodiscard]] std::optional<MonoTime> provider_news_at(MonoTime now) const;
   [[nodiscard]] bool long_pause(MonoTime now) const;
+  [[nodiscard]] std::size_t batch_bytes() const;
+  [[nodiscard]] std::size_t calls_waiting() const;
 
   WorkerSettings settings_;
   WorkerState state_ = WorkerState::kNew;
@@ -174,7 +162,7 @@ class WorkerMachine {
   bool logged_no_tokens_ = false;
   bool logged_no_budget_ = false;
 
-  std::map<PassId, Slot> slots_;
+  Slots slots_;
   PassId last_pass_ = 0;
   PassId last_served_ = 0;  // round robin of provider calls
 

@@ -34,28 +34,16 @@ CallEnd call_end(Code code, std::size_t texts) {
 
 // --- provider calls
 
-// A suspect may kill the process: whatever is in flight beside it would be suspected too. So it waits until everything
-// is back, and everything waits for it. True when a suspect is about.
-bool WorkerMachine::send_alone(MonoTime now, WorkerActions& out) {
-  for (auto& [id, slot] : slots_) {
-    if (slot.pass.has_alone()) {
-      return true;
-    }
+std::size_t WorkerMachine::calls_waiting() const {
+  std::size_t waiting = 0;
+  for (const auto& [id, slot] : slots_) {
+    waiting += slot.pass.batches_waiting();
   }
-  for (auto& [id, slot] : slots_) {
-    if (!slot.pass.wants_alone()) {
-      continue;
-    }
-    if (gate_.in_flight() + calls_waiting() == 0 && gate_.may_call(now, 0)) {
-      PassActions actions;
-      if (const auto call = slot.pass.take_batch(1, 1, now, actions)) {
-        gate_.spend(estimate_.tokens(call->bytes), now);
-      }
-      step(id, std::move(actions), out);
-    }
-    return true;
-  }
-  return false;
+  return waiting;
+}
+
+bool WorkerMachine::long_pause(MonoTime now) const {
+  return gate_.pause_length(now) > settings_.lease_duration;
 }
 
 /// With a limit of tokens a minute the first call goes alone: how many tokens a text has is a guess until it is
@@ -64,38 +52,43 @@ bool WorkerMachine::learns_first() const {
   return settings_.options.tokens_per_minute > 0 && !answered_once_ && gate_.in_flight() + calls_waiting() > 0;
 }
 
-void WorkerMachine::send_calls(MonoTime now, WorkerActions& out) {
-  if (state_ != WorkerState::kRunning || send_alone(now, out)) {
-    return;
+/// A pass has a batch, and may call once the gate is open. A suspect may kill the process: whatever is in flight beside
+/// it would be suspected too. So it waits until everything is back, and everything waits for it.
+bool WorkerMachine::call_fits() const {
+  if (any([](const Pass& pass) { return pass.has_alone(); })) {
+    return false;
   }
-  std::size_t without = 0;
-  auto next = slots_.upper_bound(last_served_);
-  while (without < slots_.size() && gate_.may_call(now, calls_waiting()) && !learns_first()) {
-    if (next == slots_.end()) {
-      next = slots_.begin();
-    }
+  if (any([](const Pass& pass) { return pass.wants_alone(); })) {
+    return gate_.in_flight() + calls_waiting() == 0;
+  }
+  return gate_.has_room(calls_waiting()) && !learns_first() && any([](const Pass& pass) { return pass.wants_batch(); });
+}
+
+/// A suspect goes first. Else it is the next one's turn.
+WorkerMachine::Slots::iterator WorkerMachine::next_to_call() {
+  const auto wants = [](const Slots::value_type& entry) { return entry.second.pass.wants_batch(); };
+  const auto suspect =
+      std::find_if(slots_.begin(), slots_.end(), [](const auto& entry) { return entry.second.pass.wants_alone(); });
+  if (suspect != slots_.end()) {
+    return suspect;
+  }
+  const auto after_last = std::find_if(slots_.upper_bound(last_served_), slots_.end(), wants);
+  const auto next = after_last != slots_.end() ? after_last : std::find_if(slots_.begin(), slots_.end(), wants);
+  last_served_ = next->first;
+  return next;
+}
+
+void WorkerMachine::send_calls(MonoTime now, WorkerActions& out) {
+  while (call_fits() && gate_.may_call(now, calls_waiting())) {
+    const auto next = next_to_call();
     PassActions actions;
-    const auto call = next->second.pass.take_batch(batch_.texts(), batch_bytes(), now, actions);
-    if (call) {
-      gate_.spend(estimate_.tokens(call->bytes), now);
-    }
-    without = call ? 0 : without + 1;
-    last_served_ = call ? next->first : last_served_;
-    const PassId id = next->first;
-    ++next;
-    step(id, std::move(actions), out);
+    const auto call = next->second.pass.take_batch(batch_.texts(), batch_bytes(), actions);
+    gate_.spend(estimate_.tokens(call->bytes), now);
+    step(next->first, std::move(actions), out);
   }
 }
 
 void WorkerMachine::release_while_paused(MonoTime now, WorkerActions& out) {
-  if (gate_.paused(now)) {
-    for (auto& [id, slot] : slots_) {
-      slot.pass.on_paused_until(gate_.paused_until());
-    }
-  }
-  if (!long_pause(now)) {
-    return;
-  }
   for (auto& [id, slot] : slots_) {
     if (slot.pass.wants_batch()) {
       PassActions actions;
@@ -154,34 +147,54 @@ bool WorkerMachine::note_call(const CallSize& size, const Result<Embeddings>& an
 
 // --- the provider's state
 
-/// Says, once, that the provider can't be called, and why; and that it can be again.
-void WorkerMachine::note_provider(MonoTime now, WorkerActions& out) {
-  hold_for_budget(now, out);
-  if (gate_.paused(now)) {
-    wait_for_provider(gate_.paused_until(), gate_.reason(), now, out);
-  } else if (!gate_.closed(now)) {
-    memory_.clear_pause();
-    if (wait_) {
-      wait_.reset();
-      out.push_back(EventAction{{.kind = EventKind::kProviderResumed}});
-    }
+/// What the time changes by itself: the day's budget holds the provider until midnight, and while it can't be called
+/// no pass hangs that waits for it.
+void WorkerMachine::hold_while_provider_waits(MonoTime now) {
+  if (state_ != WorkerState::kRunning) {
+    return;
   }
-}
-
-void WorkerMachine::hold_for_budget(MonoTime now, WorkerActions& out) {
   const auto until = budget_.used_up_until(now);
   gate_.hold(
       until, now,
       until ? fmt::format("the daily budget of {} tokens is used up ({} today)", budget_.a_day(), budget_.used()) : "");
-  if (const auto at = budget_ask_at(now); at && now >= *at) {
-    budget_.asked();
-    out.push_back(ProviderAction{provider_});
+  if (gate_.paused(now)) {
+    for (auto& [id, slot] : slots_) {
+      slot.pass.on_paused_until(gate_.paused_until());
+    }
   }
 }
 
-std::optional<MonoTime> WorkerMachine::budget_ask_at(MonoTime now) const {
-  const bool matters = !slots_.empty() || gate_.held(now);
-  return matters && !provider_.empty() ? budget_.ask_at() : std::nullopt;
+/// Whether the day's budget decides what is done next.
+bool WorkerMachine::budget_matters(MonoTime now) const {
+  return !provider_.empty() && (!slots_.empty() || gate_.held(now));
+}
+
+void WorkerMachine::ask_budget(WorkerActions& out) {
+  budget_.asked();
+  out.push_back(ProviderAction{provider_});
+}
+
+/// When what was said of the provider is no longer true.
+std::optional<MonoTime> WorkerMachine::provider_news_at(MonoTime now) const {
+  if (gate_.paused(now)) {
+    const bool said = wait_ && wait_->until == gate_.paused_until();
+    return said ? gate_.paused_until() : now;
+  }
+  const bool over = !gate_.closed(now) && (wait_ || memory_.knows_pause());
+  return over ? std::optional(now) : std::nullopt;
+}
+
+/// Says, once, that the provider can't be called, and why; and that it can be again.
+void WorkerMachine::say_provider(MonoTime now, WorkerActions& out) {
+  if (gate_.paused(now)) {
+    wait_for_provider(gate_.paused_until(), gate_.reason(), now, out);
+    return;
+  }
+  memory_.clear_pause();
+  if (wait_) {
+    wait_.reset();
+    out.push_back(EventAction{{.kind = EventKind::kProviderResumed}});
+  }
 }
 
 void WorkerMachine::wait_for_provider(MonoTime until, const std::string& reason, MonoTime now, WorkerActions& out) {
@@ -198,9 +211,6 @@ void WorkerMachine::wait_for_provider(MonoTime until, const std::string& reason,
 }
 
 void WorkerMachine::send_note(MonoTime now, WorkerActions& out) {
-  if (provider_.empty()) {
-    return;
-  }
   if (auto note = memory_.take(now)) {
     note->space_id = state_ == WorkerState::kOpening || space_.model.empty() ? std::string() : space_.id();
     out.push_back(NoteAction{provider_, *std::move(note)});
