@@ -7,6 +7,7 @@ install(FILES
   ${embedjobs_conformance_sources}
   ${PROJECT_SOURCE_DIR}/tests/conformance/database.hpp
   ${PROJECT_SOURCE_DIR}/tests/conformance/model.hpp
+  ${PROJECT_SOURCE_DIR}/tests/conformance/model_comparison.hpp
   ${PROJECT_SOURCE_DIR}/tests/conformance/scene.hpp
   ${PROJECT_SOURCE_DIR}/tests/conformance/sources.cmake
   DESTINATION ${embedjobs_kit_dir}/conformance COMPONENT conformance EXCLUDE_FROM_ALL)
@@ -15,7 +16,8 @@ install(FILES
   ${PROJECT_SOURCE_DIR}/tests/support/results.hpp
   DESTINATION ${embedjobs_kit_dir}/support COMPONENT conformance EXCLUDE_FROM_ALL)
 # find_package(embedjobs COMPONENTS conformance) includes this file, where it is installed.
-configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/embedjobsConformance.cmake.in ${PROJECT_BINARY_DIR}/embedjobsConformance.cmake
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/embedjobsConformance.cmake.in
+  ${PROJECT_BINARY_DIR}/embedjobsConformance.cmake
   INSTALL_DESTINATION ${embedjobs_cmake_dir} PATH_VARS embedjobs_kit_dir NO_CHECK_REQUIRED_COMPONENTS_MACRO)
 install(FILES ${PROJECT_BINARY_DIR}/embedjobsConformance.cmake DESTINATION ${embedjobs_cmake_dir}
   COMPONENT conformance EXCLUDE_FROM_ALL)

@@ -154,40 +154,50 @@ ClaimResult Model::claim(const ClaimRequest& request) {
     }
   }
   for (const JobId id : chosen) {
-    ModelJob& job = jobs.at(id);
-    ModelSpec& spec = specs.at(job.key);
     if (old.empty()) {
-      ModelCatalog& catalog = catalogs.at(job.key.catalog_id);
-      if (catalog.target.empty()) {
-        catalog.target = catalog.search = request.space_id;
-      }
-      spec.holder = request.nonce;
-      job.fence = {++spec.fence_counter, request.nonce};
-      job.status = JobStatus::kRunning;
-      job.settled = false;
-      job.generation = spec.generation;
-      job.worker_id = request.worker_id;
-      job.epoch = epoch_;
-      job.started_at = now();
-      ++job.attempts;
-      job.reused_count = job.embedded_count = job.embedded_so_far = job.operation_count = 0;
-      job.progressed = job.records_in_flight = false;
-      job.provider = request.provider;
-      job.pass_prompt_tokens = 0;
-      renew({id, job.key, job.fence}, rules_.lease_duration);
+      take(id, request);
     }
-    Lease lease{.job = job, .state = job, .reuse_floor = spec.floor, .suspects = {}};
-    for (const auto& [text, flight] : spec.flights) {
-      if (flight.suspect || flight.set_aside) {
-        lease.suspects.push_back({hash_text(text), flight.alone, flight.set_aside});
-      }
-    }
-    std::sort(lease.suspects.begin(), lease.suspects.end(), [](const Suspect& a, const Suspect& b) {
-      return std::tuple(-a.alone, a.text_hash) < std::tuple(-b.alone, b.text_hash);
-    });
-    result.leases.push_back(lease);
+    result.leases.push_back(lease_of(id));
   }
   return result;
+}
+
+void Model::take(JobId id, const ClaimRequest& request) {
+  ModelJob& job = jobs.at(id);
+  ModelSpec& spec = specs.at(job.key);
+  ModelCatalog& catalog = catalogs.at(job.key.catalog_id);
+  if (catalog.target.empty()) {
+    catalog.target = catalog.search = request.space_id;
+  }
+  spec.holder = request.nonce;
+  job.fence = {++spec.fence_counter, request.nonce};
+  job.status = JobStatus::kRunning;
+  job.settled = false;
+  job.generation = spec.generation;
+  job.worker_id = request.worker_id;
+  job.epoch = epoch_;
+  job.started_at = now();
+  ++job.attempts;
+  job.reused_count = job.embedded_count = job.embedded_so_far = job.operation_count = 0;
+  job.progressed = job.records_in_flight = false;
+  job.provider = request.provider;
+  job.pass_prompt_tokens = 0;
+  renew({id, job.key, job.fence}, rules_.lease_duration);
+}
+
+Lease Model::lease_of(JobId id) const {
+  const ModelJob& job = jobs.at(id);
+  const ModelSpec& spec = specs.at(job.key);
+  Lease lease{.job = job, .state = job, .reuse_floor = spec.floor, .suspects = {}};
+  for (const auto& [text, flight] : spec.flights) {
+    if (flight.suspect || flight.set_aside) {
+      lease.suspects.push_back({hash_text(text), flight.alone, flight.set_aside});
+    }
+  }
+  std::sort(lease.suspects.begin(), lease.suspects.end(), [](const Suspect& a, const Suspect& b) {
+    return std::tuple(-a.alone, a.text_hash) < std::tuple(-b.alone, b.text_hash);
+  });
+  return lease;
 }
 
 bool Model::renew(const LeaseRef& lease, Duration duration) {

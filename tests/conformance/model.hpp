@@ -113,6 +113,8 @@ class Model {
   [[nodiscard]] bool due(const ModelJob& job) const;
   [[nodiscard]] bool fits(const SpecKey& key, const std::string& space) const;
   /// The running job that the lease is the right to run.
+  void take(JobId id, const ClaimRequest& request);
+  [[nodiscard]] Lease lease_of(JobId id) const;
   ModelJob* held(JobId id, const SpecKey& key, const Fence& fence);
   [[nodiscard]] Code check_pass(const PassContext& context) const;
   [[nodiscard]] bool usable(const PassContext& context, const std::string& text) const;

@@ -4,14 +4,12 @@
 //   EMBEDJOBS_MODEL_SEQUENCES=N   how many sequences (default: what the backend asks for)
 //   EMBEDJOBS_MODEL_SEED=S        only this one, and print its calls
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <random>
 
-#include "conformance/model.hpp"
-#include "conformance/scene.hpp"
+#include "conformance/model_comparison.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
@@ -19,48 +17,11 @@ using namespace embedjobs::test;
 namespace {
 
 constexpr int kSteps = 80;
-const std::vector<SpecKey> kKeys{{"c", "1"}, {"c", "2"}, {"c", "3"}, {"d", "1"}};
-const std::vector<Space> kSpaces{{"m", 2, ""}, {"n", 3, "v"}, {"o", 1, ""}};
-const std::vector<std::string> kTexts{"t0", "t1", "t2", "t3", "t4"};
-const std::vector<std::string> kProviders{"", "p", "q"};
-const std::vector<std::string> kContents{"content 0", "content 1", "content 2"};
-
-struct Mismatch : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-template <typename T>
-std::string shown(const T& value) {
-  if constexpr (std::is_enum_v<T>) {
-    return std::to_string(static_cast<long long>(value));
-  } else if constexpr (std::is_same_v<T, WallTime>) {
-    return std::to_string(value.time_since_epoch().count());
-  } else if constexpr (std::is_same_v<T, Duration>) {
-    return std::to_string(value.count());
-  } else if constexpr (std::is_same_v<T, std::optional<Duration>>) {
-    return value ? std::to_string(value->count()) : "none";
-  } else {
-    return fmt::format("{}", value);
-  }
-}
-
-template <typename T>
-void same(std::string_view what, const T& backend, const T& model) {
-  if (!(backend == model)) {
-    throw Mismatch(fmt::format("{}: the backend says {}, the model {}", what, shown(backend), shown(model)));
-  }
-}
-
-/// What a sequence calls and looks at.
-enum class Extent { kQueue, kEverything };
-
 /// One sequence.
-class Sequence {
+class Sequence : Comparison {
  public:
   Sequence(std::uint64_t seed, Extent extent)
-      : random_(seed),
-        queue_only_(extent == Extent::kQueue),
-        model_({.lease_duration = kLease, .max_attempts = 3}, scene_.clock, first_epoch()) {}
+      : Comparison(extent, {.lease_duration = kLease, .max_attempts = 3}, first_epoch()), random_(seed) {}
 
   void run() {
     for (int i = 0; i < kSteps; ++i) {
@@ -172,9 +133,9 @@ class Sequence {
   }
 
   static void same(std::string_view what, const EnqueueResult& backend, const EnqueueResult& model) {
-    ::same(fmt::format("{}: job", what), backend.job_id, model.job_id);
-    ::same(fmt::format("{}: created", what), backend.created, model.created);
-    ::same(fmt::format("{}: generation", what), backend.generation, model.generation);
+    test::same(fmt::format("{}: job", what), backend.job_id, model.job_id);
+    test::same(fmt::format("{}: created", what), backend.created, model.created);
+    test::same(fmt::format("{}: generation", what), backend.generation, model.generation);
   }
 
   void enqueue() {
@@ -197,12 +158,12 @@ class Sequence {
     const std::size_t how = queue_only_ ? 1 : below(8);
     note("remove {}/{} way {}", key.catalog_id, key.spec_name, how);
     if (how == 0) {
-      ::same("remove_catalog", scene_.catalog.remove_catalog(key.catalog_id).code(),
-             model_.remove_catalog(key.catalog_id));
+      test::same("remove_catalog", scene_.catalog.remove_catalog(key.catalog_id).code(),
+                 model_.remove_catalog(key.catalog_id));
     } else if (how < 4) {
-      ::same("remove_key", scene_.store.remove_key(key).code(), model_.remove_key(key));
+      test::same("remove_key", scene_.store.remove_key(key).code(), model_.remove_key(key));
     } else {
-      ::same("remove", scene_.catalog.remove(key).code(), model_.remove(key));
+      test::same("remove", scene_.catalog.remove(key).code(), model_.remove(key));
     }
   }
 
@@ -221,29 +182,20 @@ class Sequence {
     const auto by_id = [](const Lease& a, const Lease& b) { return a.job.id < b.job.id; };
     std::sort(backend.leases.begin(), backend.leases.end(), by_id);
     std::sort(model.leases.begin(), model.leases.end(), by_id);
-    ::same("claim: expired", backend.expired, model.expired);
-    ::same("claim: jobs", backend.leases.size(), model.leases.size());
+    test::same("claim: expired", backend.expired, model.expired);
+    test::same("claim: jobs", backend.leases.size(), model.leases.size());
     if (model.leases.empty() || backend.other_space != 0) {
-      ::same("claim: other space", backend.other_space, model.other_space);
+      test::same("claim: other space", backend.other_space, model.other_space);
     }
     for (std::size_t i = 0; i < model.leases.size(); ++i) {
       same_job(backend.leases[i].job, backend.leases[i].state, model.leases[i].job, model.leases[i].state);
-      ::same("claim: reuse floor", backend.leases[i].reuse_floor, model.leases[i].reuse_floor);
+      test::same("claim: reuse floor", backend.leases[i].reuse_floor, model.leases[i].reuse_floor);
       same_suspects(backend.leases[i].suspects, model.leases[i].suspects);
       leases_.push_back(backend.leases[i]);
       note("  job {} fence {}", model.leases[i].job.id, model.leases[i].job.fence.counter);
     }
     if (leases_.size() > 6) {
       leases_.erase(leases_.begin(), leases_.end() - 6);
-    }
-  }
-
-  static void same_suspects(const std::vector<Suspect>& backend, const std::vector<Suspect>& model) {
-    ::same("suspects", backend.size(), model.size());
-    for (std::size_t i = 0; i < model.size(); ++i) {
-      ::same("suspect: text", to_hex(backend[i].text_hash), to_hex(model[i].text_hash));
-      ::same("suspect: alone", backend[i].alone, model[i].alone);
-      ::same("suspect: set aside", backend[i].set_aside, model[i].set_aside);
     }
   }
 
@@ -270,7 +222,7 @@ class Sequence {
       // Which jobs go first is a host's to choose: its limit is not reached.
       const std::size_t limit = queue_only_ ? 100 : 2;
       note("reap {}", limit);
-      ::same("reap", get(scene_.store.reap(limit)), model_.reap(limit));
+      test::same("reap", get(scene_.store.reap(limit)), model_.reap(limit));
     }
   }
 
@@ -288,37 +240,18 @@ class Sequence {
           ProviderNote::Pause{any(std::vector<Duration>{-1s, 0s, 5s, 1h}), "reason " + std::to_string(below(3))};
     }
     note("note of {}", provider);
-    ::same("note_provider", scene_.store.note_provider(provider, news).code(), Code::kOk);
+    test::same("note_provider", scene_.store.note_provider(provider, news).code(), Code::kOk);
     model_.note_provider(provider, news);
-  }
-
-  void compare_providers() {
-    const std::vector<ProviderState> states = get(scene_.store.providers());
-    ::same("providers", states.size(), model_.providers.size());
-    auto model = model_.providers.begin();
-    for (const ProviderState& state : states) {
-      const ProviderState& expected = (model++)->second;
-      const auto field = [&](std::string_view name, const auto& a, const auto& b) {
-        ::same(fmt::format("provider {}: {}", expected.provider, name), a, b);
-      };
-      field("name", state.provider, expected.provider);
-      field("space", state.space_id, expected.space_id);
-      field("batch_texts", state.batch_texts, expected.batch_texts);
-      field("batch_bytes", state.batch_bytes, expected.batch_bytes);
-      field("paused_until", state.paused_until, expected.paused_until);
-      field("pause_reason", state.pause_reason, expected.pause_reason);
-      field("tokens_total", state.tokens_total, expected.tokens_total);
-    }
   }
 
   void sweep_and_purge() {
     const Duration age = any(std::vector<Duration>{0s, 10min, 2h});
     const std::size_t limit = 1000;  // not reached: which jobs go first is the backend's to choose
     note("purge older than {} s, {} jobs; sweep; resolve", age.count() / 1'000'000'000, limit);
-    ::same("purge", get(scene_.store.purge(age, limit)), model_.purge(age, limit));
+    test::same("purge", get(scene_.store.purge(age, limit)), model_.purge(age, limit));
     (void)get(scene_.catalog.sweep(1'000'000h, 3));  // far within the grace period: nothing that can be seen may change
     const SpecKey& key = any(kKeys);
-    ::same("resolve_failure", scene_.store.resolve_failure(key).code(), model_.resolve_failure(key));
+    test::same("resolve_failure", scene_.store.resolve_failure(key).code(), model_.resolve_failure(key));
   }
 
   void renew() {
@@ -326,7 +259,7 @@ class Sequence {
     const Duration duration = any(std::vector<Duration>{0s, 1s, kLease * 2});
     note("  renew");
     const bool backend = get(scene_.store.renew(std::vector{lease}, duration, 1s)).at(0);
-    ::same("renew", backend, model_.renew(lease, duration));
+    test::same("renew", backend, model_.renew(lease, duration));
   }
 
   Progress any_progress() {
@@ -341,7 +274,7 @@ class Sequence {
     const Progress progress = any_progress();
     note("  progress {} = {} + {} + {}", progress.operation_count, progress.reused, progress.embedded,
          progress.missing);
-    ::same("progress", scene_.store.progress(lease, progress).code(), model_.progress(lease, progress));
+    test::same("progress", scene_.store.progress(lease, progress).code(), model_.progress(lease, progress));
   }
 
   void fly() {
@@ -356,8 +289,8 @@ class Sequence {
       }
       return found;
     };
-    ::same("record_in_flight", scene_.store.record_in_flight(lease, hashes(sent), hashes(answered)).code(),
-           model_.record_in_flight(lease, sent, answered));
+    test::same("record_in_flight", scene_.store.record_in_flight(lease, hashes(sent), hashes(answered)).code(),
+               model_.record_in_flight(lease, sent, answered));
   }
 
   void settle() {
@@ -376,9 +309,9 @@ class Sequence {
     for (int times = chance(20) ? 2 : 1; times > 0; --times) {
       const Result<JobStatus> backend = scene_.store.settle(lease, outcome);
       const auto [code, status] = model_.settle(lease, outcome);
-      ::same("settle", backend.status().code(), code);
+      test::same("settle", backend.status().code(), code);
       if (backend.ok()) {
-        ::same("settle: status", *backend, status);
+        test::same("settle: status", *backend, status);
       }
     }
   }
@@ -419,8 +352,8 @@ class Sequence {
       row.embedded_bytes = mark.embedded_bytes;
       row.input_cap = mark.input_cap;
     }
-    ::same("persist_batch", scene_.catalog.persist_batch(context, rows.all()).code(),
-           model_.persist_batch(context, ops, mark));
+    test::same("persist_batch", scene_.catalog.persist_batch(context, rows.all()).code(),
+               model_.persist_batch(context, ops, mark));
   }
 
   void finalize() {
@@ -428,9 +361,9 @@ class Sequence {
     ModelOps ops = any_ops(0);
     const auto [listed, existing] = model_.list_existing(context, ops);
     const auto backend = scene_.catalog.list_existing(context, manifest_of(ops_of(ops)));
-    ::same("list_existing", backend.status().code(), listed);
+    test::same("list_existing", backend.status().code(), listed);
     if (backend.ok()) {
-      ::same("list_existing: answer", *backend, existing);
+      test::same("list_existing: answer", *backend, existing);
       for (std::size_t i = ops.size(); i-- > 0 && chance(80);) {  // mostly a manifest that can be finalized
         if (!existing[i]) {
           ops.erase(ops.begin() + static_cast<std::ptrdiff_t>(i));
@@ -438,8 +371,8 @@ class Sequence {
       }
     }
     note("  finalize {}", ops);
-    ::same("finalize", scene_.catalog.finalize(context, manifest_of(ops_of(ops))).code(),
-           model_.finalize(context, ops));
+    test::same("finalize", scene_.catalog.finalize(context, manifest_of(ops_of(ops))).code(),
+               model_.finalize(context, ops));
   }
 
   void switch_space() {
@@ -448,211 +381,13 @@ class Sequence {
     note("switch {} to {}", catalog, space.id());
     const Result<std::size_t> backend = scene_.catalog.switch_space(catalog, space);
     if (!model_.catalogs.contains(catalog)) {
-      ::same("switch_space", backend.status().code(), Code::kNotFound);
+      test::same("switch_space", backend.status().code(), Code::kNotFound);
       return;
     }
-    ::same("switch_space", get(backend), model_.switch_space(catalog, space.id()));
-  }
-
-  // Comparing everything that can be seen
-
-  static void same_job(const Job& backend, const JobState& state, const Job& model, const JobState& model_state) {
-    const auto field = [&](std::string_view name, const auto& a, const auto& b) {
-      ::same(fmt::format("job {}: {}", model.id, name), a, b);
-    };
-    field("id", backend.id, model.id);
-    field("spec", backend.key.catalog_id + "/" + backend.key.spec_name,
-          model.key.catalog_id + "/" + model.key.spec_name);
-    field("kind", backend.kind, model.kind);
-    field("status", backend.status, model.status);
-    field("priority", backend.priority, model.priority);
-    field("attempts", backend.attempts, model.attempts);
-    field("last_error", model.last_error == "*" && !backend.last_error.empty() ? "*" : backend.last_error,
-          model.last_error);
-    field("next_run_at", backend.next_run_at, model.next_run_at);
-    field("worker_id", backend.worker_id, model.worker_id);
-    field("lease_expires_at", backend.lease_expires_at, model.lease_expires_at);
-    field("created_at", backend.created_at, model.created_at);
-    field("started_at", backend.started_at, model.started_at);
-    field("completed_at", backend.completed_at, model.completed_at);
-    field("embedded_so_far", backend.embedded_so_far, model.embedded_so_far);
-    field("reused_count", backend.reused_count, model.reused_count);
-    field("embedded_count", backend.embedded_count, model.embedded_count);
-    field("operation_count", backend.operation_count, model.operation_count);
-    field("generation", backend.generation, model.generation);
-    field("fence counter", backend.fence.counter, model.fence.counter);
-    field("fence nonce", backend.fence.nonce, model.fence.nonce);
-    field("settled", state.settled, model_state.settled);
-    field("epoch", state.epoch, model_state.epoch);
-    field("errors_in_row", backend.errors_in_row, model.errors_in_row);
-    field("crashes_in_row", backend.crashes_in_row, model.crashes_in_row);
-    field("releases_in_row", state.releases_in_row, model_state.releases_in_row);
-    field("crashes", state.crashes, model_state.crashes);
-    field("fewest_missing", state.fewest_missing, model_state.fewest_missing);
-    field("progressed", state.progressed, model_state.progressed);
-    field("records_in_flight", state.records_in_flight, model_state.records_in_flight);
-    field("paused_since", backend.paused_since, model.paused_since);
-    field("provider", backend.provider, model.provider);
-    field("prompt_tokens", backend.prompt_tokens, model.prompt_tokens);
-    field("pass_prompt_tokens", state.pass_prompt_tokens, model_state.pass_prompt_tokens);
-  }
-
-  void compare() {
-    if (queue_only_) {
-      compare_queue();
-      return;
-    }
-    const std::vector<Job> jobs = get(scene_.store.list({.limit = 10'000}));
-    ::same("jobs", jobs.size(), model_.jobs.size());
-    auto expected = model_.jobs.rbegin();
-    for (const Job& job : jobs) {
-      const ModelJob& of_model = (expected++)->second;
-      same_job(job, get(scene_.store.job_state(job.id)), of_model, of_model);
-    }
-    for (const Space& space : kSpaces) {
-      compare_peek(space.id());
-    }
-    compare_specs();
-    compare_catalogs();
-    compare_failures();
-    compare_providers();
-  }
-
-  void compare_queue() {
-    for (const auto& [id, of_model] : model_.jobs) {
-      same_job(get(scene_.store.get(id)), get(scene_.store.job_state(id)), of_model, of_model);
-    }
-    const auto last = get(scene_.store.last_jobs(kKeys));
-    for (std::size_t i = 0; i < kKeys.size(); ++i) {
-      const auto spec = model_.specs.find(kKeys[i]);
-      ::same("last job", last.at(i) ? last[i]->id : JobId{0},
-             spec == model_.specs.end() ? JobId{0} : spec->second.last);
-    }
-    for (const Space& space : kSpaces) {
-      compare_peek(space.id());
-    }
-  }
-
-  void compare_peek(const std::string& space) {
-    const Peek backend = get(scene_.store.peek(space));
-    const Peek model = model_.peek(space);
-    const auto field = [&](std::string_view name, const auto& a, const auto& b) {
-      ::same(fmt::format("peek {}: {}", space, name), a, b);
-    };
-    field("next_due", backend.next_due, model.next_due);
-    field("next_pending_due", backend.next_pending_due, model.next_pending_due);
-    field("running", backend.running, model.running);
-    field("urgent_waiting", backend.urgent_waiting, model.urgent_waiting);
-    field("other_space", backend.other_space, model.other_space);
-    if (enqueues_ && *enqueues_ != std::pair(backend.enqueue_counter, model.enqueue_counter)) {
-      field("enqueue_counter moved", enqueues_->first != backend.enqueue_counter,
-            enqueues_->second != model.enqueue_counter);
-    }
-    enqueues_ = {backend.enqueue_counter, model.enqueue_counter};
-  }
-
-  void compare_specs() {
-    std::map<SpecKey, SpecInfo> infos;
-    for (SpecInfo& info : get(scene_.catalog.specs(std::nullopt, nullptr, 100))) {
-      infos.emplace(info.key, std::move(info));
-    }
-    for (const SpecKey& key : kKeys) {
-      const ModelSpec none;
-      const ModelSpec& spec = model_.specs.contains(key) ? model_.specs.at(key) : none;
-      const std::string name = key.catalog_id + "/" + key.spec_name;
-      ::same(name + " exists", infos.contains(key), spec.exists);
-      compare_document(name, key, spec);
-      if (spec.exists) {
-        compare_info(name, infos.at(key), spec);
-        compare_rows(name, key, spec);
-      }
-    }
-  }
-
-  void compare_document(const std::string& name, const SpecKey& key, const ModelSpec& spec) {
-    const Result<Document> document = scene_.catalog.resolve(key);
-    ::same(name + " resolve", document.status().code(), spec.content ? Code::kOk : Code::kGone);
-    if (spec.content) {
-      ::same(name + " content", document->content, *spec.content);
-    }
-    const SpecState state = get(scene_.catalog.describe(std::vector{key})).at(0);
-    ::same(name + " finalized", state.complete, spec.finalized.complete);
-    ::same(name + " finalized space", state.space_id, spec.finalized.space_id);
-    ::same(name + " finalized version", state.content_version, spec.finalized.content_version);
-  }
-
-  void compare_info(const std::string& name, const SpecInfo& info, const ModelSpec& spec) {
-    ::same(name + " operation_count", info.operation_count, spec.operation_count);
-    ::same(name + " visible space", info.visible_space_id, spec.visible);
-    ::same(name + " generation", info.generation, spec.generation);
-    ::same(name + " complete", info.complete, model_.complete(spec));
-    if (spec.content) {
-      ::same(name + " content_version", info.content_version, to_hex(hash_text(*spec.content)));
-    }
-    const auto rows = spec.rows.find(spec.visible);
-    ::same(name + " embedding_count", info.embedding_count,
-           rows == spec.rows.end() ? 0 : static_cast<std::int64_t>(rows->second.size()));
-  }
-
-  void compare_rows(const std::string& name, const SpecKey& key, const ModelSpec& spec) {
-    std::vector<std::string> backend;
-    get(scene_.catalog.rows(key, true, [&](const StoredRow& row) {
-      backend.push_back(
-          fmt::format("{} {} cut {} {}", row.operation_id, to_hex(row.text_hash), row.embedded_bytes, row.vector));
-      return true;
-    }));
-    std::vector<std::string> model;
-    const auto rows = spec.rows.find(spec.visible);
-    for (const auto& [id, text] : rows == spec.rows.end() ? std::map<std::string, std::string>() : rows->second) {
-      const ModelVector& vector = model_.vectors.at({key.catalog_id, spec.visible, text});
-      model.push_back(fmt::format("{} {} cut {} {}", id, to_hex(hash_text(text)), vector.embedded_bytes,
-                                  vector_of(text, *parse_space(spec.visible), vector.salt)));
-    }
-    ::same(name + " rows", backend, model);
-  }
-
-  void compare_catalogs() {
-    const std::vector<CatalogInfo> infos = get(scene_.catalog.catalogs());
-    ::same("catalogs", infos.size(), model_.catalogs.size());
-    for (const CatalogInfo& info : infos) {
-      const ModelCatalog& catalog = model_.catalogs.at(info.catalog_id);
-      ::same(info.catalog_id + " target", info.target_space_id, catalog.target);
-      ::same(info.catalog_id + " search space", info.search_space_id, catalog.search);
-      if (catalog.search.empty()) {
-        continue;
-      }
-      const Space space = *parse_space(catalog.search);
-      std::vector<std::string> found;
-      for (const SearchHit& hit : get(scene_.catalog.search(info.catalog_id, space, vector_of("query", space), 1000))) {
-        found.push_back(hit.key.spec_name + ":" + hit.operation_id);
-      }
-      std::sort(found.begin(), found.end());
-      ::same(info.catalog_id + " search", found, model_.searchable(info.catalog_id));
-    }
-  }
-
-  void compare_failures() {
-    const std::vector<Failure> failures = get(scene_.store.failures_of(kKeys));
-    for (std::size_t i = 0; i < kKeys.size(); ++i) {
-      const Failure none;
-      const Failure& model = model_.specs.contains(kKeys[i]) ? model_.specs.at(kKeys[i]).failure : none;
-      const auto field = [&](std::string_view name, const auto& a, const auto& b) {
-        ::same(fmt::format("failure {}/{}: {}", kKeys[i].catalog_id, kKeys[i].spec_name, name), a, b);
-      };
-      field("occurrences", failures[i].occurrences, model.occurrences);
-      field("last_success_at", failures[i].last_success_at, model.last_success_at);
-      if (model.occurrences > 0) {
-        field("first_failed_at", failures[i].first_failed_at, model.first_failed_at);
-        field("last_failed_at", failures[i].last_failed_at, model.last_failed_at);
-        field("resolved", failures[i].resolved, model.resolved);
-      }
-    }
+    test::same("switch_space", get(backend), model_.switch_space(catalog, space.id()));
   }
 
   std::mt19937_64 random_;
-  const bool queue_only_;
-  Scene scene_{StoreOptions{.lease_duration = kLease, .max_attempts = 3}};
-  Model model_;
   std::vector<Lease> leases_;
   ClaimRequest claim_;
   std::optional<std::pair<std::uint64_t, std::uint64_t>> enqueues_;

@@ -55,7 +55,8 @@ case $way in
   kit)
     # Without the component there is no kit, and find_package says so.
     cmake --install "$build" --prefix "$work/prefix" > /dev/null
-    if cmake -S "$here/kit" -B "$work/without" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/log" 2>&1; then
+    if cmake -S "$here/kit" -B "$work/without" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" \
+      -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/log" 2>&1; then
       echo "the kit was found where it is not installed" >&2
       exit 1
     fi
@@ -64,7 +65,8 @@ case $way in
     # The example, away from its tree: nothing but what is installed can be included.
     cp -r "$here/kit" "$source/examples/store" "$work"
     # shellcheck disable=SC2086
-    cmake -S "$work/kit" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$work/prefix" $launcher
+    cmake -S "$work/kit" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" \
+      -DCMAKE_PREFIX_PATH="$work/prefix" $launcher
     cmake --build "$work/build"
     ctest --test-dir "$work/build" --output-on-failure
     "$work/build/my_store_test" | grep 'need catalog'
