@@ -53,8 +53,8 @@ endif()
 option(EMBEDJOBS_PCH "Precompile headers" ${EMBEDJOBS_BUILD_TESTS})
 function(embedjobs_precompile target)
   if(EMBEDJOBS_PCH)
-    target_precompile_headers(${target} PRIVATE <algorithm> <chrono> <functional> <map> <memory> <mutex> <optional> <set>
-      <span> <stop_token> <string> <string_view> <thread> <utility> <variant> <vector> <fmt/format.h>)
+    target_precompile_headers(${target} PRIVATE <algorithm> <chrono> <functional> <map> <memory> <mutex> <optional>
+      <set> <span> <stop_token> <string> <string_view> <thread> <utility> <variant> <vector> <fmt/format.h>)
   endif()
 endfunction()
 
