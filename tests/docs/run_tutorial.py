@@ -2,8 +2,8 @@
 """Runs a tutorial as a reader would: run_tutorial.py PAGE GATEWAY DATA
 
 Every block that begins with "```console" is part of one shell session. A line "$ COMMAND" is run. The lines below it,
-up to the next "$", are what it must print. A command that ends with "&" goes on in the background. GATEWAY is the program
-that the page builds. Port 8080 becomes one that is free.
+up to the next "$", are what it must print. A command that ends with "&" goes on in the background. GATEWAY is the
+program that the page builds. Port 8080 becomes one that is free.
 """
 import os
 import pathlib
