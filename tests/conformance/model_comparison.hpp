@@ -285,6 +285,7 @@ class Comparison {
   const bool queue_only_;
   Scene scene_;
   Model model_;
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> enqueues_;
 };
 
 }  // namespace embedjobs::test

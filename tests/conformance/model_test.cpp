@@ -390,7 +390,6 @@ class Sequence : Comparison {
   std::mt19937_64 random_;
   std::vector<Lease> leases_;
   ClaimRequest claim_;
-  std::optional<std::pair<std::uint64_t, std::uint64_t>> enqueues_;
   std::string trace_;
 };
 

@@ -6,10 +6,6 @@ namespace {
 
 const Status kError(Code::kRetry, "500 internal error");
 
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 // --- errors ---
 
 TEST_CASE("a compute error is retried, and the fifth in a row fails the job") {

@@ -221,7 +221,7 @@ class History {
         from_outside();
       } else if (todo_.empty() || draw(4) == 0) {
         call([&](auto& out) { pass_.on_time(now_, out); });
-        call([&](auto& out) { (void)pass_.take_batch(1 + draw(3), 1000, now_, out); });
+        call([&](auto& out) { (void)pass_.take_batch(1 + draw(3), 1000, out); });
       } else {
         const std::size_t which = draw(todo_.size());
         const core::PassAction action = todo_[which];

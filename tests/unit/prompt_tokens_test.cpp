@@ -4,10 +4,6 @@
 namespace embedjobs::test {
 namespace {
 
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST_CASE("prompt tokens are counted for the job, the provider and the metrics") {
   WorkerScene scene;
   scene.options.batch_size = 2;

@@ -5,10 +5,6 @@
 namespace embedjobs::test {
 namespace {
 
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 bool is_paused_now(const ProviderState& state) {
   return is_paused(state, state.read_at);
 }

@@ -7,10 +7,6 @@
 namespace embedjobs::test {
 namespace {
 
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 bool any_contains(Texts texts, std::string_view part) {
   return std::any_of(texts.begin(), texts.end(),
                      [part](std::string_view text) { return text.find(part) != std::string_view::npos; });
