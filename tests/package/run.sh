@@ -60,7 +60,10 @@ case $way in
       echo "the kit was found where it is not installed" >&2
       exit 1
     fi
-    grep -q conformance "$work/log"
+    if ! grep -q 'the conformance kit is not installed' "$work/log"; then
+      cat "$work/log" >&2
+      exit 1
+    fi
     cmake --install "$build" --prefix "$work/prefix" --component conformance > /dev/null
     # The example, away from its tree: nothing but what is installed can be included.
     cp -r "$here/kit" "$source/examples/store" "$work"
