@@ -50,13 +50,11 @@ run_inside() {
   mount_devices "$root"
   local environment=(HOME=/root "TERM=${TERM:-dumb}")
   environment+=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
-  for name in {http,https,all,no}_proxy {HTTP,HTTPS,ALL,NO}_PROXY \
-    PIP_{INDEX_URL,EXTRA_INDEX_URL,TRUSTED_HOST,CERT,PROXY,DEFAULT_TIMEOUT,RETRIES} EMBEDJOBS_{JOBS,CMAKE_ARGS}; do
-    if [ -n "${!name:-}" ]; then
-      environment+=("$name=${!name}")
-    fi
-  done
+  local kept=({http,https,all,no}_proxy {HTTP,HTTPS,ALL,NO}_PROXY
+    PIP_{INDEX_URL,EXTRA_INDEX_URL,TRUSTED_HOST,CERT,PROXY,DEFAULT_TIMEOUT,RETRIES} EMBEDJOBS_{JOBS,CMAKE_ARGS})
   if [ -n "$ccache" ]; then
+    # ccache has objects for each language, since a compiler's messages are in it.
+    kept+=(LANG LC_{ALL,CTYPE,MESSAGES})
     mkdir "$root/root/ccache"
     mount --bind "$ccache" "$root/root/ccache"
     environment+=(CCACHE_DIR=/root/ccache "CCACHE_MAXSIZE=$(ccache -k max_size)" "CCACHE_BASEDIR=$(ccache -k base_dir)")
@@ -64,6 +62,11 @@ run_inside() {
       environment+=(CCACHE_NOHASHDIR=1)
     fi
   fi
+  for name in "${kept[@]}"; do
+    if [ -n "${!name:-}" ]; then
+      environment+=("$name=${!name}")
+    fi
+  done
   exec chroot "$root" env -i "${environment[@]}" /bin/bash -euo pipefail /root/command
 }
 

@@ -23,7 +23,7 @@ struct OldSchema {
     get(get(open_postgres(schema.dsn(), {}, nullptr)).catalog->put(kKey, "document", kSpace.id()));
     const std::string at = " " + schema.name() + ".";
     sql.ask("DROP TABLE" + at + "workers; DROP FUNCTION" + at + "watch," + at + "unwatch," + at + "watch_apply," + at +
-            "watch_apply_all," + at + "watch_columns," + at + "watch_changed; UPDATE" + at +
+            "watch_apply_all," + at + "watch_columns," + at + "watch_changed," + at + "check_watchable; UPDATE" + at +
             "schema_version SET version = 1");
   }
   std::string functions(const std::string& name) {
