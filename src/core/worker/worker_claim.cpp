@@ -39,9 +39,8 @@ void WorkerMachine::claim(WorkerActions& out) {
   const std::size_t slots = free_slots();
   ClaimRequest request{
       .worker_id = settings_.options.worker_id, .max_jobs = slots, .space_id = space_.id(), .provider = provider_};
-  for (std::size_t i = 0; i < slots; ++i) {
-    request.by_age += (claims_ + i) % kClaimsPerAgeTurn == kClaimsPerAgeTurn - 1 ? 1U : 0U;
-  }
+  // Counted without a step for each: a host may ask for any number of slots.
+  request.by_age = static_cast<std::size_t>((claims_ + slots) / kClaimsPerAgeTurn - claims_ / kClaimsPerAgeTurn);
   unanswered_claim_ = request;
   out.push_back(ClaimAction{std::move(request)});
 }
