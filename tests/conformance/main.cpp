@@ -68,15 +68,17 @@ int main(int argc, char* argv[]) {
       ++left_out[part];
     }
   }
-  const std::size_t all = tests.size();
-  std::erase_if(tests, [&](const Catch::TestCase& test) { return missing_for(test, offers) != nullptr; });
+  const std::size_t without =
+      std::erase_if(tests, [&](const Catch::TestCase& test) { return missing_for(test, offers) != nullptr; });
+  const auto hidden = std::count_if(tests.begin(), tests.end(), [](const auto& test) { return test.isHidden(); });
   if (tests.empty()) {
     std::fputs("conformance: offers() names nothing that can be tested\n", stderr);
     return 2;
   }
   const Catch::ConfigData& asked = session.configData();
   if (!asked.listTests && !asked.listTags && !asked.listReporters && !asked.listTestNamesOnly && !asked.showHelp) {
-    std::printf("conformance: %zu cases apply, %zu are left out\n", tests.size(), all - tests.size());
+    std::printf("conformance: %zu cases apply, %zu are left out\n", tests.size() - static_cast<std::size_t>(hidden),
+                without);
     for (const auto& [part, count] : left_out) {
       std::printf("  %4zu need %s (%s), which offers() does not name\n", count, part->tag, part->what);
     }
