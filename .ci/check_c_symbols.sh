@@ -15,6 +15,9 @@ if ! diff "$work/declared" "$work/exported" > "$work/difference"; then
   exit 1
 fi
 readelf -d "$library" > "$work/dynamic"
-grep -q 'SONAME.*\[libembedjobs_c\.so\.1\]' "$work/dynamic" || { echo "the SONAME is not libembedjobs_c.so.1" >&2; exit 1; }
+grep -q 'SONAME.*\[libembedjobs_c\.so\.1\]' "$work/dynamic" || {
+  echo "the SONAME is not libembedjobs_c.so.1" >&2
+  exit 1
+}
 grep -q NODELETE "$work/dynamic" || { echo "the library is not linked with -z nodelete" >&2; exit 1; }
 echo "$(wc -l < "$work/exported") symbols, all of embedjobs.h and no other"

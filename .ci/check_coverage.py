@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""check_coverage.py SUMMARY.json FOLDER...: prints line coverage a file and a folder; fails where a folder is below 90 %.
+"""check_coverage.py SUMMARY.json FOLDER...: prints line coverage a file and a folder.
+
+Fails where a folder is below 90 %.
 Each folder has to reach it by itself: one that is well covered must not hide another."""
 import json
 import sys

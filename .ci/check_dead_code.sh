@@ -12,7 +12,8 @@ trap 'rm -rf "$work"' EXIT
 internal='^(core|openapi|hashing|http|items|memory|postgres|sqlite)::'
 nm --defined-only "$library" 2> /dev/null | awk '$2 == "T" {print $3}' | sort -u > "$work/mangled"
 c++filt < "$work/mangled" | sed -n 's/^embedjobs:://p; t; s/.*//p' > "$work/names"
-paste "$work/mangled" "$work/names" | awk -F '\t' -v internal="$internal" '$2 != "" && $2 !~ internal {print "-Wl,-u," $1}' > "$work/roots"
+paste "$work/mangled" "$work/names" |
+  awk -F '\t' -v internal="$internal" '$2 != "" && $2 !~ internal {print "-Wl,-u," $1}' > "$work/roots"
 if [ ! -s "$work/roots" ]; then
   echo "check_dead_code.sh: found no public function in $library" >&2
   exit 1
@@ -23,7 +24,8 @@ g++ -shared -o "$work/all.so" @"$work/roots" -Wl,--gc-sections -Wl,--print-gc-se
   exit 1
 }
 # Templates and inline functions of headers are emitted wherever they are seen; only our own, out of line, count.
-sed -n "s/.*removing unused section '\.text\.\([^']*\)'.*/\1/p" "$work/removed" | grep -E '^_ZNK?9embedjobs' | sort -u > "$work/dead" || true
+sed -n "s/.*removing unused section '\.text\.\([^']*\)'.*/\1/p" "$work/removed" |
+  grep -E '^_ZNK?9embedjobs' | sort -u > "$work/dead" || true
 comm -12 "$work/dead" "$work/mangled" | c++filt > "$work/named"
 if [ -s "$work/named" ]; then
   echo "nothing that a host can call leads to these functions:"

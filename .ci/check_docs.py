@@ -124,9 +124,12 @@ def check_traceability():
         problems.append(f"docs/traceability.md: only {named} tests were found in it")
 
 
+DECLARATION = re.compile(r"^(class|struct|enum class) \w+[^;]*\{|^[A-Za-z\[].*\(.*\).*;")
+
+
 def check_headers():
-    """Every class, struct and enum, and every free function, has a comment above or beside it, or stands under one that has; every
-    header begins with what it is about."""
+    """Every class, struct and enum, and every free function, has a comment above or beside it, or stands under one that
+    has; every header begins with what it is about."""
     for header in tracked("include/embedjobs/*.hpp"):
         lines = header.read_text(encoding="utf-8").splitlines()
         name = header.relative_to(ROOT)
@@ -134,7 +137,7 @@ def check_headers():
             problems.append(f"{name}:1: does not say what the header is about")
         for number, line in enumerate(lines):
             # Declarations at namespace level are not indented. A group of them may share the comment of the first.
-            if not re.match(r"^(class|struct|enum class) \w+[^;]*\{|^[A-Za-z\[].*\(.*\).*;", line) or line.startswith("namespace"):
+            if not DECLARATION.match(line) or line.startswith("namespace"):
                 continue
             above = number - 1
             while above >= 0 and re.match(r"^[A-Za-z\[].*;( *///<.*)?$", lines[above]):
@@ -149,7 +152,7 @@ def check_headers():
 
 def first_of_header(lines, number):
     """The first declaration is what the header's own paragraph is about."""
-    return not any(re.match(r"^(class|struct|enum class) \w+[^;]*\{|^[A-Za-z\[].*\(.*\).*;", line) for line in lines[:number])
+    return not any(DECLARATION.match(line) for line in lines[:number])
 
 
 def check_readme_example():

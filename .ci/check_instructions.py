@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Counts the instructions of the library's hot paths, and fails where one costs over 5 % more than .ci/instructions.json says.
+"""Counts the instructions of the library's hot paths.
+
+Fails where one costs over 5 % more than .ci/instructions.json says.
 
 usage: check_instructions.py BUILD_DIR           counts and compares
        check_instructions.py BUILD_DIR --write   writes the counts to the baseline of this machine's key
 
-Counts are repeatable where times are not. They depend on the compiler and on the libraries, so the baseline has a key of their versions.
-A key that the baseline does not have fails nothing: the counts are printed, and the entry to add. The build is the preset `release`.
+Counts are repeatable where times are not. They depend on the compiler and on the libraries, so the baseline has a key
+of their versions. A key that the baseline does not have fails nothing: the counts are printed, and the entry to add.
+The build is the preset `release`.
 """
 import json
 import os
@@ -19,7 +22,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASELINE = ROOT / ".ci/instructions.json"
 ALLOWED_PERCENT = 5.0
-# In the headers' packages: those of the libraries have a number in their name. The security updates of libc do not move the counts.
+# In the headers' packages: those of the libraries have a number in their name. The security updates of libc do not move
+# the counts.
 LIBRARIES = ["libstdc++6", "libsqlite3-dev", "libsimdjson-dev", "libyaml-cpp-dev", "libfmt-dev", "libssl-dev"]
 # Libraries choose among several ways by what the processor can do. Here they take the plain one, on every processor.
 PLAIN_PROCESSOR = {
@@ -38,7 +42,8 @@ def key_of(build):
     """The compiler and libraries that the build has. Another compiler than g++ has a key of its own."""
     cache = (build / "CMakeCache.txt").read_text(encoding="utf-8")
     compiler = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.*)$", cache, flags=re.M).group(1)
-    major = subprocess.run([compiler, "-dumpversion"], check=True, capture_output=True, text=True).stdout.strip().split(".")[0]
+    version = subprocess.run([compiler, "-dumpversion"], check=True, capture_output=True, text=True).stdout
+    major = version.strip().split(".")[0]
     name = "clang" if "clang" in compiler else "g++"
     packages = [f"{name}-{major}", *LIBRARIES]
     return " ".join([platform.machine(), *(f"{package}={version_of(package)}" for package in packages)])
@@ -55,8 +60,8 @@ def count(program, name):
     # The folder's name always has the same length, and the environment the same size.
     with tempfile.TemporaryDirectory(prefix="embedjobs-") as folder:
         output = pathlib.Path(folder) / "callgrind"
-        command = [*fixed_addresses(), "valgrind", "--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={output}",
-                   program, name, folder]
+        command = [*fixed_addresses(), "valgrind", "--tool=callgrind", "--collect-atstart=no",
+                   f"--callgrind-out-file={output}", program, name, folder]
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", **PLAIN_PROCESSOR}
         answer = subprocess.run(command, capture_output=True, text=True, env=environment)
         total = re.search(r"^(?:totals|summary): (\d+)", output.read_text() if output.exists() else "", flags=re.M)
@@ -92,8 +97,9 @@ def main():
         elif percent < -ALLOWED_PERCENT:
             print(f"  {'':20} costs less now: write the baseline anew, so that it stays so")
     for name in dearer:
-        print(f"error: {name} costs over {ALLOWED_PERCENT:.0f} % more instructions than the baseline. Mend it, or raise the baseline in this "
-              f"commit (.ci/check_instructions.py {build} --write) and say in its message why it costs more.")
+        print(f"error: {name} costs over {ALLOWED_PERCENT:.0f} % more instructions than the baseline. Mend it, or raise "
+              f"the baseline in this commit (.ci/check_instructions.py {build} --write) and say in its message why it "
+              "costs more.")
     if any(name not in known for name in counts):
         print(f"these versions have no baseline yet; the entry for {BASELINE.relative_to(ROOT)}:")
         print(f"  {json.dumps(key)}: {json.dumps(counts)}")

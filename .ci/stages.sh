@@ -10,7 +10,8 @@ stage_name=
 count_processors() {
   times > build/times
   # "0m1.23s 0m0.45s": of the shell, and in the second line of what it started.
-  processors=$(awk '{ for (i = 1; i <= 2; i++) { split($i, part, /[ms]/); sum += part[1] * 60 + part[2] } } END { printf "%d\n", sum }' build/times)
+  processors=$(awk '{ for (i = 1; i <= 2; i++) { split($i, part, /[ms]/); sum += part[1] * 60 + part[2] } }
+    END { printf "%d\n", sum }' build/times)
 }
 
 end_stage() {
@@ -75,7 +76,8 @@ fi
 tests_of() {
   local preset=$1
   shift
-  "${fixed_addresses[@]}" ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" "$@" > "build/$preset.tests.log" 2>&1 || {
+  "${fixed_addresses[@]}" ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" "$@" \
+    > "build/$preset.tests.log" 2>&1 || {
     tail -100 "build/$preset.tests.log"
     return 1
   }
@@ -94,10 +96,12 @@ tidy() {
 # time, so a folder's headers are read once here too.
 lint() {
   local folders="build/asan/.*/Unity/unity_(src|capi_src)_.*" alone="(src|capi/src)/.*\.cpp" using
-  tidy -p build/asan -header-filter='(include/embedjobs|src)/.*\.(hpp|cpp)$' -checks=-bugprone-suspicious-include "^$PWD/($folders|$alone)$"
+  tidy -p build/asan -header-filter='(include/embedjobs|src)/.*\.(hpp|cpp)$' -checks=-bugprone-suspicious-include \
+    "^$PWD/($folders|$alone)$"
   # Names that are declared and not used are looked for in a file that is compiled by itself only.
   mapfile -t using < <(grep -lE '^ *using [A-Za-z_:]+::[A-Za-z_]+;' -r src capi/src --include='*.cpp')
-  tidy -p build/release -checks='-*,misc-unused-using-decls,misc-unused-alias-decls' -extra-arg=-Wno-unknown-warning-option "${using[@]}"
+  tidy -p build/release -checks='-*,misc-unused-using-decls,misc-unused-alias-decls' \
+    -extra-arg=-Wno-unknown-warning-option "${using[@]}"
 }
 
 # bare_machine MODE: tests/bare_machine.sh; says so where it can't be run here.

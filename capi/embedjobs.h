@@ -332,7 +332,8 @@ typedef struct embedjobs_pass {
   uint64_t prompt_tokens;       /* Of the pass so far. */
 } embedjobs_pass;
 
-/* What a host's persister keeps beside a vector, so that it can ask embedjobs_may_reuse(). */
+/* What a host's persister keeps beside a vector, so that it can ask embedjobs_may_reuse(). It keeps vectors by
+   embedjobs_pass.space_id, too: a vector of another space is never reused. */
 typedef struct embedjobs_vector_mark {
   size_t struct_size;
   uint64_t epoch; /* embedjobs_pass.epoch of the pass that stored the vector: 0 until somebody retries a spec. */

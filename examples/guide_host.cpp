@@ -23,8 +23,8 @@ struct Tables {
   struct Spec {
     std::string content;
     embedjobs::Fence fence;
-    std::map<std::string, Row> rows;  // by operation id
-    embedjobs::SpecState state;
+    std::map<std::pair<std::string, std::string>, Row> rows;  // by space and operation id
+    embedjobs::SpecState state;                               // readers see its space
   };
   std::mutex mutex;
   std::map<SpecKey, Spec> specs;
@@ -72,7 +72,7 @@ class Vectors final : public embedjobs::Persister {
     }
     std::vector<bool> existing(wanted.size());
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-      const auto row = spec.rows.find(std::string(wanted.operation_id(i)));
+      const auto row = spec.rows.find({context.space.id(), std::string(wanted.operation_id(i))});
       existing[i] = row != spec.rows.end() && row->second.text_hash == wanted.text_hash(i) &&
                     embedjobs::may_reuse(context, row->second.mark);
     }
@@ -86,7 +86,7 @@ class Vectors final : public embedjobs::Persister {
       return stale();
     }
     for (const embedjobs::VectorRow& row : rows) {
-      spec.rows[std::string(row.operation_id)] = {
+      spec.rows[{context.space.id(), std::string(row.operation_id)}] = {
           row.text_hash, {context.epoch, row.embedded_bytes, row.input_cap}, {row.vector.begin(), row.vector.end()}};
     }
     return {};
@@ -98,9 +98,9 @@ class Vectors final : public embedjobs::Persister {
     if (!accept(spec, context.fence)) {
       return stale();
     }
-    std::map<std::string, Tables::Row> rows;
+    decltype(spec.rows) rows;
     for (std::size_t i = 0; i < manifest.size(); ++i) {
-      const auto row = spec.rows.find(std::string(manifest.operation_id(i)));
+      const auto row = spec.rows.find({context.space.id(), std::string(manifest.operation_id(i))});
       if (row == spec.rows.end() || row->second.text_hash != manifest.text_hash(i) ||
           !embedjobs::may_reuse(context, row->second.mark)) {
         return {Code::kIncomplete, "no vector of operation " + std::string(manifest.operation_id(i))};

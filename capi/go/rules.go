@@ -14,7 +14,8 @@ func Accepts(stored, given Fence) bool {
 	return C.embedjobs_accepts(&before, &now) != 0
 }
 
-// VectorMark is what a persister keeps beside a vector, so that it can ask MayReuse.
+// VectorMark is what a persister keeps beside a vector, so that it can ask MayReuse. It keeps vectors by Pass.SpaceID,
+// too: a vector of another space is never reused.
 type VectorMark struct {
 	Epoch         uint64 // Pass.Epoch of the pass that stored the vector.
 	EmbeddedBytes uint64 // Of its row.

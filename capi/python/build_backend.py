@@ -26,7 +26,8 @@ def version():
     info = HERE / "PKG-INFO"
     if info.exists():
         return re.search(r"^Version: (.+)$", info.read_text(encoding="utf-8"), re.M).group(1)
-    return re.search(r"project\(embedjobs VERSION ([0-9.]+)", (PROJECT / "CMakeLists.txt").read_text(encoding="utf-8")).group(1)
+    text = (PROJECT / "CMakeLists.txt").read_text(encoding="utf-8")
+    return re.search(r"project\(embedjobs VERSION ([0-9.]+)", text).group(1)
 
 
 def library():
@@ -34,7 +35,8 @@ def library():
     if given:
         return pathlib.Path(given).resolve()
     if not (PROJECT / "capi" / "embedjobs.h").exists():
-        raise RuntimeError("this is the Python part alone: set EMBEDJOBS_LIBRARY to a " + SONAME + ", or install from the repository")
+        raise RuntimeError("this is the Python part alone: set EMBEDJOBS_LIBRARY to a " + SONAME +
+                           ", or install from the repository")
     build = PROJECT / "build" / "python"
     jobs = os.environ.get("EMBEDJOBS_JOBS") or str(os.cpu_count() or 1)
     more = shlex.split(os.environ.get("EMBEDJOBS_CMAKE_ARGS", ""))
@@ -108,11 +110,13 @@ Requires-Python: >=3.8
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     info = f"embedjobs-{version()}.dist-info"
     name = f"embedjobs-{version()}-{tag()}.whl"
-    files = {f"embedjobs/{path.name}": path.read_bytes() for path in sorted((HERE / "embedjobs").glob("*.py*")) if path.is_file()}
+    modules = [path for path in sorted((HERE / "embedjobs").glob("*.py*")) if path.is_file()]
+    files = {f"embedjobs/{path.name}": path.read_bytes() for path in modules}
     files[f"embedjobs/{SONAME}"] = library().read_bytes()
     files["embedjobs/py.typed"] = b""
     files[f"{info}/METADATA"] = metadata().encode()
-    files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: embedjobs\nRoot-Is-Purelib: false\nTag: {tag()}\n".encode()
+    files[f"{info}/WHEEL"] = (
+        f"Wheel-Version: 1.0\nGenerator: embedjobs\nRoot-Is-Purelib: false\nTag: {tag()}\n".encode())
     record = "".join(f"{path},sha256={digest(data)},{len(data)}\n" for path, data in files.items())
     files[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
     with zipfile.ZipFile(pathlib.Path(wheel_directory) / name, "w", zipfile.ZIP_DEFLATED) as wheel:

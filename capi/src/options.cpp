@@ -7,6 +7,7 @@
 
 #include "core/runtime/log_queue.hpp"
 #include "core/values/utf8.hpp"
+#include "embedjobs/limits.hpp"
 #include "hosts.hpp"
 #include "layout.hpp"
 
@@ -87,11 +88,10 @@ Status make_parts(const Tables& tables, OpenOptions& to) {
 
 /// A name that people and other programs will read. NULL is none.
 Status check_label(const char* label, std::string_view what) {
-  constexpr std::size_t kMostBytes = 512;
   const std::string_view text = label == nullptr ? "" : label;
-  if (text.size() > kMostBytes) {
+  if (text.size() > kMaxNameBytes) {
     return {Code::kInvalidArgument,
-            fmt::format("{} has {} bytes, at most {} are allowed", what, text.size(), kMostBytes)};
+            fmt::format("{} has {} bytes, at most {} are allowed", what, text.size(), kMaxNameBytes)};
   }
   const bool plain =
       std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });

@@ -15,9 +15,9 @@
 
 enum { DIMENSION = 8, MOST = 100000 };
 
-/* One line of vectors.txt, without its floats. */
+/* One line of vectors.txt, without its floats. Its name is of a text in a space. */
 typedef struct stored_vector {
-  char hash[2 * EMBEDJOBS_HASH_SIZE + 1];
+  char name[2 * EMBEDJOBS_HASH_SIZE + 1];
   embedjobs_vector_mark mark;
 } stored_vector;
 
@@ -30,29 +30,34 @@ typedef struct host_store {
   stored_vector vectors[MOST];
 } host_store;
 
-static void to_hex(const uint8_t *hash, char *hex) {
-  for (int i = 0; i < EMBEDJOBS_HASH_SIZE; ++i) sprintf(hex + 2 * i, "%02x", hash[i]);
+/* The hash of the space and the text's hash: another space has other vectors. */
+static void to_name(const embedjobs_pass *pass, const uint8_t *text_hash, char *name) {
+  uint8_t both[2 * EMBEDJOBS_HASH_SIZE], hash[EMBEDJOBS_HASH_SIZE];
+  embedjobs_hash_text(pass->space_id, strlen(pass->space_id), both);
+  memcpy(both + EMBEDJOBS_HASH_SIZE, text_hash, EMBEDJOBS_HASH_SIZE);
+  embedjobs_hash_text((const char *)both, sizeof both, hash);
+  for (int i = 0; i < EMBEDJOBS_HASH_SIZE; ++i) sprintf(name + 2 * i, "%02x", hash[i]);
 }
 
-static stored_vector *find(host_store *store, const char *hex) {
+static stored_vector *find(host_store *store, const char *name) {
   for (size_t i = 0; i < store->count; ++i) {
-    if (strcmp(store->vectors[i].hash, hex) == 0) return &store->vectors[i];
+    if (strcmp(store->vectors[i].name, name) == 0) return &store->vectors[i];
   }
   return NULL;
 }
 
 /* Is there a vector of this text that the pass may use? */
 static int has(host_store *store, const embedjobs_pass *pass, const uint8_t *hash) {
-  char hex[2 * EMBEDJOBS_HASH_SIZE + 1];
+  char name[2 * EMBEDJOBS_HASH_SIZE + 1];
   const stored_vector *vector;
-  to_hex(hash, hex);
-  vector = find(store, hex);
+  to_name(pass, hash, name);
+  vector = find(store, name);
   return vector != NULL && embedjobs_may_reuse(pass, &vector->mark);
 }
 
 /* Adds a vector, or replaces what is known of it. 0: there is no room. */
 static int keep(host_store *store, const stored_vector *vector) {
-  stored_vector *place = find(store, vector->hash);
+  stored_vector *place = find(store, vector->name);
   if (place == NULL && store->count == MOST) return 0;
   if (place == NULL) place = &store->vectors[store->count++];
   *place = *vector;
@@ -66,7 +71,7 @@ static int set_lock(const host_store *store, short type) {
   return fcntl(fileno(store->file), F_SETLKW, &lock) == 0;
 }
 
-/* A line is "fence COUNTER NONCE" or "HASH EPOCH EMBEDDED_BYTES INPUT_CAP FLOAT...". A later line of a hash counts. */
+/* A line is "fence COUNTER NONCE" or "NAME EPOCH EMBEDDED_BYTES INPUT_CAP FLOAT...". A later line of a name counts. */
 static int read_line(host_store *store, const char *line) {
   unsigned long long a, b, c;
   stored_vector vector = {"", {sizeof vector.mark, 0, 0, 0}};
@@ -75,7 +80,7 @@ static int read_line(host_store *store, const char *line) {
     store->fence.nonce = b;
     return 1;
   }
-  if (sscanf(line, "%64s %llu %llu %llu", vector.hash, &a, &b, &c) != 4) return 0;
+  if (sscanf(line, "%64s %llu %llu %llu", vector.name, &a, &b, &c) != 4) return 0;
   vector.mark.epoch = a;
   vector.mark.embedded_bytes = b;
   vector.mark.input_cap = c;
@@ -166,9 +171,9 @@ static int32_t list_existing(void *user_data, embedjobs_call *call, const embedj
 /* Appends one row's line. 0: there is no room for it. */
 static int append(host_store *store, const embedjobs_pass *pass, const embedjobs_rows *rows, size_t i) {
   stored_vector vector = {"", {sizeof vector.mark, pass->epoch, rows->embedded_bytes[i], rows->input_caps[i]}};
-  to_hex(rows->hashes + i * EMBEDJOBS_HASH_SIZE, vector.hash);
+  to_name(pass, rows->hashes + i * EMBEDJOBS_HASH_SIZE, vector.name);
   if (!keep(store, &vector)) return 0;
-  fprintf(store->file, "%s %llu %llu %llu", vector.hash, (unsigned long long)vector.mark.epoch,
+  fprintf(store->file, "%s %llu %llu %llu", vector.name, (unsigned long long)vector.mark.epoch,
           (unsigned long long)vector.mark.embedded_bytes, (unsigned long long)vector.mark.input_cap);
   for (size_t j = 0; j < rows->dimension; ++j)
     fprintf(store->file, " %g", (double)rows->vectors[i * rows->dimension + j]);

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -19,8 +20,8 @@ type vectorFile struct {
 
 type vectorState struct {
 	Fences  map[string]embedjobs.Fence
-	Vectors map[string]map[string]stored // By spec and text hash.
-	Visible map[string]map[string]string // By spec and operation id: the hash.
+	Vectors map[string]map[string]stored // By spec, and by name: of the text in its space.
+	Visible map[string]map[string]string // By spec and operation id: the name.
 }
 
 type stored struct {
@@ -30,7 +31,7 @@ type stored struct {
 
 // has says whether there is a vector of the text that the pass may use.
 func (v *vectorState) has(pass *embedjobs.Pass, hash embedjobs.Hash) bool {
-	vector, there := v.Vectors[pass.Key.String()][name(hash)]
+	vector, there := v.Vectors[pass.Key.String()][name(pass, hash)]
 	return there && embedjobs.MayReuse(pass, vector.Mark)
 }
 
@@ -99,13 +100,9 @@ func (v *vectorFile) write() error {
 	return os.Rename(next.Name(), v.path)
 }
 
-func name(hash embedjobs.Hash) string { return string(appendHex(nil, hash[:])) }
-
-func appendHex(text, data []byte) []byte {
-	for _, b := range data {
-		text = append(text, "0123456789abcdef"[b>>4], "0123456789abcdef"[b&15])
-	}
-	return text
+// name keeps the vectors of a space apart from those of another one.
+func name(pass *embedjobs.Pass, hash embedjobs.Hash) string {
+	return pass.SpaceID + " " + hex.EncodeToString(hash[:])
 }
 
 func (v *vectorFile) ListExisting(
@@ -123,7 +120,7 @@ func (v *vectorFile) ListExisting(
 func (v *vectorFile) PersistBatch(_ context.Context, pass *embedjobs.Pass, rows *embedjobs.Rows) error {
 	return v.change(pass, func(spec string) error {
 		for i, hash := range rows.Hashes {
-			v.state.Vectors[spec][name(hash)] = stored{rows.Mark(pass, i), append([]float32(nil), rows.Vector(i)...)}
+			v.state.Vectors[spec][name(pass, hash)] = stored{rows.Mark(pass, i), append([]float32(nil), rows.Vector(i)...)}
 		}
 		return nil
 	})
@@ -136,7 +133,8 @@ func (v *vectorFile) Finalize(_ context.Context, pass *embedjobs.Pass, manifest 
 			if !v.state.has(pass, hash) {
 				return embedjobs.ErrIncomplete
 			}
-			visible[manifest.IDs[i]], kept[name(hash)] = name(hash), v.state.Vectors[spec][name(hash)]
+			name := name(pass, hash)
+			visible[manifest.IDs[i]], kept[name] = name, v.state.Vectors[spec][name]
 		}
 		v.state.Visible[spec], v.state.Vectors[spec] = visible, kept
 		return nil
@@ -148,8 +146,8 @@ func (v *vectorFile) each(visit func(spec, operation string, vector []float32)) 
 	v.mutex.RLock()
 	defer v.mutex.RUnlock()
 	for spec, visible := range v.state.Visible {
-		for operation, hash := range visible {
-			visit(spec, operation, v.state.Vectors[spec][hash].Vector)
+		for operation, name := range visible {
+			visit(spec, operation, v.state.Vectors[spec][name].Vector)
 		}
 	}
 }

@@ -66,10 +66,8 @@ class Vectors final : public Persister {
       return stale();
     }
     for (const VectorRow& row : rows) {
-      specs_[pass.key].rows[std::string(row.operation_id)] = {pass.space.id(),
-                                                              row.text_hash,
-                                                              {pass.epoch, row.embedded_bytes, row.input_cap},
-                                                              {row.vector.begin(), row.vector.end()}};
+      specs_[pass.key].rows[{pass.space.id(), std::string(row.operation_id)}] = {
+          row.text_hash, {pass.epoch, row.embedded_bytes, row.input_cap}, {row.vector.begin(), row.vector.end()}};
     }
     return {};
   }
@@ -79,14 +77,13 @@ class Vectors final : public Persister {
     if (!accept(pass)) {
       return stale();
     }
-    std::map<std::string, Row> kept;
+    Rows kept;
     for (std::size_t i = 0; i < manifest.size(); ++i) {
-      const std::string id(manifest.operation_id(i));
-      const Row* row = usable(pass, manifest, i);
+      const Rows::value_type* row = usable(pass, manifest, i);
       if (row == nullptr) {
-        return {Code::kIncomplete, "no vector of operation " + id};
+        return {Code::kIncomplete, "no vector of operation " + std::string(manifest.operation_id(i))};
       }
-      kept[id] = *row;
+      kept.insert(*row);
     }
     Spec& spec = specs_[pass.key];
     spec.rows = std::move(kept);  // exactly the manifest: what the document lost is gone
@@ -103,26 +100,30 @@ class Vectors final : public Persister {
     return states;
   }
 
-  /// The operation ids of a document, with the hashes of their texts.
+  /// The operation ids that readers see of a document, with the hashes of their texts. They see the space that was
+  /// finalized, and the first one as it grows.
   std::vector<std::pair<std::string, std::string>> rows(const SpecKey& key) {
     const std::lock_guard transaction(mutex_);
     std::vector<std::pair<std::string, std::string>> rows;
-    for (const auto& [id, row] : specs_[key].rows) {
-      rows.emplace_back(id, to_hex(row.text_hash));
+    const Spec& spec = specs_[key];
+    for (const auto& [name, row] : spec.rows) {
+      if (spec.state.visible_space_id.empty() || name.first == spec.state.visible_space_id) {
+        rows.emplace_back(name.second, to_hex(row.text_hash));
+      }
     }
     return rows;
   }
 
  private:
   struct Row {
-    std::string space_id;
     TextHash text_hash{};
     VectorMark mark;
     std::vector<float> vector;
   };
+  using Rows = std::map<std::pair<std::string, std::string>, Row>;  // by space and operation id
   struct Spec {
     Fence fence;
-    std::map<std::string, Row> rows;  // by operation id
+    Rows rows;
     SpecState state;
   };
 
@@ -139,12 +140,12 @@ class Vectors final : public Persister {
   static Status stale() { return {Code::kLeaseLost, "another worker holds this document"}; }
 
   /// The row of the manifest's operation `i`, if the pass need not embed its text again; else null.
-  const Row* usable(const PassContext& pass, const Manifest& manifest, std::size_t i) {
+  const Rows::value_type* usable(const PassContext& pass, const Manifest& manifest, std::size_t i) {
     const auto& rows = specs_[pass.key].rows;
-    const auto row = rows.find(std::string(manifest.operation_id(i)));
-    const bool fits = row != rows.end() && row->second.text_hash == manifest.text_hash(i) &&
-                      row->second.space_id == pass.space.id() && may_reuse(pass, row->second.mark);
-    return fits ? &row->second : nullptr;
+    const auto row = rows.find({pass.space.id(), std::string(manifest.operation_id(i))});
+    const bool fits =
+        row != rows.end() && row->second.text_hash == manifest.text_hash(i) && may_reuse(pass, row->second.mark);
+    return fits ? &*row : nullptr;
   }
 
   std::mutex mutex_;

@@ -151,7 +151,7 @@ class MapStore final : public Store {
     Peek peek{.enqueue_counter = enqueues_};
     for (const auto& [id, job] : jobs_) {
       const Duration lease_left = keys_.at(job.key).lease_until - clock_->boot_time();
-      rules::look_at(peek, job, fits(job, space_id), lease_left, clock_->wall_now());
+      rules::add_to_peek(peek, job, fits(job, space_id), lease_left, clock_->wall_now());
     }
     return peek;
   }

@@ -37,11 +37,12 @@ struct VectorRow {
   TextHash text_hash{};            ///< Always of the full text.
   std::span<const float> vector;   ///< Finite, non-zero, of the space's dimension: checked by the library.
   std::size_t embedded_bytes = 0;  ///< 0: the whole text. Else how many of its bytes were embedded.
-  std::size_t input_cap =
-      0;  ///< With embedded_bytes: the cap under which it was cut, so that raising it embeds the text again.
+  /// With embedded_bytes: the cap under which the text was cut. A higher cap embeds the text again.
+  std::size_t input_cap = 0;
 };
 
-/// What a persister keeps beside a vector, so that it can ask may_reuse.
+/// What a persister keeps beside a vector, so that it can ask may_reuse. It keeps vectors by PassContext::space, too: a
+/// vector of another space is never reused.
 struct VectorMark {
   std::uint64_t epoch = 0;         ///< PassContext::epoch of the pass that stored the vector.
   std::size_t embedded_bytes = 0;  ///< VectorRow::embedded_bytes.

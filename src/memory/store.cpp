@@ -141,7 +141,7 @@ class MemoryStore final : public Store {
       for (const JobId id : state_->open_jobs) {
         const rules::StoredJob& job = state_->jobs.at(id);
         const Duration lease_left = state_->keys.at(job.key).lease_until - state_->clock->boot_time();
-        rules::look_at(peek, job, fits(job.key, space_id), lease_left, state_->clock->wall_now());
+        rules::add_to_peek(peek, job, fits(job.key, space_id), lease_left, state_->clock->wall_now());
       }
       return peek;
     });

@@ -12,8 +12,11 @@ struct GuideDatabase final : Database {
   std::shared_ptr<Persister> persister() override { return std::make_shared<Vectors>(tables); }
   Seen rows(const SpecKey& key) override {
     Seen rows;
-    for (const auto& [id, row] : tables.specs[key].rows) {
-      rows.emplace_back(id, to_hex(row.text_hash));
+    const Tables::Spec& spec = tables.specs[key];
+    for (const auto& [name, row] : spec.rows) {
+      if (spec.state.visible_space_id.empty() || name.first == spec.state.visible_space_id) {
+        rows.emplace_back(name.second, to_hex(row.text_hash));
+      }
     }
     return rows;
   }

@@ -22,6 +22,11 @@ class Persisting : public Scene {
     database->make_document(key);
     return run(key, kind);
   }
+  /// A pass of a worker with another embedder.
+  Lease begin_in_new_space() {
+    enqueue(kKey);
+    return claim_one(kNewSpace);
+  }
   /// The holder of `lease` dies, and another worker claims its job.
   Lease take_over(const Lease& lease) {
     clock->advance(kLease + 1ms);
@@ -187,6 +192,38 @@ TEST_CASE("documents do not share rows: the same id in two of them is two", "[pe
   ok(scene.finalize(other, {{"a", "2"}}));
   CHECK(scene.rows(kKey) == seen({{"a", "1"}}));
   CHECK(scene.rows(kOtherKey) == seen({{"a", "2"}}));
+}
+
+TEST_CASE("a persister does not take a vector of another space for one of its own", "[persister]") {
+  Persisting scene;
+  const Ops ops{{"a", "1"}, {"b", "2"}};
+  const Lease first = scene.begin();
+  ok(scene.persist(first, ops));
+  ok(scene.finalize(first, ops));
+  scene.settle(first);
+
+  const Lease lease = scene.begin_in_new_space();
+  const PassContext context = scene.context(lease, kNewSpace);
+  CHECK(get(scene.persister.list_existing(context, manifest_of(ops))) == Known{false, false});
+  CHECK(scene.persister.finalize(context, manifest_of(ops)).code() == Code::kIncomplete);
+  ok(scene.persister.persist_batch(context, Rows({{"a", "1"}}, kNewSpace).all()));
+  CHECK(get(scene.persister.list_existing(context, manifest_of(ops))) == Known{true, false});
+  ok(scene.persister.persist_batch(context, Rows({{"b", "2"}}, kNewSpace).all()));
+  ok(scene.persister.finalize(context, manifest_of(ops)));
+}
+
+TEST_CASE("readers see the old space until the new one is finalized", "[persister][rows]") {
+  Persisting scene;
+  const Lease first = scene.begin();
+  ok(scene.persist(first, {{"a", "1"}, {"b", "2"}}));
+  ok(scene.finalize(first, {{"a", "1"}, {"b", "2"}}));
+  scene.settle(first);
+
+  const PassContext context = scene.context(scene.begin_in_new_space(), kNewSpace);
+  ok(scene.persister.persist_batch(context, Rows({{"c", "3"}}, kNewSpace).all()));
+  CHECK(scene.rows() == seen({{"a", "1"}, {"b", "2"}}));
+  ok(scene.persister.finalize(context, manifest_of({{"c", "3"}})));
+  CHECK(scene.rows() == seen({{"c", "3"}}));
 }
 
 TEST_CASE("a manual retry reuses only what was stored since it was asked for: may_reuse", "[persister]") {

@@ -71,7 +71,8 @@ class Vectors final : public Persister {
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const auto& rows = specs_[context.key].rows;
       const auto found = rows.find(std::string(wanted.operation_id(i)));
-      existing[i] = context.reuse_floor == 0 && found != rows.end() && found->second == wanted.text_hash(i);
+      existing[i] = found != rows.end() && found->second.text_hash == wanted.text_hash(i) &&
+                    may_reuse(context, found->second.mark);
     }
     return existing;
   }
@@ -81,7 +82,8 @@ class Vectors final : public Persister {
       return {Code::kLeaseLost, "stale"};
     }
     for (const VectorRow& row : rows) {
-      specs_[context.key].rows[std::string(row.operation_id)] = row.text_hash;
+      specs_[context.key].rows[std::string(row.operation_id)] = {row.text_hash,
+                                                                 {context.epoch, row.embedded_bytes, row.input_cap}};
     }
     return {};
   }
@@ -91,9 +93,15 @@ class Vectors final : public Persister {
       return {Code::kLeaseLost, "stale"};
     }
     Spec& spec = specs_[context.key];
-    std::map<std::string, TextHash> rows;
+    std::map<std::string, Row> rows;
     for (std::size_t i = 0; i < manifest.size(); ++i) {
-      rows[std::string(manifest.operation_id(i))] = manifest.text_hash(i);
+      const std::string id(manifest.operation_id(i));
+      const auto found = spec.rows.find(id);
+      if (found == spec.rows.end() || found->second.text_hash != manifest.text_hash(i) ||
+          !may_reuse(context, found->second.mark)) {
+        return {Code::kIncomplete, "a vector is missing"};
+      }
+      rows[id] = found->second;
     }
     spec.rows = std::move(rows);
     spec.state = {context.key, true, context.space.id(), context.content_version, context.splitter_version};
@@ -113,9 +121,13 @@ class Vectors final : public Persister {
   }
 
  private:
+  struct Row {
+    TextHash text_hash;
+    VectorMark mark;
+  };
   struct Spec {
     Fence fence;
-    std::map<std::string, TextHash> rows;
+    std::map<std::string, Row> rows;
     SpecState state;
   };
   bool accept(const PassContext& context) {

@@ -224,7 +224,8 @@ class Rows(Operations):
 
 @dataclasses.dataclass(frozen=True)
 class VectorMark:
-    """What a persister keeps beside a vector, so that it can ask `may_reuse`."""
+    """What a persister keeps beside a vector, so that it can ask `may_reuse`. It keeps vectors by `Pass.space_id`, too:
+    a vector of another space is never reused."""
 
     epoch: int = 0  #: `Pass.epoch` of the pass that stored the vector.
     embedded_bytes: int = 0  #: Of its row.

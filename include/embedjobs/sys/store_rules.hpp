@@ -95,7 +95,7 @@ Status check_claim(const ClaimRequest& request);
 std::vector<StoredJob*> choose(std::vector<StoredJob*> due, const ClaimRequest& request);
 /// Adds to `peek` what it says of this job; a job that has ended adds nothing. `fits`: the target space of its catalog
 /// is the one asked for, or not chosen. `lease_left`: of a running job, until its lease ends.
-void look_at(Peek& peek, const StoredJob& job, bool fits, Duration lease_left, WallTime now);
+void add_to_peek(Peek& peek, const StoredJob& job, bool fits, Duration lease_left, WallTime now);
 
 // --- transitions
 

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "core/maintenance/reconcile.hpp"
+#include "core/rules/limits.hpp"
 #include "core/values/guard.hpp"
 #include "embedjobs/persister.hpp"
 #include "embedjobs/resolver.hpp"
@@ -26,8 +27,6 @@ namespace embedjobs {
 namespace {
 
 constexpr std::size_t kReapAtOnce = 100;
-constexpr std::size_t kPurgeAtOnce = 1000;
-constexpr std::size_t kSweepAtOnce = 1000;
 constexpr Duration kWorkerGrace = std::chrono::hours(24);
 
 /// What a step came to: an error, or whether the task has more to do.
@@ -197,13 +196,13 @@ class Maintenance::Impl : public std::enable_shared_from_this<Impl> {
       if (!forgotten.ok()) {
         return step_of(forgotten, false);
       }
-      const auto deleted =
-          core::guarded("the store", [&] { return parts_.store->purge(options_.job_retention, kPurgeAtOnce); });
-      purged_ = deleted.ok() && *deleted < kPurgeAtOnce;
+      const auto deleted = core::guarded(
+          "the store", [&] { return parts_.store->purge(options_.job_retention, core::kMaxRowsPerTransaction); });
+      purged_ = deleted.ok() && *deleted < core::kMaxRowsPerTransaction;
       return step_of(deleted, !purged_ || parts_.catalog != nullptr);
     }
-    const auto swept =
-        core::guarded("the catalog", [&] { return parts_.catalog->sweep(options_.vector_grace, kSweepAtOnce); });
+    const auto swept = core::guarded(
+        "the catalog", [&] { return parts_.catalog->sweep(options_.vector_grace, core::kMaxRowsPerTransaction); });
     return step_of(swept, swept.ok() && *swept > 0);
   }
 

@@ -169,7 +169,7 @@ std::vector<StoredJob*> choose(std::vector<StoredJob*> due, const ClaimRequest& 
   return due;
 }
 
-void look_at(Peek& peek, const StoredJob& job, bool fits, Duration lease_left, WallTime now) {
+void add_to_peek(Peek& peek, const StoredJob& job, bool fits, Duration lease_left, WallTime now) {
   if (!is_open(job.status)) {
     return;
   }

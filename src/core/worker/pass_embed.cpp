@@ -2,12 +2,12 @@
 // embedded, and in which order, the queue knows.
 #include <algorithm>
 
+#include "core/rules/limits.hpp"
 #include "core/worker/pass.hpp"
 
 namespace embedjobs::core {
 namespace {
 
-constexpr std::size_t kRowsAWrite = 1000;  // a writing transaction is short
 constexpr std::size_t kRowsToHold = 2000;  // embedded, not yet persisted: above it no new batch is sent
 // After so many passes in a row that failed, a failing batch is split, and a failing text is left for the next pass.
 constexpr std::int64_t kErrorsToLookClosely = 2;
@@ -240,7 +240,7 @@ void Pass::maybe_persist(MonoTime now, PassActions& out) {
     rows += end->batch.texts.size();
     chunk->push_back(std::move(*end));
     ++end;
-  } while (end != finished_.end() && rows + end->batch.texts.size() <= kRowsAWrite);
+  } while (end != finished_.end() && rows + end->batch.texts.size() <= kMaxRowsPerTransaction);
   finished_.erase(finished_.begin(), end);
   persisting_ = std::move(chunk);
   persist_tries_ = 0;
