@@ -97,7 +97,7 @@ def main():
         elif percent < -ALLOWED_PERCENT:
             print(f"  {'':20} costs less now: write the baseline anew, so that it stays so")
     for name in dearer:
-        print(f"error: {name} costs over {ALLOWED_PERCENT:.0f} % more instructions than the baseline. Mend it, or"
+        print(f"error: {name} costs over {ALLOWED_PERCENT:.0f} % more instructions than the baseline. Mend it, or "
               f"raise the baseline in this commit, and say in its message why it costs more. What raises it: "
               f".ci/check_instructions.py {build} --write")
     if any(name not in known for name in counts):
