@@ -314,7 +314,8 @@ typedef struct embedjobs_rows {
   const uint64_t *input_caps;
 } embedjobs_rows;
 
-/* Who writes, for what: the same for every call of a pass, but for the last two. Views that end with the callback. */
+/* Who writes, and for what. All but the last two are the same for every call of a pass. Views that end with the
+   callback. */
 typedef struct embedjobs_pass {
   size_t struct_size;
   const char *catalog_id;
@@ -341,11 +342,11 @@ typedef struct embedjobs_vector_mark {
 } embedjobs_vector_mark;
 
 /*
-** May the pass use this stored vector, and not embed its text again? 1 or 0: the rule for list_existing and finalize.
-** 0 when somebody asked for fresh vectors (a manual retry) and this one is older; and when its text was cut, and
-** today's limit allows more of it. `pass` is the callback's; of a host's own only struct_size, reuse_floor and
-** input_cap count. NULL, or a struct_size that is too small: 0, and the text is embedded again. Both are only read. Any
-** thread; takes no lock.
+** May the pass use this stored vector, and not embed its text again? 1: yes. 0: no. list_existing and finalize ask it.
+** 0 when somebody asked for fresh vectors (a manual retry) and this one is older. 0 also when its text was cut, and
+** today's limit allows more bytes of it. `pass` is the argument of the callback. A host may also fill one itself: then
+** only struct_size, reuse_floor and input_cap count. If an argument is NULL, or a struct_size is too small, the answer
+** is 0, and the text is embedded again. Both are only read. Any thread; takes no lock.
 */
 EMBEDJOBS_API int32_t embedjobs_may_reuse(const embedjobs_pass *pass, const embedjobs_vector_mark *row);
 
