@@ -377,7 +377,7 @@ typedef struct embedjobs_embedder {
      pauses and tokens. Nullable: the model. Never a key or a password. */
   const char *provider;
   size_t concurrent_calls; /* How many calls it bears at a time; 0: 1. */
-  size_t batch_texts;      /* The most texts a call; 0: embedjobs_options.batch_size decides alone. */
+  size_t batch_texts;      /* The most texts per call; 0: embedjobs_options.batch_size decides alone. */
   size_t batch_bytes;      /* The most bytes of text a call; 0: no limit of its own. */
   size_t batch_tokens;     /* The most tokens a call, kept by an estimate; 0: no limit. */
   size_t input_bytes;      /* Longer texts are cut to this before the call, and their rows are marked; 0: never. */
@@ -636,7 +636,7 @@ typedef struct embedjobs_options {
   int64_t lease_duration_ms;
   /* Limit of one provider call; default 5 min. */
   int64_t embed_timeout_ms;
-  /* Provider calls in flight over all jobs; default: what the embedder bears, which wins when it is lower. */
+  /* Provider calls in flight over all jobs; default: the embedder's own limit. That limit wins when it is lower. */
   int64_t provider_concurrency;
   /* Calls and tokens a minute of this process; default: no limit. */
   int64_t requests_per_minute;

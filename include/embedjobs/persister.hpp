@@ -14,7 +14,7 @@
 
 namespace embedjobs {
 
-/// Who writes, for what. The same for every call of a pass.
+/// Who writes, and for what. All but content_version and prompt_tokens are the same for every call of a pass.
 struct PassContext {
   SpecKey key;
   JobId job_id = 0;
