@@ -314,7 +314,8 @@ typedef struct embedjobs_rows {
   const uint64_t *input_caps;
 } embedjobs_rows;
 
-/* Who writes, for what: the same for every call of a pass, but for the last two. Views that end with the callback. */
+/* Who writes, and for what. All but the last two are the same for every call of a pass. Views that end with the
+   callback. */
 typedef struct embedjobs_pass {
   size_t struct_size;
   const char *catalog_id;
@@ -342,11 +343,11 @@ typedef struct embedjobs_vector_mark {
 } embedjobs_vector_mark;
 
 /*
-** May the pass use this stored vector, and not embed its text again? 1 or 0: the rule for list_existing and finalize.
-** 0 when somebody asked for fresh vectors (a manual retry) and this one is older; and when its text was cut, and
-** today's limit allows more of it. `pass` is the callback's; of a host's own only struct_size, reuse_floor and
-** input_cap count. NULL, or a struct_size that is too small: 0, and the text is embedded again. Both are only read. Any
-** thread; takes no lock.
+** May the pass use this stored vector, and not embed its text again? 1: yes. 0: no. list_existing and finalize ask it.
+** 0 when somebody asked for fresh vectors (a manual retry) and this one is older. 0 also when its text was cut, and
+** today's limit allows more bytes of it. `pass` is the argument of the callback. A host may also fill one itself: then
+** only struct_size, reuse_floor and input_cap count. If an argument is NULL, or a struct_size is too small, the answer
+** is 0, and the text is embedded again. Both are only read. Any thread; takes no lock.
 */
 EMBEDJOBS_API int32_t embedjobs_may_reuse(const embedjobs_pass *pass, const embedjobs_vector_mark *row);
 
@@ -377,7 +378,7 @@ typedef struct embedjobs_embedder {
      pauses and tokens. Nullable: the model. Never a key or a password. */
   const char *provider;
   size_t concurrent_calls; /* How many calls it bears at a time; 0: 1. */
-  size_t batch_texts;      /* The most texts a call; 0: embedjobs_options.batch_size decides alone. */
+  size_t batch_texts;      /* The most texts per call; 0: embedjobs_options.batch_size decides alone. */
   size_t batch_bytes;      /* The most bytes of text a call; 0: no limit of its own. */
   size_t batch_tokens;     /* The most tokens a call, kept by an estimate; 0: no limit. */
   size_t input_bytes;      /* Longer texts are cut to this before the call, and their rows are marked; 0: never. */
@@ -636,7 +637,7 @@ typedef struct embedjobs_options {
   int64_t lease_duration_ms;
   /* Limit of one provider call; default 5 min. */
   int64_t embed_timeout_ms;
-  /* Provider calls in flight over all jobs; default: what the embedder bears, which wins when it is lower. */
+  /* Provider calls in flight over all jobs; default: the embedder's own limit. That limit wins when it is lower. */
   int64_t provider_concurrency;
   /* Calls and tokens a minute of this process; default: no limit. */
   int64_t requests_per_minute;

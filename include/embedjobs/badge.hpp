@@ -15,14 +15,14 @@ struct SpecStatus {
   SpecKey key;
   std::int64_t operation_count = 0;     ///< N.
   std::int64_t embedding_count = 0;     ///< E: visible rows.
-  std::int64_t embedded_so_far = 0;     ///< P: of the pass that runs.
-  bool job_known = true;                ///< False: the store does not tell about jobs. What follows then says nothing.
+  std::int64_t embedded_so_far = 0;     ///< P: operations that the pass under way has a vector for.
+  bool job_known = true;                ///< False: the store does not tell about jobs. The members below mean nothing.
   std::optional<JobStatus> job_status;  ///< None: there is no job.
   std::int64_t job_attempts = 0;
   std::string job_last_error;
   WallTime job_updated_at{};
   WallTime job_next_run_at{};  ///< While pending.
-  std::string worker_id;  ///< While running: who holds the job, since when, and until when unless the lease is renewed.
+  std::string worker_id;       ///< While running: who holds the job. The next two: since when, and when the lease ends.
   WallTime job_started_at{};
   WallTime lease_expires_at{};
   std::string visible_space_id;  ///< Empty: nothing visible.
@@ -39,15 +39,15 @@ struct Badge {
   std::string tooltip;
   bool offers_retry = false;  ///< Only a failed spec has a Retry button.
 };
-/// The first rule that matches; none: the status is not loaded yet.
+/// The badge is that of the first rule that matches. `status` none: it is not loaded yet.
 Badge make_badge(const std::optional<SpecStatus>& status);
 
 struct CatalogHealth {
   std::int64_t specs = 0, indexed = 0, pending = 0, running = 0, failed = 0;
-  std::int64_t unknown =
-      0;  ///< Specs of whose jobs the store does not tell. They are in none of the other counts but `specs`.
-  bool failures_known =
-      true;  ///< False: the store does not tell what failed before; `degraded` is then of the open jobs alone.
+  /// Specs whose jobs the store does not tell about. They are counted in `specs` and in none of the other counts.
+  std::int64_t unknown = 0;
+  /// False: the store does not tell what failed before. `degraded` then looks at open jobs alone.
+  bool failures_known = true;
   bool degraded = false;  ///< A key fails, retries are queued after errors, or a provider's pause has lasted a day.
   std::string degraded_reason;  ///< One line; empty when not degraded.
 };

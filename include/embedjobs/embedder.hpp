@@ -51,12 +51,12 @@ struct Embeddings {
   std::optional<std::uint64_t> prompt_tokens;  ///< As the provider counted them, where it does.
 };
 
-/// What a provider bears. Zero means "no limit known".
+/// What a provider can take. Zero means "no limit known".
 struct EmbedderLimits {
   std::size_t concurrent_calls = 1;  ///< Calls of embed() at the same time, from different threads. At least 1.
   std::size_t batch_texts = 0;
   std::size_t batch_bytes = 0;
-  std::size_t batch_tokens = 0;  ///< Kept by an estimate, learned from the prompt tokens of answers.
+  std::size_t batch_tokens = 0;  ///< Tokens are estimated. The prompt tokens of answers correct the estimate.
   std::size_t input_bytes = 0;   ///< A longer text is cut before it is sent, and its row is marked.
 };
 
@@ -67,18 +67,18 @@ struct EmbedderLimits {
 class Embedder {
  public:
   virtual ~Embedder() = default;
-  /// The space of this embedder's vectors. May call the provider the first time (to learn the dimension) and then
-  /// answers errors as embed() does; once it has succeeded it answers the same for ever, cheaply.
+  /// The space of this embedder's vectors. The first call may ask the provider (to learn the dimension), and may then
+  /// answer errors as embed() does. After the first success every call gives the same answer, cheaply.
   virtual Result<Space> space(const CallContext& context) = 0;
-  /// Vectors for `texts` (1 to batch size, each non-empty UTF-8 that lives until the call returns). Errors: the codes
-  /// of Status say what to do; kRetry, kPaused, kTimeout, kBatchTooLarge, kInputTooLarge, kInputRejected, kFailed and
-  /// kCancelled are acted on as their comments say, any other ends the pass like kRetry. The library checks count,
-  /// dimension, finiteness and non-zero length itself and refuses what breaks the promise.
+  /// Vectors for `texts`: one text at least and a batch at most, each non-empty UTF-8 that lives until the call
+  /// returns. The code of an error decides what follows. For kRetry, kPaused, kTimeout, kBatchTooLarge, kInputTooLarge,
+  /// kInputRejected, kFailed and kCancelled see their comments. Any other code ends the pass like kRetry. The library
+  /// itself checks count, dimension, finiteness and non-zero length of the vectors. It refuses a wrong answer.
   virtual Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext& context) = 0;
   /// Read once when the worker starts.
   [[nodiscard]] virtual EmbedderLimits limits() const { return {}; }
-  /// Names the endpoint with the model, the same in every process that calls it: under this name the store remembers
-  /// the batch size that it bears, its pauses and its tokens. At most 512 bytes of UTF-8, and never a key or a
+  /// Names the endpoint with the model. The name is the same in every process that calls the endpoint. Under this name
+  /// the store remembers the endpoint's batch size, pauses and tokens. At most 512 bytes of UTF-8, and never a key or a
   /// password. Empty: the model of space(). Read once.
   [[nodiscard]] virtual std::string provider() const { return {}; }
 };

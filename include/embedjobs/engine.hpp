@@ -37,16 +37,17 @@ class Store;
 /// kInvalidArgument: not a DSN; kUnusable: the database can't be used, and the message says why and what to do.
 Result<Backend> open_backend(std::string_view dsn, const StoreOptions& options, std::shared_ptr<Clock> clock);
 
-/// Makes an embedder from a spec: "hashing[:DIM][?delay=50ms][&log=FILE]". kInvalidArgument says what is allowed.
+/// Makes an embedder from a string: "hashing[:DIM][?delay=50ms][&log=FILE]", or one of those that parse_http_embedder()
+/// reads. kInvalidArgument says what is allowed.
 Result<std::shared_ptr<Embedder>> make_embedder(std::string_view spec);
-/// The spec that makes an embedder of this space, where one can be told from it ("512/hashing?v1" -> "hashing:512").
-/// kNotFound else.
+/// The string that makes an embedder of this space, for example "hashing:512" for "512/hashing?v1". kNotFound when the
+/// space does not say enough for that.
 Result<std::string> embedder_spec_for(std::string_view space_id);
 
 struct EngineOptions {
   std::string dsn = "sqlite:embedjobs.db";
-  /// Empty: put, status and lists work; start() and search use the space that the catalogs record (kRefused when they
-  /// differ, "hashing" when there is none yet).
+  /// What make_embedder() reads. Empty: put, status and lists work. start() and search then use the space that the
+  /// catalogs record: kRefused when catalogs have different spaces, "hashing" when no space is recorded yet.
   std::string embedder;
   WorkerOptions worker;
   MaintenanceOptions maintenance;
@@ -54,9 +55,9 @@ struct EngineOptions {
   EventSink events;
 };
 
-/// The same from parts; each that is null is made from `options`. A part that is given wins over the option that would
-/// make it. `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter` to
-/// make_document_splitter(), `runtime` to real threads.
+/// Parts that a host brings. The library makes each part that is null from `options`. A part that is given wins over
+/// the option that would make it. `store`, `resolver` and `persister` default to the backend of options.dsn, `splitter`
+/// to make_document_splitter(), `runtime` to real threads.
 struct EngineParts {
   std::shared_ptr<Store> store;
   std::shared_ptr<SpecResolver> resolver;
@@ -72,7 +73,8 @@ struct IdleReport {
   bool idle = false;                 ///< Nothing is runnable, running anywhere, or due within max_wait.
   std::optional<Duration> next_due;  ///< A pending job that is due later than max_wait.
   bool other_space = false;          ///< Open jobs are left that belong to catalogs of another target space.
-  /// Jobs are left that wait for the provider, which has not answered for max_wait, or is not to be asked within it.
+  /// Set when jobs are left that wait for the provider. It has not answered for max_wait, or may not be asked within
+  /// it.
   std::optional<ProviderPause> provider;
 };
 
@@ -90,8 +92,9 @@ struct VerifyReport {
   std::string difference;  ///< The first one, for people; empty when equal.
 };
 
-/// Thread-safe. Open after fork: a call in a forked child answers kRefused and touches nothing. Destroying it stops it,
-/// waiting without limit for provider calls that do not return; it must not be destroyed from its own callbacks.
+/// Thread-safe. Open the engine after fork: a call in a forked child answers kRefused and touches nothing. The
+/// destructor stops the engine. It waits without limit for provider calls that do not return. Do not destroy the engine
+/// from its own callbacks.
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(EngineOptions options);
@@ -107,14 +110,15 @@ class Engine {
   /// Checks that the document can be split (kInvalidDocument, and what was stored before stays), then stores it with
   /// its job.
   Result<EnqueueResult> put(const SpecKey& key, std::string_view content);
-  /// The same for a document that the host cut itself: `items` are JSON Lines, one object {"id": ..., "text": ...} a
-  /// line (docs/items.md). They are the whole document: an item that is not among them is gone. kInvalidDocument names
-  /// the line; kRefused also where the engine was opened with the host's own splitter or computer.
+  /// The same for a document that the host cut itself. `items` are JSON Lines (docs/items.md): each line is one object
+  /// {"id": ..., "text": ...}. They are the whole document: an item that is not among them is gone. kInvalidDocument
+  /// names the line. kRefused also where the engine was opened with the host's own splitter or computer.
   Result<EnqueueResult> put_items(const SpecKey& key, std::string_view items);
   /// kNotFound when there is none.
   Status remove(const SpecKey& key);
   Status remove_catalog(std::string_view catalog_id);
-  /// How many specs were enqueued. The embedder of this engine must be of the target space for start() to work on it.
+  /// Makes `target` the catalog's target space. Returns how many specs were enqueued. start() works on the catalog only
+  /// if the embedder of this engine is of the target space.
   Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target);
 
   // Jobs
@@ -122,7 +126,7 @@ class Engine {
   Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind);
   /// Everything of the spec is embedded afresh. kNotFound: no such spec.
   Result<EnqueueResult> retry(const SpecKey& key);
-  /// Retries every spec whose last job failed; how many.
+  /// Retries every spec whose last job failed. Returns how many.
   Result<std::size_t> retry_failed();
   Result<std::size_t> reconcile();
   Result<std::vector<Job>> jobs(const JobFilter& filter);
@@ -131,22 +135,23 @@ class Engine {
   /// Starts worker and maintenance. Acts once. kRefused: the embedder's space is not the target space of any catalog,
   /// or no embedder fits. kRefused also where run() was used before.
   Status start();
-  /// Runs the worker on the calling thread, in place of start(): embedder and computer are called on it, and resolver,
-  /// persister and store too if the host brought its own resolver or persister. Heartbeats, events and log stay with
-  /// threads of the library. One thread at a time (another is kRefused); between two calls work waits, but leases are
-  /// kept. Success: as the options say, with how the queue stands (empty after a stop). Errors as start() and
-  /// wait_idle().
+  /// Runs the worker on the calling thread, in place of start(). The embedder and the computer are called on this
+  /// thread. If the host brought its own resolver or persister, then resolver, persister and store are called on it
+  /// too. Heartbeats, events and log stay with threads of the library. Only one thread may be in run() (another gets
+  /// kRefused). Between two calls work waits, but leases are kept. On success it returns when the options say so, and
+  /// reports how the queue stands (an empty report after a stop). Errors as start() and wait_idle().
   Result<IdleReport> run(const RunOptions& options, std::stop_token stop = {});
   /// True: everything has ended, no call of a part is under way, and every lease is released. False: the deadline
-  /// passed first (a provider call does not return, or this is an event callback); leases are released all the same.
-  /// Idempotent: ask again. Where run() was used and nobody is in it, the calling thread does what is left to do.
+  /// passed first (a provider call does not return, or this is an event callback). Leases are released all the same.
+  /// Idempotent: call it again after false. If run() was used and no thread is in it, the calling thread does what is
+  /// left to do.
   bool stop(Duration deadline);
   /// Only asks for an end. Allowed everywhere, callbacks included. kRefused in a forked child.
   Status request_stop();
-  /// Waits until the queue is idle, or this engine's worker could not reach its provider for `max_wait`; a database
-  /// that is busy for a while only makes it wait longer. kCancelled when `stop` is requested, kRefused from an event
-  /// callback: the work would wait for the callback. kUnusable when the worker can't claim or can't record outcomes.
-  /// kTimeout after `time_limit`, if there is one.
+  /// Waits until the queue is idle, or until this engine's worker could not reach its provider for `max_wait`. While a
+  /// database is busy, it only waits longer. kCancelled when `stop` is requested. kRefused from an event callback: the
+  /// work would wait for the callback. kUnusable when the worker can't claim or can't record outcomes. kTimeout after
+  /// `time_limit`, if there is one.
   Result<IdleReport> wait_idle(Duration max_wait, std::stop_token stop = {}, std::optional<Duration> time_limit = {});
 
   // Reading
@@ -154,8 +159,8 @@ class Engine {
   Result<CatalogHealth> health(std::optional<std::string> catalog_id);
   Result<std::vector<CatalogInfo>> catalogs();
   Result<Space> rows(const SpecKey& key, bool with_vectors, const std::function<bool(const StoredRow&)>& visit);
-  /// Embeds the query and finds the `k` nearest operations. While a space switch is under way the old space answers, as
-  /// long as this library can make its embedder; kRefused says so otherwise.
+  /// Embeds the query and finds the `k` nearest operations. While a switch of the space is under way, the search reads
+  /// the old space. It needs an embedder of the old space for that: kRefused when the library can't make one.
   Result<std::vector<SearchHit>> search(std::string_view catalog_id, std::string_view query, std::size_t k);
   /// Splits the stored documents again and compares: every operation has its row with the text's hash, and nothing else
   /// has one.
@@ -163,8 +168,8 @@ class Engine {
   Result<MetricsSnapshot> metrics();
   /// What the store remembers of providers: batch sizes, pauses, tokens.
   Result<std::vector<ProviderState>> providers();
-  /// Who works, with what each holds: workers by id, then those that only a running job names. At most 10,000 running
-  /// jobs are looked at.
+  /// Who works, and which jobs each worker holds. Workers with an entry come first, by id. Then come those that only a
+  /// running job names. At most 10,000 running jobs are looked at.
   Result<std::vector<WorkerStatus>> workers();
 
   /// The parts in use, for what the facade does not offer.

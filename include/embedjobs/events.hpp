@@ -26,14 +26,13 @@ enum class EventKind : std::int32_t {
   kJobFailed = 4,
   kJobReleased = 5,
   kLeaseLost = 6,
-  kLeaseRenewed = 7,    ///< One a tick and lease.
+  kLeaseRenewed = 7,    ///< One event for each lease, whenever leases are renewed.
   kProviderPaused = 8,  ///< `delay` says for how long; `key` is empty.
   kProviderResumed = 9,
   kBatchResized = 10,    ///< `count` is the new batch size.
   kChunkPersisted = 11,  ///< `count` operations are durable.
   kLeaseExpired = 12,    ///< `count` leases of dead workers were put back; `key` is empty.
-  kStoreUnusable =
-      13,  ///< The store can't be used as it is, and `message` says why: no job can be claimed, or no outcome recorded.
+  kStoreUnusable = 13,   ///< No job can be claimed, or no outcome recorded. `message` says why.
 };
 std::string_view to_string(EventKind kind) noexcept;
 

@@ -1,5 +1,5 @@
-// Who works: the workers that a store has heard of lately, and what they hold. For people; nothing of the queue depends
-// on it.
+// Who works: the workers that a store has heard of lately, and the jobs that they hold. This is for people. The queue
+// does not depend on it.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +19,12 @@ struct WorkerInfo {
   std::int64_t process_id = 0;  ///< On that machine.
   std::string version;          ///< Of the library.
   int slots = 0;                ///< Jobs at a time.
-  std::string provider;         ///< Whom it asks for vectors; empty: not known yet, or a host's own computer.
-  std::string space_id;         ///< What it writes; empty: not known yet.
-  Duration lease_duration{0};   ///< Its store's. It is heard of again after a third of this.
-  WallTime started_at{};  ///< When it was first heard of. This and the next are the store's time and set by the store.
-  WallTime last_seen_at{};  ///< When it was last heard of.
-  WallTime read_at{};       ///< The store's time of this answer.
+  std::string provider;         ///< The provider that it calls. Empty: not known yet, or a host's own computer.
+  std::string space_id;         ///< The space that it writes. Empty: not known yet.
+  Duration lease_duration{0};   ///< That of its store. The worker writes its entry again after a third of this.
+  WallTime started_at{};        ///< When it was first heard of. The store sets this and the next, by its own time.
+  WallTime last_seen_at{};      ///< When it was last heard of.
+  WallTime read_at{};           ///< The store's time of this answer.
 };
 
 /// It was heard of within one of its leases.
@@ -32,8 +32,7 @@ struct WorkerInfo {
 
 /// A worker and what it holds.
 struct WorkerStatus {
-  WorkerInfo
-      worker;  ///< Only the id, and no times, where the store has not heard of the worker itself but a job names it.
+  WorkerInfo worker;      ///< Only the id, and no times, when a job names the worker but the worker has no entry.
   std::vector<Job> jobs;  ///< Running; by id.
 };
 

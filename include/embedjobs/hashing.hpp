@@ -11,8 +11,8 @@ namespace embedjobs {
 
 struct HashingOptions {
   std::size_t dimension = 512;
-  Duration delay{0};     ///< Waits this long a call, and ends the wait on a stop request or the time limit.
-  std::string log_file;  ///< Appends one line a call before it answers: time, number of texts, their hashes in hex.
+  Duration delay{0};     ///< Each call waits this long. A stop request or the time limit ends the wait.
+  std::string log_file;  ///< Each call appends a line before it answers: time, number of texts, their hashes in hex.
   std::size_t concurrent_calls = 16;
 };
 

@@ -23,8 +23,8 @@ class Secret {
  public:
   Secret() = default;
   explicit Secret(std::string value);
-  /// Asked before every request, from library threads: keys that rotate. May throw: the call then
-  /// fails with kRetry, without its words.
+  /// For keys that rotate: `source` is called before every request, from library threads. If it throws, the request
+  /// fails with kRetry. The text of the exception is not repeated.
   explicit Secret(std::function<std::string()> source);
   [[nodiscard]] bool empty() const noexcept { return !source_; }
   /// The value now, without white space around it.
@@ -38,18 +38,18 @@ class Secret {
 /// Zero, or empty, means "as the provider's table says" wherever nothing else is written.
 struct HttpEmbedderOptions {
   ProviderKind kind = ProviderKind::kOllama;
-  /// As the provider calls it. May be empty for TEI, which is asked then.
+  /// The provider's name for the model. May be empty for TEI: the server is then asked for it.
   std::string model;
-  /// http://HOST[:PORT][/PATH] or https://...; no user name or password. Plain http is spoken only where the URL says
+  /// http://HOST[:PORT][/PATH] or https://...; no user name or password. Plain http is used only where the URL says
   /// so. Empty: http://127.0.0.1:11434 for Ollama, https://api.openai.com/v1 for OpenAI, http://127.0.0.1:8080 for TEI.
   /// For OpenAI-compatible servers a path is the base of the API ("/v1", "/openai/v1"); without one it is "/v1".
   std::string url;
-  /// What the vectors must have. Zero: what the first answer has, and from then on no other.
+  /// The dimension that vectors must have. Zero: that of the first answer. After it no other is accepted.
   std::size_t dimension = 0;
-  /// Asks the provider for shorter vectors, where the model can; they must then have as many.
+  /// Asks the provider for shorter vectors, where the model can make them. Vectors must then have this dimension.
   std::size_t request_dimensions = 0;
-  /// Put before each text. Unset: by the model's name, for nomic-embed-text and e5; empty: none. They are part of the
-  /// space.
+  /// Put before each text. Unset: nomic-embed-text and e5 models get their usual prefixes. Empty: no prefix. Prefixes
+  /// are part of the space.
   std::optional<std::string> document_prefix, query_prefix;
   /// Empty: the environment variable EMBEDJOBS_API_KEY, if it is set.
   Secret key;
@@ -57,7 +57,7 @@ struct HttpEmbedderOptions {
   bool azure = false;
   std::string deployment;  ///< Empty: the model's name.
   std::string api_version;
-  /// OpenAI only: ask for base64, which is a third of the bytes. Arrays are understood whatever was asked, and a server
+  /// OpenAI only: ask for base64, which is a third of the bytes. Arrays are understood whatever was asked. A server
   /// that refuses base64 is asked for arrays from then on.
   bool base64 = true;
   std::size_t concurrent_calls = 0;
@@ -66,10 +66,10 @@ struct HttpEmbedderOptions {
   std::size_t batch_tokens = 0;
   std::size_t input_bytes = 0;  ///< At least 4, the longest character.
   Duration connect_timeout = std::chrono::seconds(10);
-  /// An answer that has begun must bring 64 bytes a second on average over this long; a provider that thinks may take
-  /// its time.
+  /// An answer that has begun must bring 64 bytes per second, on average over this time. The time before the first byte
+  /// does not count.
   Duration stall_timeout = std::chrono::seconds(15);
-  /// The largest answer that is read, decompressed. Zero: what vectors of this number and dimension can need.
+  /// The largest answer that is read, decompressed. Zero: the most that the vectors of one call can need.
   std::size_t response_bytes = 0;
   std::string ca_file;  ///< PEM certificates to trust instead of the system's; the file must be there when the embedder
                         ///< is made.
@@ -79,9 +79,9 @@ struct HttpEmbedderOptions {
 /// Makes an embedder that also implements HealthCheck. Nothing is sent before the first call. kInvalidArgument says
 /// which option is wrong.
 ///
-/// Its space: model (Ollama's without ":latest"), dimension, and the prefixes where there are any; the URL is not part
-/// of it. Thread safety: as Embedder says; each concurrent call keeps a connection of its own alive. Not usable after
-/// fork.
+/// Its space: model (Ollama's without ":latest"), dimension, and the prefixes where there are any. The URL is not part
+/// of the space. Thread safety: as Embedder says. Each concurrent call keeps a connection of its own alive. Not usable
+/// after fork.
 Result<std::shared_ptr<Embedder>> make_http_embedder(const HttpEmbedderOptions& options);
 
 /// Reads "ollama:MODEL[@URL][?OPTIONS]", "openai:MODEL[@URL][?OPTIONS]", "tei[:MODEL][@URL][?OPTIONS]";

@@ -13,8 +13,9 @@
 
 namespace embedjobs {
 
-/// The first line of a stored document that holds items: by it a pass knows them from OpenAPI. Engine::put_items writes
-/// it; whoever stores or resolves documents by other means puts it, and a newline, before the items.
+/// The first line of a stored document that holds items. A pass tells items from OpenAPI by this line.
+/// Engine::put_items writes it. A host that stores or resolves documents in another way must put it, and a newline,
+/// before the items.
 inline constexpr std::string_view kItemsHeader = R"({"embedjobs":"items/1"})";
 
 /// Items come from users: everything is bounded.
@@ -27,12 +28,12 @@ struct ItemsLimits {
 /// Reads items, with or without kItemsHeader before them. Thread-safe. The rules are in docs/items.md.
 std::shared_ptr<const Splitter> make_items_splitter(const ItemsLimits& limits = {});
 
-/// What an Engine uses that was given no splitter: a document that begins with kItemsHeader is items, every other is
-/// OpenAPI. Thread-safe.
+/// The splitter of an Engine that was given none. A document that begins with kItemsHeader holds items. Every other
+/// document is OpenAPI. Thread-safe.
 std::shared_ptr<const Splitter> make_document_splitter(const ItemsLimits& items = {},
                                                        const OpenApiLimits& openapi = {});
 
-/// True when kItemsHeader is the first line of `content`, a byte order mark left aside.
+/// True when kItemsHeader is the first line of `content`. A byte order mark before it is ignored.
 bool is_items_document(std::string_view content) noexcept;
 
 /// `items` as a document: with kItemsHeader before them, unless it is there already. They are not looked at.

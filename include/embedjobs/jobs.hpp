@@ -10,8 +10,8 @@
 
 namespace embedjobs {
 
-/// One pass over a spec for a generation, as stored. Counters "in a row" return to zero whenever the pass makes
-/// progress, that is whenever fewer operations are missing than ever before in this generation.
+/// One piece of work on one spec, as stored. It may need several passes. Counters "in a row" return to zero whenever a
+/// pass makes progress: fewer operations are missing than ever before in this generation.
 struct Job {
   JobId id = 0;
   SpecKey key;
@@ -41,11 +41,11 @@ struct Job {
   std::uint64_t prompt_tokens = 0;
 };
 
-/// What an enqueue came to.
+/// What an enqueue did.
 struct EnqueueResult {
   JobId job_id = 0;
-  bool created =
-      false;  ///< False: a job was open already (and, unless the kind was reconciler, will serve the new generation).
+  /// False: a job was open already. It also does the work of the new generation, unless the kind was reconciler.
+  bool created = false;
   std::uint64_t generation = 0;
 };
 
@@ -55,8 +55,9 @@ struct Progress {
   std::int64_t reused = 0;
   std::int64_t embedded = 0;
   std::int64_t missing = 0;  ///< Operations of the document that have no vector yet, set-aside ones not counted.
-  /// The total of the pass so far, not what was spent since the last call. The store adds to job and provider what is
-  /// above the highest total that this pass has told before. So a call that is sent twice counts nothing twice.
+  /// The total of the pass so far, not what was spent since the last call. When it is higher than every total that this
+  /// pass has told before, the store adds the difference to job and provider. So a call that is sent twice counts
+  /// nothing twice.
   std::uint64_t prompt_tokens = 0;
 };
 
@@ -74,7 +75,7 @@ struct StoreCounts {
   std::int64_t pending = 0, running = 0, succeeded = 0, failed = 0, cancelled = 0;
 };
 
-/// A key's record of failing, counted over jobs.
+/// A key's record of failures, counted over its jobs.
 struct Failure {
   SpecKey key;
   std::int64_t occurrences = 0;  ///< Since the last success.

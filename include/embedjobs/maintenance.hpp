@@ -23,8 +23,8 @@ struct MaintenanceParts {
   std::shared_ptr<SpecResolver> resolver;
   std::shared_ptr<Persister> persister;
   std::shared_ptr<Catalog> catalog;
-  std::string space_id;  ///< What vectors should be in; empty (or a catalog with a target of its own): not compared.
-  std::string splitter_version;  ///< What manifests should be made by.
+  std::string space_id;          ///< Where `catalog` is null: the space that vectors should be in. Empty: not compared.
+  std::string splitter_version;  ///< The splitter version that manifests should have.
   LogSink log;
   EventSink events;
 };
@@ -39,7 +39,7 @@ class Maintenance {
   Maintenance& operator=(const Maintenance&) = delete;
   /// Acts once.
   void start();
-  /// Ends its tasks. `stopped` runs on the logical thread when none is under way any more.
+  /// Ends the tasks. `stopped` runs on the logical thread when no task is under way any more.
   void request_stop(std::function<void()> stopped);
 
  private:
@@ -47,9 +47,10 @@ class Maintenance {
   std::shared_ptr<Impl> impl_;
 };
 
-/// One round of the reconciler, now, on the calling thread: enqueues every gap (no vectors, other content, another
-/// target space, another splitter version, a finished pass that failed) that is not open already and not parked.
-/// Returns how many. kRefused when the resolver can't list or the persister can't describe.
+/// One round of the reconciler, now, on the calling thread. It enqueues every gap: no vectors, other content, another
+/// target space, another splitter version, or a last job that failed. It leaves out keys that have an open job, and
+/// keys that are parked after failures. Returns how many it enqueued. kRefused when the resolver can't list or the
+/// persister can't describe.
 Result<std::size_t> reconcile(const MaintenanceParts& parts, WallTime now);
 
 }  // namespace embedjobs

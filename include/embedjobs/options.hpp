@@ -1,4 +1,4 @@
-// The knobs, with what turning them does.
+// The options, and what a higher or lower value does.
 #pragma once
 
 #include <cstddef>
@@ -12,29 +12,30 @@ namespace embedjobs {
 
 /// How a worker works. Non-positive values fall back to the default.
 struct WorkerOptions {
-  /// Jobs at a time in this process. More help only when documents are small or the provider bears many calls: within
-  /// one job calls are pipelined already.
+  /// Jobs at a time in this process. More slots help only when documents are small or the provider can take many calls:
+  /// one job already keeps several calls in flight.
   int slots = 1;
-  /// Texts a provider call, at most. Larger saves round trips; smaller loses less to a timeout or a crash. The worker
-  /// goes below it by itself when the provider is slow.
+  /// Texts per provider call, at most. Larger: fewer round trips. Smaller: a timeout or a crash loses less. The worker
+  /// uses a smaller number by itself when the provider is slow.
   int batch_size = 32;
-  /// Bytes of text a provider call, at most (one longer text still goes alone).
+  /// Bytes of text per provider call, at most (one longer text still goes alone).
   long long batch_bytes = 1 << 20;
   /// How long a job stays with a worker that has stopped answering. Shorter: a crash costs less waiting. Longer: a
-  /// frozen machine keeps its job. A pass may last any number of leases; the heartbeat renews at a third of it.
+  /// frozen machine keeps its job. A pass may last any number of leases: the heartbeat renews a lease after a third of
+  /// it.
   Duration lease_duration = std::chrono::minutes(10);
   /// Limit of one provider call. On a timeout the batch is halved.
   Duration embed_timeout = std::chrono::minutes(5);
   /// Provider calls in flight over all jobs of this worker. The embedder's own limit wins when it is lower. 0: the
   /// embedder's limit.
   int provider_concurrency = 0;
-  /// Calls a minute of this process, and prompt tokens (by an estimate that answers correct). Set them below the
-  /// provider's own limits when it punishes those who meet them; several processes share a limit by each taking its
-  /// part. 0: no limit.
+  /// Calls and prompt tokens per minute of this process. Tokens are estimated, and answers correct the estimate. Set
+  /// these below the provider's own limits if it punishes those who reach them. If several processes use the provider,
+  /// give each process a part of its limit. 0: no limit.
   long long requests_per_minute = 0;
   long long tokens_per_minute = 0;
-  /// Prompt tokens of a UTC day, of all processes of this database that use the provider, as it counts them. When they
-  /// are used up work waits until midnight, at no cost in attempts. A day may go over by the calls in flight. 0: no
+  /// Prompt tokens of a UTC day, as the provider counts them, of all processes of this database that use it. When they
+  /// are used up, work waits until midnight. That costs no attempt. A day may go over by the calls in flight. 0: no
   /// budget.
   long long daily_token_budget = 0;
   /// Backstop against a hang: a pass without progress for this long ends and is retried.
@@ -64,12 +65,12 @@ struct StoreOptions {
   std::int64_t max_attempts = 5;  ///< Errors, and crashes, in a row without progress. Non-positive: the default.
 };
 
-/// Replaces non-positive values by defaults, and durations of more than ten years by that, in place.
+/// Replaces non-positive values by defaults, and durations of more than ten years by ten years. In place.
 void apply_defaults(WorkerOptions& options);
 void apply_defaults(MaintenanceOptions& options);
 /// The same; a lease is at most kMaxLease.
 void apply_defaults(StoreOptions& options);
-/// Lines that a person should read, of options after apply_defaults: for example embed_timeout >= lease_duration.
+/// Warnings for a person about options after apply_defaults: for example embed_timeout >= lease_duration.
 std::vector<std::string> warnings(const WorkerOptions& options);
 
 }  // namespace embedjobs

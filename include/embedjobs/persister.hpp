@@ -14,7 +14,7 @@
 
 namespace embedjobs {
 
-/// Who writes, for what. The same for every call of a pass.
+/// Who writes, and for what. All but content_version and prompt_tokens are the same for every call of a pass.
 struct PassContext {
   SpecKey key;
   JobId job_id = 0;
@@ -37,8 +37,7 @@ struct VectorRow {
   TextHash text_hash{};            ///< Always of the full text.
   std::span<const float> vector;   ///< Finite, non-zero, of the space's dimension: checked by the library.
   std::size_t embedded_bytes = 0;  ///< 0: the whole text. Else how many of its bytes were embedded.
-  /// With embedded_bytes: the cap under which the text was cut. A higher cap embeds the text again.
-  std::size_t input_cap = 0;
+  std::size_t input_cap = 0;       ///< With embedded_bytes: the cap under which the text was cut. See may_reuse.
 };
 
 /// What a persister keeps beside a vector, so that it can ask may_reuse. It keeps vectors by PassContext::space, too: a
@@ -54,8 +53,8 @@ struct VectorMark {
 /// No, when a person asked for fresh vectors (a manual retry) and this one is older.
 /// Yes, when the whole text was embedded.
 /// A text that was cut has two more cases. Yes, when today's cap is the one that it was cut under. Yes, when today's
-/// cap allows no more bytes than were embedded. Else no: the cap was raised, lifted or newly given, and the text is
-/// embedded once more.
+/// cap allows no more bytes than were embedded. Otherwise no: today more bytes may be embedded, so the text is embedded
+/// again.
 [[nodiscard]] constexpr bool may_reuse(std::uint64_t reuse_floor, std::size_t input_cap,
                                        const VectorMark& row) noexcept {
   if (row.epoch < reuse_floor) {
@@ -69,7 +68,7 @@ struct VectorMark {
   return may_reuse(pass.reuse_floor, pass.input_cap, row);
 }
 
-/// What a persister knows of a spec, for the reconciler.
+/// What a persister knows about a spec, for the reconciler.
 struct SpecState {
   SpecKey key;
   bool complete = false;  ///< A manifest was finalized.
@@ -92,31 +91,31 @@ enum class Reservation : std::int32_t {
 /// kLeaseLost to a stale one and changes nothing then. The effect on vectors is exactly once only if fence and rows
 /// commit together.
 ///
-/// The same call may arrive twice (its first answer was lost): it must find its own effect and succeed. Errors are
-/// tried again, soon in the pass and then by later ones, but for kLeaseLost, which ends the pass, and kFailed, which
-/// fails the job.
+/// The same call may arrive twice, because its first answer was lost. The second one must find the effect of the first
+/// and succeed. kLeaseLost ends the pass. kFailed fails the job. After any other error the call is tried again, soon in
+/// the same pass and then by later passes.
 class Persister {
  public:
   virtual ~Persister() = default;
   /// Which operations of `wanted` have a vector that may be reused, in the context's space: answer[i] for wanted[i]. A
-  /// persister that addresses by content answers for any text it holds; one that addresses by operation id only for the
-  /// same id with the same hash.
+  /// persister that addresses vectors by content says yes for any text that it holds. A persister that addresses them
+  /// by operation id says yes only for the same id with the same hash.
   virtual Result<std::vector<bool>> list_existing(const PassContext& context, const Manifest& wanted) = 0;
-  /// Asked before texts are embedded, so that two passes of a catalog at the same time do not both pay for a text that
-  /// they share: answer[i] for texts[i], all different. `given_up` are texts that the pass reserved and will not embed
-  /// after all. A reservation ends when the vector is stored, when it is given up, or when the pass's fence is no
-  /// longer current. The default gives everything to the pass.
+  /// Called before texts are embedded. So two passes of a catalog at the same time do not both pay for a text that they
+  /// share. Answer[i] is for texts[i]; all texts are different. `given_up` are texts that the pass reserved and will
+  /// not embed after all. A reservation ends when the vector is stored, when it is given up, or when the pass's fence
+  /// is no longer current. The default gives every text to the pass (kMine).
   virtual Result<std::vector<Reservation>> reserve(const PassContext& context, std::span<const TextHash> texts,
                                                    std::span<const TextHash> given_up);
-  /// Adds or replaces rows; others survive. Visible at once when the space is the spec's visible one (or it has none
-  /// yet), else not before finalize. Several operations may share a text. Empty: nothing to do, but the fence is
-  /// checked. kNotFound: the spec does not exist.
+  /// Adds or replaces rows (an upsert); others stay. The rows are visible at once if the spec's visible rows are in
+  /// this space, or if it has none yet. Otherwise they become visible with finalize. Several operations may share a
+  /// text. Empty: nothing to do, but the fence is checked. kNotFound: the spec does not exist.
   virtual Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) = 0;
-  /// Makes the spec's visible rows exactly `manifest`, in the context's space, touching only what differs, and records
-  /// its operation count, content and splitter version. kIncomplete, with nothing visible changed, when a text's vector
-  /// is not stored.
+  /// Makes the spec's visible rows exactly `manifest`, in the context's space. It touches only rows that differ. It
+  /// also records the operation count, the content version and the splitter version. kIncomplete, with nothing visible
+  /// changed, when the vector of a text is not stored.
   virtual Status finalize(const PassContext& context, const Manifest& manifest) = 0;
-  /// What is finalized for `keys`: answer[i] for keys[i]. kRefused (the default): this persister can't tell, and the
+  /// What is finalized for `keys`: answer[i] for keys[i]. kRefused (the default): this persister can't tell. The
   /// reconciler then leaves its specs alone.
   virtual Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys);
 };

@@ -16,19 +16,20 @@ namespace embedjobs {
 struct ProviderState {
   std::string provider;
   std::string space_id;         ///< Of the worker that noted something last; empty: its space was not known yet.
-  std::size_t batch_texts = 0;  ///< Texts a call that it was found to bear; 0: no limit was met.
+  std::size_t batch_texts = 0;  ///< Texts per call that the provider can take; 0: no limit was met.
   std::size_t batch_bytes = 0;  ///< The same in bytes of text.
   WallTime paused_until{};      ///< A worker waits for it until then. In the past, or zero: none does.
   std::string pause_reason;     ///< One line; empty when it was never paused, or has answered since.
-  /// Prompt tokens as the provider counted them. Passes report them with their fenced writes: those of what is stored
-  /// are counted, once; those of calls whose pass lost its lease or died meanwhile are not.
+  /// Prompt tokens as the provider counted them. Passes report them with their fenced writes. The tokens of stored
+  /// vectors are counted, once. If a pass died or lost its lease, the tokens since its last write are not counted.
   std::uint64_t tokens_total = 0;
   std::uint64_t tokens_today = 0;  ///< Those of the UTC day of `read_at`.
   WallTime updated_at{};
   WallTime read_at{};  ///< The store's time of this answer.
 };
 
-/// A worker's news of a provider. What is left out stays as it is; the same note again changes nothing else.
+/// What a worker tells the store about a provider. Members that are left out stay as they are. The same note sent twice
+/// has the effect of one.
 struct ProviderNote {
   std::string space_id;  ///< Empty: not known.
   struct Batch {
@@ -44,15 +45,15 @@ struct ProviderNote {
 
 /// Work waits for the provider: it limits, loads, can't be reached, or a budget is used up.
 struct ProviderPause {
-  Duration lasted{0};  ///< Since when it has not been called or has not answered.
+  Duration lasted{0};  ///< For how long it has not been called, or has not answered.
   Duration left{0};    ///< Until it is tried again; zero: that is being done.
   std::string reason;
 };
 
 /// Non-empty UTF-8 without control characters, at most 512 bytes.
 Status validate_provider(std::string_view provider);
-/// A worker waits for it at `now`. False also for a time so far ahead that no rule of ours can have set it: a clock was
-/// set back.
+/// A worker waits for the provider at `now`. A pause that ends so far ahead that no rule can have set it does not
+/// count: the clock was set back.
 [[nodiscard]] bool is_paused(const ProviderState& state, WallTime now) noexcept;
 
 }  // namespace embedjobs

@@ -17,7 +17,7 @@ enum class HealthState : std::int32_t {
   kModelMissing = 3,
   kLimited = 4,         ///< It asks for a pause: rate limit, still loading, busy.
   kQuotaExhausted = 5,  ///< It answers again when somebody has paid.
-  kFaulty = 6,          ///< It answers, and not as it should.
+  kFaulty = 6,          ///< It answers, but not as it should.
 };
 /// "ok", "unreachable", "unauthorised", "model_missing", "limited", "quota_exhausted", "faulty".
 std::string_view to_string(HealthState state) noexcept;
@@ -32,7 +32,7 @@ struct ProviderHealth {
   std::string advice;  ///< What to do, one line; may be empty.
 };
 
-/// An embedder that can be asked how it is also implements this.
+/// An embedder that can report its health also implements this.
 class HealthCheck {
  public:
   virtual ~HealthCheck() = default;

@@ -24,12 +24,12 @@ struct SpecVersion {
 class SpecResolver {
  public:
   virtual ~SpecResolver() = default;
-  /// The document's current content. It must see whatever preceded the enqueue of the job that asks.
-  /// kGone: it was deleted; its vectors are cleared. Any other error is a passing one and is tried again.
+  /// The document's current content. The call must see everything that was written before the job was enqueued.
+  /// kGone: the document was deleted; its vectors are cleared. After any other error the call is tried again later.
   virtual Result<Document> resolve(const SpecKey& key) = 0;
   /// At most `limit` specs after `after` (exclusive; nullptr: from the start), ordered by key; fewer than `limit` means
-  /// there are no more. kRefused (the default): can't list, and gaps of its documents are then found by the host's
-  /// enqueue alone.
+  /// there are no more. kRefused (the default): this resolver can't list. Then the reconciler finds no gaps, and the
+  /// host's enqueue is the only signal.
   virtual Result<std::vector<SpecVersion>> list(const SpecKey* after, std::size_t limit);
 };
 

@@ -1,4 +1,4 @@
-// What is read back of a catalog: its rows, and the operations nearest to a query.
+// What is read from a catalog: its rows, and the operations nearest to a query.
 #pragma once
 
 #include <cstddef>

@@ -33,11 +33,11 @@ struct ComputeRequest {
   Fence fence;                 ///< Of the pass, for what a host writes elsewhere by itself.
   std::size_t batch_size = 0;  ///< Texts of one provider call, at most; at least 1.
   std::stop_token stop;        ///< Requested: the lease is lost or the worker stops. Return kCancelled within a second.
-  /// Which operations are stored already and need no vector: answer[i] for wanted[i]. On a manual retry only what it
-  /// may reuse.
+  /// Which operations are stored already and need no new vector: answer[i] for wanted[i]. After a manual retry older
+  /// vectors do not count.
   std::function<Result<std::vector<bool>>(const Manifest& wanted)> list_existing;
-  /// Done and total operations; never decreasing. Call it first with what is reused. It records, and never fails the
-  /// pass.
+  /// Reports how many operations are done, and the total. `done` never decreases. Call it first with the number of
+  /// reused operations. It only records, and never makes the pass fail.
   std::function<void(std::size_t done, std::size_t total)> progress;
   /// Hands over one finished chunk. When it returns success the chunk is durable. kLeaseLost: return it at once.
   /// One call at a time.

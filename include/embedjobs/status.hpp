@@ -22,7 +22,7 @@ using Duration = std::chrono::nanoseconds;
 enum class Code : std::int32_t {
   kOk = 0,
   kRetry = 1,             ///< A passing fault. The same call may succeed later; costs an attempt when it ends a pass.
-  kPaused = 2,            ///< The provider limits, loads or can't be reached. Wait for retry_after(); costs no attempt.
+  kPaused = 2,            ///< The provider limits, loads or can't be reached. Wait retry_after(). Costs no attempt.
   kTimeout = 3,           ///< The call outlasted its limit. A smaller batch may succeed.
   kBatchTooLarge = 4,     ///< The batch as a whole is too large: split it, do not cut its texts.
   kInputTooLarge = 5,     ///< One text is too long for the model: cut it, on a code-point boundary.
@@ -57,7 +57,7 @@ class [[nodiscard]] Status {
   [[nodiscard]] Code code() const noexcept { return code_; }
   /// Empty for success.
   [[nodiscard]] const std::string& message() const noexcept { return message_; }
-  /// How long a kPaused provider asked us to wait; zero when it did not say.
+  /// How long the provider asked to be left alone (kPaused); zero when it did not say.
   [[nodiscard]] Duration retry_after() const noexcept { return retry_after_; }
   /// The same error with `context` and ": " before its message. Success stays success.
   [[nodiscard]] Status with_context(std::string_view context) const;

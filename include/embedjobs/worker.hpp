@@ -45,11 +45,11 @@ class Worker {
 
   /// Begins to work. Acts once; after stop it does nothing.
   void start();
-  /// Asks for an end and returns at once: no new claims, calls are cancelled, what has come back is persisted, jobs are
-  /// released, then `stopped` runs on the logical thread. Before start, or twice, is fine; every `stopped` is called
-  /// once.
+  /// Asks for an end and returns at once. The worker makes no new claims and cancels its calls. It persists what has
+  /// come back and releases its jobs. Then `stopped` runs on the logical thread. The call is allowed before start, and
+  /// twice; every `stopped` is called once.
   void request_stop(std::function<void()> stopped);
-  /// Looks at the queue soon. A burst of calls is one look.
+  /// Makes the worker look at the queue soon. A burst of calls makes it look once.
   void wake();
   [[nodiscard]] WorkerMetrics metrics() const;
   /// None while the provider answers.

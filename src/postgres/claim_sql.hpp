@@ -1,29 +1,31 @@
-// The statements whose plans decide what a claim costs; apart, so that a test can ask for their plans.
+// The statements whose plans decide what a claim costs. They are in a file of their own, so that a test can ask for
+// their plans.
 #pragma once
 
 #include "postgres/job_records.hpp"
 
 namespace embedjobs::postgres::claim_sql {
 
-// Catalogs of another target space than parameter 1. Usually there are none; the list is made once a statement. As two
-// ranges of the index catalogs_target, however many catalogs there are: "NOT IN" would read them all, and by a
-// sequential scan, whose cost where these are disabled is so high that servers before 18 take all other plans for
-// equally cheap.
+// Catalogs of another target space than parameter 1. Usually there are none. The list is made once per statement. It is
+// read as two ranges of the index catalogs_target. With "NOT IN" the server would read all catalogs, by a sequential
+// scan. Sequential scans are disabled here, so their cost counts as very high. Beside such a cost, servers before 18
+// take all other plans for equally cheap.
 #define EMBEDJOBS_IS_OTHER(catalog) \
   "(" catalog ".target_space > '' AND " catalog ".target_space < $1 OR " catalog ".target_space > $1)"
 #define EMBEDJOBS_OTHER_CATALOGS "(SELECT o.id FROM @catalogs AS o WHERE " EMBEDJOBS_IS_OTHER("o") ")"
 
 // What a claim asks first, in one row: is it the same claim sent again, are there catalogs of other target spaces, and,
-// if $3 is true, when the first lease ends. That reads every lease: there are as many as busy slots.
+// if $3 is true, when does the first lease end. The last question reads every lease: there are as many as busy slots.
 inline constexpr const char* kHead =
     "SELECT EXISTS (SELECT 1 FROM @leases AS l WHERE l.fence_nonce = $2),"
     " EXISTS (SELECT 1 FROM @catalogs AS o WHERE " EMBEDJOBS_IS_OTHER("o") "),"
     " CASE WHEN $3 THEN (SELECT min(l.lease_until) FROM @leases AS l) END";
 
-// Due jobs, each range oldest first, from its index; those of a priority come before the next one's, and what is due
-// too far ahead to be true comes last of its priority. $2 and $3: from where (urgent, patient), $4: now, 0 for the
-// server's time, $5: how far ahead is too far, $6: how many, $7: not these. As many of each priority where $8 is true,
-// for the oldest of both; else as many in all. Jobs that another claim has locked are left to it.
+// Due jobs, in four ranges of the index, each oldest first. Urgent jobs come before patient ones. Within a priority the
+// jobs whose due time is too far ahead to be true come last. $2 and $3: read jobs that are due after these (urgent,
+// patient). $4: now; 0: the server's time. $5: how far ahead is too far. $6: how many jobs. $7: leave these out. $8
+// true: up to $6 jobs of each priority, so that the caller can choose the oldest of both. $8 false: up to $6 in all.
+// Jobs that another claim has locked are skipped.
 #define EMBEDJOBS_DUE(priority, low, high, limit)                                                                \
   "(SELECT j.id, j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority                    \
   " AND j.next_run_at > " low " AND j.next_run_at <= " high " AND j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS \
@@ -44,8 +46,8 @@ inline constexpr const char* kDue =
     " UNION ALL SELECT id, next_run_at, 1, false FROM patient"
     " UNION ALL SELECT id, next_run_at, 1, true FROM patient_far";
 
-// The jobs that were picked, and locked by that, with their keys and the epoch. A key that somebody else locks is left
-// to him. While the catalog's row is held, its target stays what it is.
+// The jobs that were chosen, with their keys and the epoch. They are locked already. A job whose key is locked by
+// somebody else is skipped. While the catalog's row is locked, its target space can't change.
 inline constexpr const char* kTake = "SELECT " EMBEDJOBS_JOB_COLUMNS(
     "0::bigint") ", " EMBEDJOBS_KEY_COLUMNS
                  ", c.target_space, (SELECT e.last_value FROM @epoch AS e) FROM @jobs AS j " EMBEDJOBS_KEYS_OF_JOBS
@@ -60,8 +62,8 @@ inline constexpr const char* kClaimedBefore = "SELECT " EMBEDJOBS_JOB_COLUMNS(
                     " FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id]) " EMBEDJOBS_KEYS_OF_JOBS
                     "WHERE l.fence_nonce = $1 ORDER BY j.id";
 
-// Asked only when there are other catalogs. $2 is now, $3 is too far ahead to be true, $4 how many of the oldest are
-// read: jobs that nobody here takes come to the head.
+// Asked only when there are catalogs of other spaces. $2 is now, $3 is too far ahead to be true. $4 is how many of the
+// oldest jobs are read. That is enough: jobs that no worker here takes become the oldest.
 #define EMBEDJOBS_OTHER_DUE(priority)                                                                            \
   "(SELECT d.catalog_id FROM (SELECT j.catalog_id FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority \
   " AND (j.next_run_at <= $2 OR j.next_run_at > $3) ORDER BY j.next_run_at, j.id LIMIT $4) AS d"                 \
@@ -69,8 +71,8 @@ inline constexpr const char* kClaimedBefore = "SELECT " EMBEDJOBS_JOB_COLUMNS(
 inline constexpr const char* kOtherDue = "SELECT count(*), coalesce(min(d.catalog_id), 0) FROM (" EMBEDJOBS_OTHER_DUE(
     "0") " UNION ALL " EMBEDJOBS_OTHER_DUE("1") ") AS d";
 
-// Everything that a peek answers, in one row; of jobs of other spaces, whether one is among the oldest. $2 is now, $3
-// is too far ahead to be true, $4 and $5: from where to read.
+// Everything that a peek answers, in one row. Of jobs of other spaces it says only whether one is among the oldest. $2
+// is now, $3 is too far ahead to be true. $4 and $5: read jobs that are due after these (urgent, patient).
 #define EMBEDJOBS_OPEN "j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS
 #define EMBEDJOBS_NEXT(priority, low)                                                                               \
   "(SELECT j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low \

@@ -1,8 +1,8 @@
 // One schema in one database: connections to it, and how a transaction ends.
 //
 // Locks are taken in this order: the sweep's lock, the catalog's row, the key's row, the job's row, the lease's row,
-// rows of texts by hash. Who can't keep to it skips what is locked. A deadlock that comes about all the same is the
-// server's to find; the loser runs again.
+// rows of texts by hash. A transaction that can't keep to this order skips rows that are locked. If there is a deadlock
+// all the same, the server finds it, and the loser runs again.
 #pragma once
 
 #include <condition_variable>
@@ -22,7 +22,8 @@
 
 namespace embedjobs::postgres {
 
-/// The sweep deletes what nothing points to; whoever makes something point to a vector keeps it away meanwhile.
+/// The sweep deletes vectors that nothing points to. It takes the lock exclusively. A transaction that makes a row
+/// point to a vector takes it shared, so that the sweep can't run at the same time.
 enum class SweepLock { kNone, kShared, kExclusive };
 
 /// One at a time, within a deadline. (A std::timed_mutex would do, if the thread sanitizer knew it.)

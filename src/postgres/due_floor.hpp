@@ -1,15 +1,15 @@
-// From where a process reads the indices of due jobs.
+// The place in the indices of due jobs from which a process reads.
 //
 // The problem: a claim reads the due indices from their head. Jobs that were taken leave dead entries there. While some
-// transaction keeps an old snapshot, the server can't remove them, so every claim would read all of them again.
+// transaction keeps an old snapshot, the server can't remove them. So every claim would read all of them again.
 //
-// The answer: a process remembers the due time of the first job that its last scan found, the floor. The next scan
-// starts a little below the floor. Jobs below it are possible: a transaction may end late, or put a job back with a
-// time in the past. So a scan is full, from the head on, as long as full scans are cheap. Where they are not, one is
-// made now and then. A claim that finds nothing above the floor makes one too, unless the last one was very slow; a
-// peek then says when the next one is due.
+// The answer: a process remembers the due time of the first job that its last scan found. This time is the floor. The
+// next scan starts a little below the floor. There may be jobs below it: a transaction may end late, or put a job back
+// with a time in the past. So while full scans, from the head on, are cheap, every scan is full. When they are not
+// cheap, a full scan is made now and then. A claim that finds nothing above the floor makes a full scan too, unless the
+// last one was very slow. In that case a peek says when the next full scan is due.
 //
-// The floor decides how soon a job is found, never whether.
+// The floor decides how soon a job is found. It never decides whether.
 #pragma once
 
 #include <array>
@@ -35,13 +35,13 @@ inline constexpr WallTime kAlways{Duration(std::numeric_limits<std::int64_t>::mi
 
 /// One scan of the due indices.
 struct DueScan {
-  bool full = true;                  ///< From the head on. Other questions that may be slow are asked too.
+  bool full = true;                  ///< From the head on. Other slow questions are asked too.
   DueTimes above{kAlways, kAlways};  ///< Jobs that are due after these, by priority.
   MonoTime begun{};
 };
 
-/// What a scan has found: the earliest of each priority, or `now` when there was none. None: that priority was not
-/// scanned.
+/// What a scan has found: for each priority the due time of the earliest job, or `now` when there was no job. No value:
+/// that priority was not scanned.
 using FirstDue = std::array<std::optional<WallTime>, kPriorities>;
 
 /// All methods from any thread.
@@ -51,7 +51,7 @@ class DueFloor {
 
   /// How to scan now, for a worker of this space.
   DueScan begin(std::string_view space);
-  /// The same for a caller that found nothing, or must be sure: a full scan, unless the last one was very slow.
+  /// The same for a caller that found nothing, or must be sure. The scan is full, unless the last one was very slow.
   DueScan begin_thorough(std::string_view space);
   void end(const DueScan& scan, std::string_view space, const FirstDue& first);
   /// From now until the next full scan.

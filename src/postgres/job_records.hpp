@@ -20,7 +20,7 @@ using core::kJobColumns;
 JobRow read_job(const Query& row);
 /// Open or ended, not locked.
 std::optional<JobRow> load_job(Connection& connection, JobId id);
-/// Whether the job may have rows in in_flight. Ask before a transition: it resets what this depends on.
+/// Whether the job may have rows in in_flight. Ask before a transition: the transition resets these members.
 [[nodiscard]] inline bool may_be_in_flight(const rules::StoredJob& job) {
   return job.state.records_in_flight || job.state.crashes > 0;
 }
@@ -32,9 +32,9 @@ struct Held {
   Failure failure;
   bool has_failure = false;  ///< There is a row of it.
 };
-/// Keys of jobs, looked up one by one. With a plain "=" the planner may join the whole tables instead: that is cheap
-/// after a vacuum that found few jobs, and a connection keeps its plans when there are many. "= ANY (ARRAY[...])" can't
-/// be sorted or hashed by, so an index look-up is the only plan.
+/// Joins jobs with their keys by one index look-up for each job. With a plain "=" the planner may join the whole tables
+/// instead. That looks cheap when the last vacuum found few jobs, and a connection keeps this plan when there are many.
+/// A hash join or a merge join can't use "= ANY (ARRAY[...])". So an index look-up is the only plan that is left.
 #define EMBEDJOBS_KEYS_OF_JOBS \
   "JOIN @keys AS k ON k.id = ANY (ARRAY[j.key_id]) JOIN @catalogs AS c ON c.id = k.catalog_id "
 /// The columns that read_held reads; of `failures AS f` too.
@@ -49,19 +49,18 @@ std::vector<Held> lock_jobs(Connection& connection, const std::vector<JobId>& id
 /// The same with the keys locked only against those who end a pass: for progress.
 std::vector<Held> lock_jobs_only(Connection& connection, const std::vector<JobId>& ids);
 std::optional<Held> lock_job_only(Connection& connection, JobId id);
-/// The same; nothing where somebody else has locked the job.
+/// The same; nothing when somebody else has locked the job.
 std::optional<Held> try_lock_job(Connection& connection, JobId id);
-/// The open job of a key that is locked; locked then.
+/// Locks the open job of a key that is locked already.
 std::optional<JobRow> lock_open_job(Connection& connection, const KeyRow& key);
 
 void insert_job(Connection& connection, JobRow& row);
-/// What a transition left of jobs that were locked. Those that ended leave for the history; those that do not run have
-/// no lease.
+/// Stores locked jobs after a transition. Jobs that ended move to the history. Jobs that do not run lose their lease.
 void save_jobs(Connection& connection, std::span<const JobRow> rows);
 /// What changes while a pass runs.
 void save_progress(Connection& connection, std::span<const rules::StoredJob* const> jobs);
 void save_progress(Connection& connection, const rules::StoredJob& job);
-/// Changes to the counts of jobs, by status; that of kPending is the count of open jobs.
+/// Changes to the counts of jobs, by status. The entry of kPending counts all open jobs.
 using CountChanges = std::array<std::int64_t, 5>;
 void change_counts(Connection& connection, const CountChanges& changes);
 
@@ -69,9 +68,9 @@ std::vector<rules::InFlight> load_in_flight(Connection& connection, JobId id);
 void save_in_flight(Connection& connection, JobId id, const std::vector<rules::InFlight>& rows);
 void clear_in_flight(Connection& connection, JobId id);
 
-/// Stores what a transition said beside job and key: the key's record of failing (the last success goes into held.key,
-/// which is saved afterwards), and the in-flight rows, which a fresh budget forgets. `had_in_flight`: there may be
-/// some.
+/// Stores what a transition changed beside job and key. This is the key's record of failures. (The last success goes
+/// into held.key, which is saved afterwards.) It is also the in-flight rows, which a fresh budget deletes.
+/// `had_in_flight`: there may be such rows.
 void note_settled(Connection& connection, Held& held, const rules::Settled& settled,
                   const std::vector<rules::InFlight>& in_flight, bool had_in_flight);
 

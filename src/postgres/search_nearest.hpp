@@ -10,7 +10,7 @@
 #include "embedjobs/sys/catalog.hpp"
 #include "postgres/database.hpp"
 
-// The manifest of a spec that a search in space $2 reads; 0: none. The first of these that there is:
+// The manifest of a spec that a search in space $2 reads; 0: none. It is the first of these that exists:
 //   1. its visible rows, if they are in that space;
 //   2. during a switch: the rows of that space that it keeps for searches until all specs have moved (see
 //      searched_space.hpp);
@@ -31,9 +31,9 @@ struct SearchedSpace {
 /// kNotFound: no such catalog. kRefused: its searches read another space.
 Result<SearchedSpace> searched_space(Connection& connection, std::string_view catalog_id, const std::string& space_id);
 
-/// The k nearest, as Catalog::search. The server's operator finds candidates, by an index where there is one. The
-/// candidates are then compared exactly here. So scores, and the order of equal ones, are those of every backend. With
-/// an index the candidates are approximate: a near one may be missed.
+/// The k nearest operations, as Catalog::search. The server's operator finds candidates, by an index where there is
+/// one. Then this function compares the candidates exactly. So scores, and the order of equal scores, are the same as
+/// in every backend. With an index the search is approximate: it may miss a near operation.
 Result<std::vector<SearchHit>> search_nearest(Database& database, std::string_view catalog_id, const Space& space,
                                               std::span<const float> query, std::size_t k);
 

@@ -11,12 +11,11 @@ bool has_document(Connection& connection, const KeyRow& key);
 /// a short transaction.
 void drop_spec(Connection& connection, KeyRow& key, WallTime now);
 
-/// Before the spec shows another space: while searches of the catalog read the one that it shows now, they go on with
-/// the same rows.
+/// Call it before the spec shows another space. If searches of the catalog still read the space that the spec shows
+/// now, its rows in that space are kept for them.
 void keep_searched(Connection& connection, const KeyRow& key, std::int64_t new_space_id);
 
-/// When no spec of the catalog shows rows of another space than the target any more, searches read the target from now
-/// on.
+/// Lets searches read the target space, if every spec of the catalog that shows rows shows them in that space now.
 void follow_target(Connection& connection, std::int64_t catalog_id);
 
 }  // namespace embedjobs::sqlite

@@ -17,7 +17,7 @@
 
 namespace embedjobs {
 
-/// Per spec, without its job: what status is made of.
+/// What the status of one spec is made of, without its job.
 struct SpecInfo {
   SpecKey key;
   std::int64_t operation_count = 0;  ///< N: of the last document that was split.
@@ -36,10 +36,10 @@ class Catalog : public SpecResolver, public Persister {
   /// `target_space_id` as its target (empty: the first worker chooses). The content is not looked at here: Engine::put
   /// refuses what can't be split.
   virtual Result<EnqueueResult> put(const SpecKey& key, std::string_view content, std::string_view target_space_id) = 0;
-  /// A generation with a tombstone: revokes the lease, clears rows and document, cancels the open job. kNotFound when
-  /// there is none.
+  /// Removes a spec: raises the generation, sets the tombstone, revokes the lease, clears rows and document, cancels
+  /// the open job. kNotFound when there is no such spec.
   virtual Status remove(const SpecKey& key) = 0;
-  /// Removes every spec of the catalog. kNotFound when there is none.
+  /// Removes every spec of the catalog. kNotFound when there is no such catalog.
   virtual Status remove_catalog(std::string_view catalog_id) = 0;
   /// Changes the catalog's target and enqueues all of its specs. Readers keep the old space until the new one is
   /// complete. The same target again changes nothing. kNotFound when there is no such catalog. Returns how many specs
@@ -48,13 +48,14 @@ class Catalog : public SpecResolver, public Persister {
 
   virtual Result<std::vector<CatalogInfo>> catalogs() = 0;
   /// The space that searches of one catalog read; empty while it has none. kNotFound when there is no such catalog.
-  /// Counts no specs, as catalogs() does.
+  /// Unlike catalogs(), it counts no specs.
   virtual Result<std::string> search_space_of(std::string_view catalog_id) = 0;
   /// At most `limit` specs after `after` (exclusive), ordered by key, of one catalog or of all.
   virtual Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after,
                                               std::size_t limit) = 0;
-  /// Calls `visit` for each visible row by operation id, in bytes; false ends it early. kNotFound: no such spec.
-  /// Returns the space of the rows (empty model when there are none). `visit` may not call the catalog.
+  /// Calls `visit` for each visible row, ordered by the bytes of the operation id. When `visit` returns false, the call
+  /// ends early. kNotFound: no such spec. Returns the space of the rows (empty model when there are no rows). `visit`
+  /// may not call the catalog.
   virtual Result<Space> rows(const SpecKey& key, bool with_vectors,
                              const std::function<bool(const StoredRow&)>& visit) = 0;
   /// The `k` nearest operations of the catalog in `space`, best first; ties by key and operation id.
@@ -62,8 +63,8 @@ class Catalog : public SpecResolver, public Persister {
   virtual Result<std::vector<SearchHit>> search(std::string_view catalog_id, const Space& space,
                                                 std::span<const float> query, std::size_t k) = 0;
 
-  /// Deletes up to `limit` rows of what nothing points to: vectors unreferenced for longer than `grace`, replaced
-  /// manifests. Returns how many rows it looked at or deleted; 0: a whole round is done.
+  /// Deletes rows that nothing points to: vectors without a reference for longer than `grace`, and replaced manifests.
+  /// One call looks at and deletes up to `limit` rows, and returns how many. 0: a whole round is done.
   virtual Result<std::size_t> sweep(Duration grace, std::size_t limit) = 0;
 };
 

@@ -39,9 +39,10 @@ enum class Lane : std::int32_t {
 };
 inline constexpr int kLaneCount = 6;
 
-/// Blocking work and what follows. `run` is called on a thread of the lane and keeps its answer to itself; `finish` is
-/// then called on the logical thread: with success to hand that answer over, or with an error to hand over in its place
-/// (a simulated fault). When the runtime is closed, what was not called yet never is.
+/// Blocking work and what follows it. `run` is called on a thread of the lane, and keeps its answer for `finish`. Then
+/// `finish` is called on the logical thread. `fault` is success: `finish` hands the answer over. `fault` is an error (a
+/// simulated one): `finish` hands this error over instead. When the runtime is closed, functions that were not called
+/// yet are never called.
 struct Task {
   Lane lane = Lane::kStore;
   const char* name = "";  ///< A literal, for traces.
@@ -51,8 +52,8 @@ struct Task {
 
 using TimerId = std::uint64_t;
 
-/// One logical thread with timers, and lanes of blocking work. Machines live on the logical thread: finish functions,
-/// timers and posts never run two at a time.
+/// One logical thread with timers, and lanes of blocking work. State machines live on the logical thread. So finish
+/// functions, timers and posted callbacks run one at a time.
 class Runtime : public Clock {
  public:
   /// Any thread.
@@ -61,7 +62,7 @@ class Runtime : public Clock {
   virtual void post(std::function<void()> callback) = 0;
   /// Runs `callback` on the logical thread at `when` or soon after. Logical thread only.
   virtual TimerId set_timer(MonoTime when, std::function<void()> callback) = 0;
-  /// Nothing happens if it has run. After it returns the callback will not be called. Logical thread only.
+  /// After this call the timer's callback is not called. If it has run already, nothing happens. Logical thread only.
   virtual void cancel_timer(TimerId timer) = 0;
   /// 64 random bits. Logical thread only.
   virtual std::uint64_t random() = 0;

@@ -30,14 +30,14 @@ struct ClaimRequest {
   std::size_t max_jobs = 1;
   std::size_t by_age = 0;  ///< How many of max_jobs are chosen by due time alone, so that low priorities do not starve.
   std::uint64_t nonce = 0;  ///< Random, non-zero, new for each claim. The same claim sent again finds its own effect.
-  std::string
-      space_id;  ///< Only catalogs whose target space is this one, or not chosen yet (this claim then chooses it).
-  /// The provider that the passes spend prompt tokens at. Empty: not known; tokens are then counted for the job alone.
+  /// Only jobs of catalogs whose target space is this one, or not chosen yet. If none is chosen, this claim chooses it.
+  std::string space_id;
+  /// The provider whose prompt tokens the passes spend. Empty: not known; tokens are then counted for the job alone.
   std::string provider;
 };
 
-/// A job's budgets and its account of crashes. Counters "in a row" return to zero whenever the pass makes progress,
-/// that is whenever fewer operations are missing than ever before in this generation.
+/// A job's budgets and its account of crashes. Counters "in a row" return to zero whenever the pass makes progress:
+/// fewer operations are missing than ever before in this generation.
 struct JobState {
   bool settled = false;     ///< The last claim was ended by its holder (not by expiry or removal).
   std::uint64_t epoch = 0;  ///< The store's epoch at the last claim: stamped on the vectors of the pass.
@@ -54,19 +54,20 @@ struct Lease {
   Job job;
   JobState state;
   std::uint64_t reuse_floor = 0;
-  std::vector<Suspect> suspects;  ///< The one that was alone most often first: send them alone, in this order.
+  std::vector<Suspect> suspects;  ///< Send each alone, in this order: the one that was alone most often comes first.
 };
 
 struct ClaimResult {
   std::vector<Lease> leases;
   std::size_t expired = 0;  ///< Expired leases that this call put back (or failed) first.
-  std::size_t other_space =
-      0;  ///< Due jobs that were left because their catalog has another target space; as far as was looked.
+  /// Due jobs that this call left, because their catalog has another target space. The count may be too low: the store
+  /// looks only at some of them.
+  std::size_t other_space = 0;
   std::string other_space_example;  ///< "catalog 'shop' has target space ..." for one of them.
 };
 
-/// What a waiting worker looks at. Cheap: index look-ups. Only catalogs whose target space is the one asked for (or not
-/// chosen) count, except for `enqueue_counter` and `other_space`.
+/// What a waiting worker looks at. It is cheap: index look-ups. Only catalogs whose target space is the one asked for
+/// (or not chosen) count. `enqueue_counter` and `other_space` are about all catalogs.
 struct Peek {
   std::uint64_t enqueue_counter = 0;  ///< Moves with every enqueue by anyone.
   std::optional<Duration> next_due;   ///< From now until a job can be claimed (due, or its lease expired); zero: now.
@@ -118,11 +119,11 @@ struct ProgressReport {
 ///
 /// Thread-safe. Every call that returns success has committed. Calls block for the database and for nothing else.
 ///
-/// Any error other than kLeaseLost, kNotFound, kInvalidArgument, kRefused and kUnusable leaves open whether the call
-/// took effect. The caller then sends the same call again, and it finds its own effect.
+/// After kLeaseLost, kNotFound, kInvalidArgument, kRefused and kUnusable the call had no effect. After any other error
+/// it may have taken effect. The caller then sends the same call again, and the call finds its own effect.
 ///
-/// A store implements the pure functions. All others have a default. A read that a store leaves alone answers kRefused:
-/// the library shows what it would have said as unknown, and never as nothing.
+/// A store implements the pure virtual functions. All others have a default. A read that a store does not implement
+/// answers kRefused. The library then shows "unknown", and never "nothing".
 class Store {
  public:
   virtual ~Store() = default;
@@ -130,32 +131,33 @@ class Store {
   // --- the queue
 
   /// Raises the key's generation and makes sure that a job is open. A pending job gets the better priority and becomes
-  /// due now; a running one is pending again when its pass ends. kReconciler never touches an open job or a removed
-  /// key. A key that is new, or was removed, is made (again): whether its document exists is the resolver's to say.
+  /// due now. A running job is pending again when its pass ends. kReconciler never touches an open job or a removed
+  /// key. A key that is new or was removed is made. The store does not ask whether its document exists: the resolver
+  /// knows that.
   virtual Result<EnqueueResult> enqueue(const SpecKey& key, JobKind kind) = 0;
-  /// A generation with a tombstone: revokes the lease, cancels the open job. For hosts that keep documents themselves;
-  /// Catalog::remove does this and clears the document and its rows in the same transaction. kNotFound when the key is
-  /// unknown or removed already.
+  /// Removes a key: raises the generation, sets the tombstone, revokes the lease, cancels the open job. For hosts that
+  /// keep documents themselves. Catalog::remove does this too, and clears the document and its rows in the same
+  /// transaction. kNotFound when the key is unknown or removed already.
   virtual Status remove_key(const SpecKey& key) = 0;
-  /// Puts back what has expired, then leases due jobs: by priority, then due time, then id. Never waits for another
-  /// claimer.
+  /// Puts back jobs whose lease has expired. Then it leases due jobs, in the order of rules::choose(). Never waits for
+  /// another claimer.
   virtual Result<ClaimResult> claim(const ClaimRequest& request) = 0;
   /// Extends leases; answer[i] is false when lease i is lost. `lease_duration` <= 0: the store's own.
-  /// Waits for no writer longer than `time_limit`.
+  /// Waits for other writers `time_limit` at most.
   virtual Result<std::vector<bool>> renew(std::span<const LeaseRef> leases, Duration lease_duration,
                                           Duration time_limit) = 0;
-  /// Publishes counts and resets the counters in a row when fewer operations are missing than ever before. kLeaseLost
-  /// for a stale holder.
+  /// Publishes the counts of a pass. When fewer operations are missing than ever before, it also resets the counters
+  /// "in a row". kLeaseLost for a stale holder.
   virtual Status progress(const LeaseRef& lease, const Progress& progress) = 0;
   /// Replaces the record of what the pass has in flight: `sent` is in flight now, `answered` came back since the last
   /// call.
   virtual Status record_in_flight(const LeaseRef& lease, std::span<const TextHash> sent,
                                   std::span<const TextHash> answered) = 0;
-  /// Ends the pass. Whatever the outcome, the job is pending again at once with fresh budgets when the key's generation
-  /// is newer than the one claimed. Returns the status that the job has then. kLeaseLost for a stale holder.
+  /// Ends the pass. If the key's generation is newer than the one claimed, the job is pending again at once with fresh
+  /// budgets, whatever the outcome. Returns the new status of the job. kLeaseLost for a stale holder.
   virtual Result<JobStatus> settle(const LeaseRef& lease, const Outcome& outcome) = 0;
-  /// The backstop: puts back (or fails) up to `limit` jobs whose lease has ended. Re-checks status, fence and expiry.
-  /// Returns how many.
+  /// The backstop of claim(): puts back (or fails) up to `limit` jobs whose lease has ended. Re-checks status, fence
+  /// and expiry. Returns how many.
   virtual Result<std::size_t> reap(std::size_t limit) = 0;
   /// What a waiting worker asks.
   virtual Result<Peek> peek(std::string_view space_id) = 0;
@@ -164,8 +166,8 @@ class Store {
 
   // --- many at once. Default: one call each.
 
-  /// Answer[i] for keys[i]; a key that is there twice counts once. An error of one leaves the others alone. A store
-  /// that can makes it one transaction, and any error then is that of all; the jobs' order is that of the keys.
+  /// Answer[i] is for keys[i]; a key that is there twice counts once. The jobs have the order of the keys. An error of
+  /// one key leaves the others alone. A store may do all in one transaction. An error is then the answer for every key.
   virtual std::vector<Result<EnqueueResult>> enqueue_all(std::span<const SpecKey> keys, JobKind kind);
   /// Answer[i] for reports[i], each lease once.
   virtual std::vector<Status> progress_all(std::span<const ProgressReport> reports);
@@ -174,8 +176,7 @@ class Store {
 
   // --- waking. Default: no notifications, so a waiting worker peeks every 250 ms.
 
-  /// How often a waiting worker should peek for enqueues of other processes; zero: never, notifications arrive by
-  /// themselves.
+  /// How often a waiting worker should peek for enqueues of other processes. Zero: never, since notifications arrive.
   [[nodiscard]] virtual Duration poll_interval() const { return std::chrono::milliseconds(250); }
   /// Calls `wake` (from any thread, no lock held) after an enqueue through this object, or when a notification arrives.
   /// An empty function ends it; when this returns, no call of the old one is under way. Default: never calls it.
@@ -194,34 +195,34 @@ class Store {
 
   // --- failures. Default: kRefused.
 
-  /// Unresolved failures, most recent first; all of `catalog_id` or of every catalog.
+  /// Unresolved failures of `catalog_id`, or of every catalog, most recent first.
   virtual Result<std::vector<Failure>> failures(std::optional<std::string> catalog_id, std::size_t limit);
   /// Answer[i] for keys[i]; occurrences 0 where there is none.
   virtual Result<std::vector<Failure>> failures_of(std::span<const SpecKey> keys);
-  /// An operator says that it is dealt with. kNotFound when there is none.
+  /// An operator says that the failure is dealt with. kNotFound when there is none.
   virtual Status resolve_failure(const SpecKey& key);
 
   // --- history. Default: nothing is ever deleted.
 
   /// Deletes up to `limit` succeeded, cancelled and resolved failed jobs that ended before `now - age`; the newest job
   /// of a key that failed stays. Returns how many. A backend that keeps its history by days (PostgreSQL) may drop a
-  /// whole day at once, more than `limit` then, and with an age of a day or more drops whole days (UTC) alone.
+  /// whole day at once, which may be more than `limit`. With an age of a day or more it drops only whole days (UTC).
   virtual Result<std::size_t> purge(Duration age, std::size_t limit);
 
   // --- providers. Default: notes are dropped, reads answer kRefused.
 
-  /// What is remembered of a provider; all zero for one that nothing was noted of.
+  /// What is remembered of a provider. All members are zero when nothing was noted of it.
   virtual Result<ProviderState> provider_state(std::string_view provider);
   virtual Status note_provider(std::string_view provider, const ProviderNote& note);
-  /// All that something is known of, by name.
+  /// All providers of which something is remembered, by name.
   virtual Result<std::vector<ProviderState>> providers();
 
   // --- the fleet. Default: a register is dropped, the list answers kRefused.
 
   /// "I am here": makes the worker's entry, or refreshes it; `started_at` stays that of the first call. The times in
-  /// `worker` do not count. kInvalidArgument: an id that is none.
+  /// `worker` do not count. kInvalidArgument: the id is not valid.
   virtual Status register_worker(const WorkerInfo& worker);
-  /// The worker has ended. One that is not known is fine.
+  /// The worker has ended: deletes its entry. A worker without an entry is fine.
   virtual Status unregister_worker(std::string_view worker_id);
   /// By id, 10,000 at most.
   virtual Result<std::vector<WorkerInfo>> workers();

@@ -1,5 +1,5 @@
 // The rules of a store, as pure functions on plain structs: no clock, no randomness, no I/O. A store loads a job and
-// its key, calls one of these functions in its transaction, and stores what it left. The built-in stores do just that.
+// its key, calls one of these functions in its transaction, and stores the result. The built-in stores do just that.
 //
 //   none      -> pending    new_job
 //   pending   -> pending    enqueue_open            (better priority, due now, fresh budgets)
@@ -11,9 +11,9 @@
 //   open      -> cancelled  cancel                  (removal)
 //   running   -> pending    revoke                  (a switch of the target space; due now, fresh budgets)
 //
-// Whatever ends a pass looks at the key's generation first: if it is newer than the one claimed, the job is pending
-// again at once. docs/job-states.md has the picture; tests/unit/pictures_test.cpp compares it with this list and with
-// what the functions do.
+// settle and expire first compare generations: if the key's is newer than the one claimed, the job is pending again at
+// once. docs/job-states.md has the picture; tests/unit/pictures_test.cpp compares it with this list and with what the
+// functions do.
 #pragma once
 
 #include <cstddef>
@@ -46,12 +46,13 @@ struct KeyState {
   bool removed = false;             ///< The tombstone.
 };
 
-/// A release puts the next claim off by no more than this.
+/// A release delays the next claim by this at most.
 inline constexpr Duration kMaxPause = std::chrono::hours(1);
 inline constexpr Duration kMaxBackoff = std::chrono::minutes(10);
-/// A text is set aside after so many crashes at which it was in flight alone and the pass had made no progress.
+/// A strike is a crash at which the text was in flight alone and the pass had made no progress. After so many strikes
+/// the text is set aside.
 inline constexpr int kStrikesToSetAside = 2;
-/// Every so many releases in a row cost one attempt.
+/// This many releases in a row cost one attempt.
 inline constexpr int kReleasesPerAttempt = 5;
 
 /// A text that was or is in flight, as recorded from the first crash of a generation on.
@@ -60,7 +61,7 @@ struct InFlight {
   bool sent = false;     ///< In flight in the current pass.
   bool suspect = false;  ///< Was in flight at a crash, and has not answered since.
   int alone = 0;         ///< Crashes at which it was in flight alone.
-  int strikes = 0;       ///< Those of them in a pass that had made no progress.
+  int strikes = 0;       ///< Those of them at which the pass had made no progress.
   bool set_aside = false;
 };
 
@@ -69,32 +70,32 @@ Duration backoff(std::int64_t errors_in_row, double jitter);
 
 // --- time
 
-/// No rule sets a due time further ahead than an hour. A due time beyond this was written by a clock that has been set
-/// back, and counts as due.
+/// No rule sets a due time further ahead than an hour. A due time further ahead than this was written before the clock
+/// was set back. It counts as due.
 inline constexpr Duration kFarAhead = std::chrono::hours(2);
 
 /// May a pending job be claimed?
 [[nodiscard]] bool is_due(WallTime next_run_at, WallTime now) noexcept;
 /// From now until the job is due; zero: it is.
 [[nodiscard]] Duration due_in(WallTime next_run_at, WallTime now) noexcept;
-/// Has a lease ended? Both times are of the boot-time clock that stamped it. A lease of another boot has ended whatever
-/// this says.
+/// Has a lease ended? Both times are of the boot-time clock that stamped it. A lease of another boot has ended,
+/// whatever this function says.
 [[nodiscard]] bool lease_ended(Duration lease_until, Duration boot_now) noexcept;
 
 // --- what callers hand in: kInvalidArgument, with one line that says what is wrong
 
-/// A key that may be one, and a kind that is one.
+/// The key and the kind must be valid.
 Status check_enqueue(const SpecKey& key, JobKind kind);
-/// A nonce that is not zero, a space that is one, and a provider that is one or none.
+/// The nonce must not be zero, the space must be valid, and the provider must be valid or empty.
 Status check_claim(const ClaimRequest& request);
 
 // --- which jobs
 
-/// Of the due jobs, those that this claim takes: first `by_age` of them by due time, then the others by priority and
-/// due time. Equal ones go by id.
+/// Chooses, among the due jobs, those that this claim takes. First come `by_age` jobs by due time. The others follow by
+/// priority, then due time. Equal ones go by id.
 std::vector<StoredJob*> choose(std::vector<StoredJob*> due, const ClaimRequest& request);
-/// Adds to `peek` what it says of this job; a job that has ended adds nothing. `fits`: the target space of its catalog
-/// is the one asked for, or not chosen. `lease_left`: of a running job, until its lease ends.
+/// Counts this job into `peek`. A job that has ended adds nothing. `fits`: the target space of its catalog is the one
+/// asked for, or not chosen. `lease_left`: the time until the lease of a running job ends.
 void add_to_peek(Peek& peek, const StoredJob& job, bool fits, Duration lease_left, WallTime now);
 
 // --- transitions
@@ -110,8 +111,8 @@ void enqueue_open(StoredJob& job, const KeyState& key, JobKind kind, WallTime no
 /// The fence check: `fence` is the key's current one, and `job` is the running job that it was given to. Every write of
 /// a pass asks this, in the transaction that writes.
 bool holds(const StoredJob& job, const KeyState& key, const Fence& fence);
-/// For a settle() that holds() refuses: it is the same call sent again, after its answer was lost. Its answer is the
-/// job's status.
+/// For a settle() that holds() refuses. True: it is the same call sent again, after its answer was lost. The store then
+/// answers the job's status.
 [[nodiscard]] bool settled_before(const StoredJob& job, const LeaseRef& lease);
 
 /// What a claim writes.
@@ -126,14 +127,15 @@ struct ClaimStamp {
 /// Gives the job to a new holder: the fence goes up by one, an attempt is spent, the counts of the pass begin at zero.
 void claim(StoredJob& job, KeyState& key, const ClaimStamp& stamp);
 
-/// Answers how many prompt tokens are new: the caller adds them to those of job.provider.
+/// Stores the counts of a pass in its job. Answers how many prompt tokens are new. The caller adds them to those of
+/// job.provider.
 std::uint64_t apply_progress(StoredJob& job, const Progress& progress, WallTime now);
 
 /// What the caller stores beside job and key.
 struct Settled {
   bool succeeded = false;     ///< Note a success of the key.
   bool failed = false;        ///< Note a failure of the key, with job.last_error.
-  bool fresh_budget = false;  ///< A new generation or the end of one: forget the in-flight records.
+  bool fresh_budget = false;  ///< A generation begins or has ended: forget the in-flight records.
   std::uint64_t tokens = 0;   ///< Prompt tokens to add to those of job.provider.
 };
 /// Ends the holder's pass. The caller has checked holds().
@@ -143,17 +145,17 @@ Settled expire(StoredJob& job, KeyState& key, std::vector<InFlight>& in_flight, 
                WallTime now);
 /// Removal of the key: raises the generation, revokes the lease, sets the tombstone. `job` is its open job, or null.
 void cancel(StoredJob* job, KeyState& key, WallTime now);
-/// Takes a running job from its holder, after raise_generation: what it writes is not wanted any more. No crash of
-/// anyone's. The in-flight records are to be forgotten.
+/// Takes a running job from its holder, after raise_generation: the result of the pass is no longer wanted. This counts
+/// as no crash. The caller forgets the in-flight records.
 void revoke(StoredJob& job, KeyState& key, WallTime now);
 
 /// Applies one record_in_flight call. Rows that are neither in flight nor suspect are dropped.
 void record_in_flight(StoredJob& job, std::vector<InFlight>& in_flight, std::span<const TextHash> sent,
                       std::span<const TextHash> answered);
-/// After settle, unless it gave a fresh budget: the holder has ended in order, so nothing is in flight any more. What
-/// is suspect stays.
+/// Call it after settle, unless that gave a fresh budget. The pass has ended in order, so nothing is in flight any
+/// more. Suspects stay.
 void settle_in_flight(std::vector<InFlight>& in_flight);
-/// What a claim tells the pass: the suspects, those that were alone most often first, then by hash.
+/// The suspects that a claim tells the pass. Those that were alone most often come first, equal ones by hash.
 std::vector<Suspect> suspects_of(const std::vector<InFlight>& in_flight);
 
 /// Counts a failure of the key.

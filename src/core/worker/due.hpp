@@ -1,5 +1,5 @@
-// What a worker does when the time for it has come. When that is stands once, in WorkerMachine::due_at(): both the
-// worker's timer and what it starts at an event follow from it.
+// What a worker does when the time for it has come. Only WorkerMachine::due_at() says when that is. Both the worker's
+// timer and what it starts at an event follow from it.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@ enum class Due {
   kPass,      ///< Call a pass that asked to be called at a time.
   kFreeSlot,  ///< Drop a pass that has ended.
   kBudget,    ///< Ask the store how many of the day's tokens are used.
-  kProvider,  ///< Say that the provider can't be called, and why; or that it can be again.
+  kProvider,  ///< Say that the provider can't be called, and why; or that it can be called again.
   kNote,      ///< Tell the store what was learned of the provider.
   kRegister,  ///< Say "I am here", for the fleet view.
   kRenew,     ///< Renew all leases.
