@@ -50,7 +50,7 @@ struct MaintenanceOptions {
   Duration reaper_interval = std::chrono::seconds(30);
   Duration reconciler_interval = std::chrono::minutes(5);
   Duration retention_interval = std::chrono::hours(1);
-  /// How long succeeded and cancelled jobs are kept.
+  /// How long jobs that need nobody are kept: succeeded and cancelled ones, and failed ones that were resolved.
   Duration job_retention = std::chrono::hours(24 * 14);
   /// How long vectors that no operation points to are kept for reuse.
   Duration vector_grace = std::chrono::hours(24 * 7);

@@ -92,8 +92,8 @@ enum class Reservation : std::int32_t {
 /// commit together.
 ///
 /// The same call may arrive twice, because its first answer was lost. The second one must find the effect of the first
-/// and succeed. kLeaseLost ends the pass. kFailed fails the job. After any other error the call is tried again, soon in
-/// the same pass and then by later passes.
+/// and succeed. kLeaseLost ends the pass. kFailed fails the job. After any other error persist_batch and finalize are
+/// tried again soon, in the same pass. All calls are tried again by later passes.
 class Persister {
  public:
   virtual ~Persister() = default;

@@ -12,7 +12,7 @@ namespace embedjobs::postgres {
 /// shows now, its rows in that space are kept for them.
 void keep_searched(Connection& connection, const KeyRow& key, std::int64_t new_space_id);
 
-/// Lets searches read the target space, if every spec of the catalog shows rows of that space now. It is sent with the
+/// Lets searches read the target space, if no spec of the catalog shows rows of another space now. It is sent with the
 /// next question or the commit. Call it last in a transaction: while a switch is under way it locks the catalog's row.
 /// The lock is for two specs that become complete at the same time: the second one must see the first.
 void follow_target(Connection& connection, std::int64_t catalog_id);

@@ -51,7 +51,7 @@ class EmbedQueue {
   void split(const Batch& batch);
   /// Half of the bytes of its only text go first. A text that is short already is set aside, with `why`.
   void cut(const Batch& batch, const std::string& why);
-  /// Not in this pass nor in the next one.
+  /// Given up for good: the job ends failed, and says so.
   void set_aside(std::uint32_t operation, const std::string& why) { set_aside_.emplace_back(operation, why); }
   /// Not in this pass. False, and nothing is postponed, when too many in a row were: then it is not for the texts.
   bool postpone(std::uint32_t operation, const std::string& why);
