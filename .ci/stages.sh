@@ -45,7 +45,7 @@ print_stages() {
   printf '%10d %14d  %s\n' "$SECONDS" "$processors" "all"
 }
 
-# build PRESET [ARGUMENTS...] [-- TARGETS...]: in build/PRESET. Prints only when it fails.
+# build PRESET [ARGUMENTS...] [-- TARGETS...]: in build/PRESET. Prints only when it fails, and fails on a warning.
 build() {
   local preset=$1 arguments=() targets=()
   shift
@@ -64,6 +64,9 @@ build() {
     tail -50 "build/$preset.log"
     return 1
   }
+  if grep 'warning:' "build/$preset.log"; then
+    return 1
+  fi
 }
 
 # Some kernels place memory where the thread sanitizer can't have it; without address randomisation they don't.
@@ -107,7 +110,7 @@ lint() {
 # bare_machine MODE: tests/bare_machine.sh; says so where it can't be run here.
 bare_machine() {
   local status=0
-  EMBEDJOBS_CMAKE_ARGS=-DEMBEDJOBS_WERROR=ON nice tests/bare_machine.sh "$1" > build/bare_machine.log 2>&1 || status=$?
+  nice tests/bare_machine.sh "$1" > build/bare_machine.log 2>&1 || status=$?
   case $status in
     0) sed -n '/tests passed/,$p' build/bare_machine.log ;;
     77) tail -1 build/bare_machine.log ;;

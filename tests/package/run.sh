@@ -1,10 +1,14 @@
 #!/bin/sh
 # Builds and runs a consumer in one of five ways: find_package, pkg-config, pkg-config-c, add_subdirectory, kit.
 # run.sh WAY SOURCE_DIR BUILD_DIR CXX: BUILD_DIR is a finished build, which is installed to a folder of its own.
+#
+# With ccache, add_subdirectory takes the library's objects from the cache: its build is as far from the sources as the
+# other builds are, so that the paths in them are equal.
 set -eu
 way=$1 source=$2 build=$3 cxx=$4
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+beside=
+trap 'rm -rf "$work" ${beside:+"$beside"}' EXIT INT TERM
 here=$source/tests/package
 launcher=
 if command -v ccache > /dev/null; then
@@ -46,11 +50,12 @@ case $way in
     "$work/host" "$work" "$work/document.json" | grep '1 operations, 1 vectors'
     ;;
   add_subdirectory)
+    beside=$(mktemp -d "$(dirname "$build")/subdirectory.XXXXXX")
     # shellcheck disable=SC2086
-    cmake -S "$here/subdirectory" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" \
+    cmake -S "$here/subdirectory" -B "$beside" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" \
       -DEMBEDJOBS_SOURCE_DIR="$source" $launcher
-    cmake --build "$work/build" --target consumer
-    "$work/build/consumer"
+    cmake --build "$beside" --target consumer
+    "$beside/consumer"
     ;;
   kit)
     # Without the component there is no kit, and find_package says so.
