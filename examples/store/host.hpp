@@ -107,7 +107,7 @@ class Vectors final : public Persister {
     std::vector<std::pair<std::string, std::string>> rows;
     const Spec& spec = specs_[key];
     for (const auto& [name, row] : spec.rows) {
-      if (spec.state.visible_space_id.empty() || name.first == spec.state.visible_space_id) {
+      if (spec.state.space_id.empty() || name.first == spec.state.space_id) {
         rows.emplace_back(name.second, to_hex(row.text_hash));
       }
     }

@@ -14,7 +14,7 @@ struct GuideDatabase final : Database {
     Seen rows;
     const Tables::Spec& spec = tables.specs[key];
     for (const auto& [name, row] : spec.rows) {
-      if (spec.state.visible_space_id.empty() || name.first == spec.state.visible_space_id) {
+      if (spec.state.space_id.empty() || name.first == spec.state.space_id) {
         rows.emplace_back(name.second, to_hex(row.text_hash));
       }
     }

@@ -46,7 +46,7 @@ TEST_CASE("the guide's persister refuses a stale fence in every call, and change
   const Tables::Spec& spec = tables.specs.at({"shop", "api"});
   CHECK(spec.fence == Fence{2, 5});
   REQUIRE(spec.rows.size() == 1);
-  CHECK(spec.rows.at("op").text_hash == hash_text("kept"));
+  CHECK(spec.rows.at({pass_of({2, 5}).space.id(), "op"}).text_hash == hash_text("kept"));
   CHECK_FALSE(spec.state.complete);
 }
 
