@@ -22,10 +22,14 @@ class Persisting : public Scene {
     database->make_document(key);
     return run(key, kind);
   }
-  /// A pass of a worker with another embedder.
-  Lease begin_in_new_space() {
+  /// A pass whose vectors are of another space than those of the passes before.
+  PassContext begin_in_new_space() {
+    if (own_) {
+      return context(run(kKey), kNewSpace);
+    }
+    get(catalog.switch_space(kKey.catalog_id, kNewSpace));
     enqueue(kKey);
-    return claim_one(kNewSpace);
+    return context(claim_one(kNewSpace), kNewSpace);
   }
   /// The holder of `lease` dies, and another worker claims its job.
   Lease take_over(const Lease& lease) {
@@ -202,8 +206,7 @@ TEST_CASE("a persister does not take a vector of another space for one of its ow
   ok(scene.finalize(first, ops));
   scene.settle(first);
 
-  const Lease lease = scene.begin_in_new_space();
-  const PassContext context = scene.context(lease, kNewSpace);
+  const PassContext context = scene.begin_in_new_space();
   CHECK(get(scene.persister.list_existing(context, manifest_of(ops))) == Known{false, false});
   CHECK(scene.persister.finalize(context, manifest_of(ops)).code() == Code::kIncomplete);
   ok(scene.persister.persist_batch(context, Rows({{"a", "1"}}, kNewSpace).all()));
@@ -219,7 +222,7 @@ TEST_CASE("readers see the old space until the new one is finalized", "[persiste
   ok(scene.finalize(first, {{"a", "1"}, {"b", "2"}}));
   scene.settle(first);
 
-  const PassContext context = scene.context(scene.begin_in_new_space(), kNewSpace);
+  const PassContext context = scene.begin_in_new_space();
   ok(scene.persister.persist_batch(context, Rows({{"c", "3"}}, kNewSpace).all()));
   CHECK(scene.rows() == seen({{"a", "1"}, {"b", "2"}}));
   ok(scene.persister.finalize(context, manifest_of({{"c", "3"}})));
