@@ -11,6 +11,10 @@ case "${1:-}" in
     sed -n '2,6s/^# //p' "$0"
     exit 0
     ;;
+  -*)
+    echo "usage: ./quickstart.sh [FILE]; ./quickstart.sh --help says more" >&2
+    exit 2
+    ;;
 esac
 if [ $# -gt 1 ]; then
   echo "usage: ./quickstart.sh [FILE]" >&2

@@ -22,14 +22,14 @@ int run_put(const Session& session, const DocumentFlags& flags) {
     return fail(content.status());
   }
   const SpecKey key{flags.catalog, flags.spec};
-  Result<std::string> embedder = embedder_for_catalog(session, flags.catalog, false);
+  Result<NamedEmbedder> embedder = embedder_for_catalog(session, flags.catalog, Use::kStore);
   if (embedder.status().code() == Code::kRefused && session.embedder.empty()) {
-    embedder = std::string();  // to store a document, nobody needs to know how its catalog's vectors are made
+    embedder = NamedEmbedder();  // to store a document, nobody needs to know how its catalog's vectors are made
   }
   if (!embedder.ok()) {
     return fail(embedder.status());
   }
-  const Result<std::unique_ptr<Engine>> engine = open_engine(session, *embedder);
+  const Result<std::unique_ptr<Engine>> engine = open_engine(session, *std::move(embedder));
   if (!engine.ok()) {
     return fail(engine.status());
   }

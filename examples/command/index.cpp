@@ -167,12 +167,13 @@ int run_index(const Session& session, const IndexFlags& flags) {
   if (const int exit = read_inputs(flags, inputs); exit != kSuccess) {
     return exit;
   }
-  const Result<std::string> embedder = embedder_for_catalog(session, flags.catalog, false, signals.token());
+  Result<NamedEmbedder> embedder = embedder_for_catalog(session, flags.catalog, Use::kEmbed, signals.token());
   if (!embedder.ok()) {
     return fail(embedder.status());
   }
   Progress progress(Progress::Style::kBarOrLines);
-  const Result<std::unique_ptr<Engine>> engine = open_engine(session, *embedder, &progress, options_of(flags.work));
+  const Result<std::unique_ptr<Engine>> engine =
+      open_engine(session, *std::move(embedder), &progress, options_of(flags.work));
   if (!engine.ok()) {
     return fail(engine.status());
   }

@@ -11,7 +11,8 @@ namespace {
 
 void add_globals(CLI::App& app, Session& session) {
   app.set_version_flag("--version", "embedjobs " EMBEDJOBS_VERSION);
-  app.add_option("--db", session.dsn, "The database: sqlite:PATH, or memory: for nothing that stays")
+  app.add_option("--db", session.dsn,
+                 "The database: sqlite:PATH, postgresql://HOST/NAME, or memory: for nothing that stays")
       ->envname("EMBEDJOBS_DB")
       ->type_name("DSN")
       ->capture_default_str();

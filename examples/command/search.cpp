@@ -57,11 +57,11 @@ int run_search(const Session& session, const SearchFlags& flags) {
   if (Status status = require_database(session); !status.ok()) {
     return fail(status);
   }
-  const Result<std::string> embedder = embedder_for_catalog(session, flags.catalog, true);
+  Result<NamedEmbedder> embedder = embedder_for_catalog(session, flags.catalog, Use::kSearch);
   if (!embedder.ok()) {
     return fail(embedder.status());
   }
-  const Result<std::unique_ptr<Engine>> engine = open_engine(session, *embedder);
+  const Result<std::unique_ptr<Engine>> engine = open_engine(session, *std::move(embedder));
   if (!engine.ok()) {
     return fail(engine.status());
   }

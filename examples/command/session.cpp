@@ -24,31 +24,46 @@ std::optional<CatalogInfo> find_catalog(const std::vector<CatalogInfo>& catalogs
   return std::nullopt;
 }
 
-Result<Space> space_of(const std::string& embedder_spec, const std::stop_token& stop) {
-  const Result<std::shared_ptr<Embedder>> embedder = make_embedder(embedder_spec);
-  return embedder.ok() ? (*embedder)->space({.stop = stop, .time_limit = kSpaceLimit})
-                       : Result<Space>(embedder.status());
-}
-
 /// An error that may be gone by itself: work waits for it, with one line that says what to do.
 bool is_passing(Code code) {
   return code == Code::kPaused || code == Code::kRetry || code == Code::kTimeout;
 }
 
-// The space that --embedder makes must be the catalog's own: the try-out embedder can't replace real vectors by
-// accident. While a switch is under way the embedder of the new space is fine for a search as well: the library makes
-// the old one itself.
-Result<std::string> check_embedder(const Session& session, const Result<Space>& space, const std::string& space_id,
-                                   const std::optional<CatalogInfo>& info) {
-  if (!space.ok() || !info || space_id.empty() || space->id() == space_id || space->id() == info->target_space_id) {
-    return session.embedder;
+Result<NamedEmbedder> named_embedder(std::string spec) {
+  Result<std::shared_ptr<Embedder>> made = make_embedder(spec);
+  return made.ok() ? NamedEmbedder{std::move(spec), *std::move(made)} : Result<NamedEmbedder>(made.status());
+}
+
+/// Whether the embedder's space is told by what the catalog records, without asking the provider.
+bool tells_space(Embedder& embedder, const std::string& recorded_id) {
+  const Result<Space> recorded = parse_space(recorded_id);
+  return embedder.knows_space() || (recorded.ok() && embedder.adopt(*recorded));
+}
+
+/// --embedder must make the catalog's own space: the try-out embedder can't replace real vectors by accident. While a
+/// switch is under way the embedder of the new space is fine for a search as well: the library makes the old one.
+Status check_space(const NamedEmbedder& named, const CatalogInfo& info, const std::string& space_id, Use use,
+                   const std::stop_token& stop) {
+  if (space_id.empty()) {
+    return {};
+  }
+  if (use == Use::kSearch || !tells_space(*named.embedder, info.target_space_id)) {
+    (void)tells_space(*named.embedder, space_id);
+  }
+  const Result<Space> space = named.embedder->space({.stop = stop, .time_limit = kSpaceLimit});
+  if (!space.ok()) {
+    // A provider that is away is waited for; its space is compared when the work starts.
+    return use != Use::kSearch && is_passing(space.status().code()) ? Status() : space.status();
+  }
+  if (space->id() == space_id || space->id() == info.target_space_id) {
+    return {};
   }
   return {
       Code::kRefused,
       fmt::format(
           "catalog '{0}' holds vectors of space {1}, but --embedder {2} makes {3}; leave --embedder out, or move the "
           "catalog with: embedjobs switch-space {0} --embedder {2}",
-          info->catalog_id, space_id, session.embedder, space->id())};
+          info.catalog_id, space_id, named.spec, space->id())};
 }
 
 }  // namespace
@@ -85,15 +100,15 @@ Status require_database(const Session& session) {
       fmt::format("there is no database '{}': make one with 'embedjobs index FILE', or name yours with --db", path)};
 }
 
-Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching,
-                                         const std::stop_token& stop) {
-  Result<Space> space = Status();
-  if (!session.embedder.empty()) {  // before a database is made for nothing
-    space = space_of(session.embedder, stop);
-    // A provider that is away is waited for; its space is compared when the work starts.
-    if (!space.ok() && (searching || !is_passing(space.status().code()))) {
-      return space.status();
+Result<NamedEmbedder> embedder_for_catalog(const Session& session, const std::string& catalog_id, Use use,
+                                           const std::stop_token& stop) {
+  NamedEmbedder given;
+  if (!session.embedder.empty()) {  // a spec that is wrong makes no database
+    Result<NamedEmbedder> named = named_embedder(session.embedder);
+    if (!named.ok()) {
+      return named.status();
     }
+    given = *std::move(named);
   }
   Result<Backend> backend = open_backend(session.dsn, {}, nullptr);
   if (!backend.ok()) {
@@ -104,15 +119,16 @@ Result<std::string> embedder_for_catalog(const Session& session, const std::stri
     return catalogs.status();
   }
   const std::optional<CatalogInfo> info = find_catalog(*catalogs, catalog_id);
-  if (searching && !info) {
+  if (use == Use::kSearch && !info) {
     return {Code::kNotFound, fmt::format("there is no catalog '{}'; 'embedjobs status' lists them", catalog_id)};
   }
   std::string space_id = info ? info->target_space_id : std::string();
-  if (searching && !info->search_space_id.empty()) {
+  if (use == Use::kSearch && !info->search_space_id.empty()) {
     space_id = info->search_space_id;
   }
-  if (!session.embedder.empty()) {
-    return check_embedder(session, space, space_id, info);
+  if (given.embedder) {
+    const Status fits = info ? check_space(given, *info, space_id, use, stop) : Status();
+    return fits.ok() ? Result<NamedEmbedder>(std::move(given)) : fits;
   }
   if (space_id.empty() && info && info->spec_count > 0) {
     return {
@@ -122,7 +138,7 @@ Result<std::string> embedder_for_catalog(const Session& session, const std::stri
                     catalog_id)};
   }
   if (space_id.empty()) {
-    return std::string("hashing");
+    return named_embedder("hashing");
   }
   Result<std::string> spec = embedder_spec_for(space_id);
   if (!spec.ok()) {
@@ -130,27 +146,29 @@ Result<std::string> embedder_for_catalog(const Session& session, const std::stri
             fmt::format("catalog '{}' holds vectors of space {}: name the embedder that makes them with --embedder",
                         catalog_id, space_id)};
   }
-  return spec;
+  return named_embedder(*std::move(spec));
 }
 
-Result<std::unique_ptr<Engine>> open_engine(const Session& session, const std::string& embedder, Progress* progress,
+Result<std::unique_ptr<Engine>> open_engine(const Session& session, NamedEmbedder embedder, Progress* progress,
                                             const WorkerOptions& worker) {
   EngineOptions options;
   options.dsn = session.dsn;
-  options.embedder = embedder;
+  options.embedder = std::move(embedder.spec);
   options.worker = worker;
   if (progress != nullptr) {
     options.log = [progress](LogLevel level, std::string_view message) { progress->on_log(level, message); };
     options.events = [progress](const Event& event) { progress->on_event(event); };
   }
-  return Engine::open(std::move(options));
+  EngineParts parts;
+  parts.embedder = std::move(embedder.embedder);
+  return Engine::open(std::move(options), std::move(parts));
 }
 
 Result<std::unique_ptr<Engine>> open_for_reading(const Session& session) {
   if (Status status = require_database(session); !status.ok()) {
     return status;
   }
-  return open_engine(session, session.embedder);
+  return open_engine(session, {.spec = session.embedder, .embedder = nullptr});
 }
 
 Result<std::vector<SpecStatus>> statuses_of(Engine& engine, const std::optional<std::string>& catalog_id) {

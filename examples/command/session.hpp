@@ -39,13 +39,26 @@ void print_line(std::string_view text);
 /// Fails for a database file that is not there: only index, put, work and migrate make one.
 Status require_database(const Session& session);
 
-/// The spec of the embedder for `catalog_id`: --embedder where it was given (kRefused when the catalog is of another
-/// space), else the catalog's own, else "hashing". `searching`: the space that searches read counts, not the target.
-Result<std::string> embedder_for_catalog(const Session& session, const std::string& catalog_id, bool searching,
-                                         const std::stop_token& stop = {});
+/// What an embedder is wanted for.
+enum class Use {
+  kStore,   ///< To know which catalog's vectors a document is for. No provider is asked.
+  kEmbed,   ///< A provider is asked where the database can't tell the space.
+  kSearch,  ///< The same; the space that searches read counts, not the target.
+};
+
+/// An embedder, and how it was named. Both empty: the engine chooses.
+struct NamedEmbedder {
+  std::string spec;
+  std::shared_ptr<Embedder> embedder;
+};
+
+/// The embedder for `catalog_id`: --embedder where it was given (kRefused when the catalog is of another space), else
+/// the catalog's own, else "hashing".
+Result<NamedEmbedder> embedder_for_catalog(const Session& session, const std::string& catalog_id, Use use,
+                                           const std::stop_token& stop = {});
 
 /// An engine over session.dsn with `embedder`; `progress`, where given, gets log and events.
-Result<std::unique_ptr<Engine>> open_engine(const Session& session, const std::string& embedder,
+Result<std::unique_ptr<Engine>> open_engine(const Session& session, NamedEmbedder embedder,
                                             Progress* progress = nullptr, const WorkerOptions& worker = {});
 /// The same without work to do: the database must exist.
 Result<std::unique_ptr<Engine>> open_for_reading(const Session& session);

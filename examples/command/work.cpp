@@ -29,7 +29,8 @@ void wait_for(const std::stop_token& stop) {
 int run_work(const Session& session, const WorkFlags& flags, bool until_idle) {
   const SignalStop signals;
   Progress progress(until_idle ? Progress::Style::kBarOrLines : Progress::Style::kOutcomesOnly);
-  const Result<std::unique_ptr<Engine>> engine = open_engine(session, session.embedder, &progress, flags.options());
+  const Result<std::unique_ptr<Engine>> engine =
+      open_engine(session, {.spec = session.embedder, .embedder = nullptr}, &progress, flags.options());
   if (!engine.ok()) {
     return fail(engine.status());
   }

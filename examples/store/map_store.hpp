@@ -130,7 +130,7 @@ class MapStore final : public Store {
     const std::lock_guard transaction(mutex_);
     StoredJob* job = job_of(lease);
     if (!is_held(job, lease)) {
-      const bool sent_before = job != nullptr && job->fence == lease.fence && job->state.settled;
+      const bool sent_before = job != nullptr && rules::settled_before(*job, lease);
       return sent_before ? Result<JobStatus>(job->status) : lost(lease);
     }
     Key& key = keys_.at(lease.key);
@@ -228,9 +228,9 @@ class MapStore final : public Store {
     job.lease_expires_at = clock_->wall_now() + duration;
   }
 
-  /// The catalog's target space is this one, or is not chosen yet.
+  /// The catalog's target space is this one, or one of them is not known yet.
   [[nodiscard]] bool fits(const StoredJob& job, std::string_view space_id) const {
-    return !spaces_.contains(job.key.catalog_id) || spaces_.at(job.key.catalog_id) == space_id;
+    return space_id.empty() || !spaces_.contains(job.key.catalog_id) || spaces_.at(job.key.catalog_id) == space_id;
   }
 
   [[nodiscard]] Lease lease_of(const StoredJob& job) const {

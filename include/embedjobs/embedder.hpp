@@ -70,6 +70,14 @@ class Embedder {
   /// The space of this embedder's vectors. The first call may ask the provider (to learn the dimension), and may then
   /// answer errors as embed() does. After the first success every call gives the same answer, cheaply.
   virtual Result<Space> space(const CallContext& context) = 0;
+  /// Does space() answer without asking the provider? While it does not, the library asks only when there is work. The
+  /// default is true: override it if the first call of space() asks a provider.
+  [[nodiscard]] virtual bool knows_space() const { return true; }
+  /// A catalog records the space `recorded`. If nothing but this space can be meant (the same model and options, and
+  /// only the dimension has to be asked for), the embedder takes it: space() then answers it without a call, and
+  /// embed() refuses vectors of another dimension. False: it is another space, or that can't be told. The default is
+  /// false.
+  virtual bool adopt(const Space& recorded);
   /// Vectors for `texts`: one text at least and a batch at most, each non-empty UTF-8 that lives until the call
   /// returns. The code of an error decides what follows. For kRetry, kPaused, kTimeout, kBatchTooLarge, kInputTooLarge,
   /// kInputRejected, kFailed and kCancelled see their comments. Any other code ends the pass like kRetry. The library

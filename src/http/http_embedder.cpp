@@ -460,6 +460,15 @@ Result<Space> HttpEmbedder::space(const CallContext& context) {
   return make_space(options_.kind, who.model, dimension_.load(), who.prefixes);
 }
 
+bool HttpEmbedder::adopt(const Space& recorded) {
+  const std::optional<Identity> who = identity();
+  if (!who || make_space(options_.kind, who->model, recorded.dimension, who->prefixes) != recorded) {
+    return false;
+  }
+  std::size_t unknown = 0;
+  return dimension_.compare_exchange_strong(unknown, recorded.dimension) || unknown == recorded.dimension;
+}
+
 ProviderHealth HttpEmbedder::check(const CallContext& context) {
   const Terms terms = terms_of(context, kSpaceLimit);
   BorrowedCall call(*this);

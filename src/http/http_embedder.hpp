@@ -22,6 +22,8 @@ class HttpEmbedder final : public Embedder, public HealthCheck {
  public:
   HttpEmbedder(HttpEmbedderOptions options, Endpoint endpoint);
   Result<Space> space(const CallContext& context) override;
+  [[nodiscard]] bool knows_space() const override { return identity() && dimension_.load() != 0; }
+  bool adopt(const Space& recorded) override;
   Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext& context) override;
   [[nodiscard]] EmbedderLimits limits() const override;
   [[nodiscard]] std::string provider() const override;

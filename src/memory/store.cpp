@@ -335,7 +335,7 @@ class MemoryStore final : public Store {
  private:
   [[nodiscard]] bool fits(const SpecKey& key, std::string_view space_id) const {
     const SpaceId& target = state_->catalog_of(key).second.target_space;
-    return target.empty() || target == space_id;
+    return target.empty() || space_id.empty() || target == space_id;
   }
 
   /// The due jobs that this claim may take. Leases that an earlier sending of the same claim took go to `result`.

@@ -6,12 +6,14 @@
 
 namespace embedjobs::postgres::claim_sql {
 
-// Catalogs of another target space than parameter 1. Usually there are none. The list is made once per statement. It is
-// read as two ranges of the index catalogs_target. With "NOT IN" the server would read all catalogs, by a sequential
-// scan. Sequential scans are disabled here, so their cost counts as very high. Beside such a cost, servers before 18
-// take all other plans for equally cheap.
-#define EMBEDJOBS_IS_OTHER(catalog) \
-  "(" catalog ".target_space > '' AND " catalog ".target_space < $1 OR " catalog ".target_space > $1)"
+// Catalogs of another target space than parameter 1. Usually there are none. A worker that does not know its space yet
+// ('') may turn out to be of any: no catalog is another's. The list is made once per statement. It is read as two
+// ranges of the index catalogs_target. With "NOT IN" the server would read all catalogs, by a sequential scan.
+// Sequential scans are disabled here, so their cost counts as very high. Beside such a cost, servers before 18 take all
+// other plans for equally cheap.
+#define EMBEDJOBS_IS_OTHER(catalog)                                                                        \
+  "($1 <> '' AND " catalog ".target_space > '' AND " catalog ".target_space < $1 OR $1 <> '' AND " catalog \
+  ".target_space > $1)"
 #define EMBEDJOBS_OTHER_CATALOGS "(SELECT o.id FROM @catalogs AS o WHERE " EMBEDJOBS_IS_OTHER("o") ")"
 
 // What a claim asks first, in one row: is it the same claim sent again, are there catalogs of other target spaces, and,

@@ -22,7 +22,7 @@ constexpr WallTime kAlways{Duration(std::numeric_limits<std::int64_t>::min())};
 
 constexpr const char* kCatalogOfId = "SELECT name, target_space FROM catalogs WHERE id = ?";
 constexpr const char* kFindCatalogById = "SELECT target_space FROM catalogs WHERE id = ?";
-constexpr const char* kIsOther = "SELECT 1 FROM catalogs WHERE id = :id AND target_space NOT IN ('', :space)";
+constexpr const char* kIsOther = "SELECT 1 FROM catalogs WHERE id = :id AND " EMBEDJOBS_IS_OTHER;
 
 struct RunningJob {
   JobId id = 0;

@@ -3,8 +3,10 @@
 
 namespace embedjobs::sqlite::claim_sql {
 
-// Catalogs of another target space. Usually there are none; the list is made once a statement.
-#define EMBEDJOBS_OTHER_CATALOGS "(SELECT id FROM catalogs WHERE target_space NOT IN ('', :space))"
+// Catalogs of another target space than :space. Usually there are none. The list is made once a statement. A worker
+// that does not know its space yet ('') may turn out to be of any: no catalog is another's.
+#define EMBEDJOBS_IS_OTHER "target_space NOT IN ('', :space) AND :space <> ''"
+#define EMBEDJOBS_OTHER_CATALOGS "(SELECT id FROM catalogs WHERE " EMBEDJOBS_IS_OTHER ")"
 
 // Due jobs of one priority (:priority), oldest first, from the covering index jobs_by_priority alone. :low <
 // next_run_at <= :high
@@ -24,7 +26,7 @@ inline constexpr const char* kRunning =
     "SELECT id, catalog_id, fence_nonce, lease_boot_id, lease_boot_time, lease_holder "
     "FROM jobs INDEXED BY jobs_running WHERE status = 1 ORDER BY id LIMIT :limit";
 
-inline constexpr const char* kAnyOtherCatalog = "SELECT 1 FROM catalogs WHERE target_space NOT IN ('', :space) LIMIT 1";
+inline constexpr const char* kAnyOtherCatalog = "SELECT 1 FROM catalogs WHERE " EMBEDJOBS_IS_OTHER " LIMIT 1";
 
 // Asked only when there are other catalogs.
 inline constexpr const char* kOtherDue =
@@ -32,7 +34,7 @@ inline constexpr const char* kOtherDue =
     "WHERE status = 0 AND (next_run_at <= :now OR next_run_at > :far) AND catalog_id IN " EMBEDJOBS_OTHER_CATALOGS
     " LIMIT :limit)";
 inline constexpr const char* kOtherOpen =
-    "SELECT 1 FROM catalogs AS c WHERE c.target_space NOT IN ('', :space)"
+    "SELECT 1 FROM catalogs AS c WHERE " EMBEDJOBS_IS_OTHER
     " AND EXISTS (SELECT 1 FROM jobs AS j INDEXED BY jobs_open WHERE j.catalog_id = c.id AND j.status <= 1) LIMIT 1";
 
 inline constexpr const char* kFirstDue =

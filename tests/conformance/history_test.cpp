@@ -261,6 +261,24 @@ TEST_CASE("peek tells when there is something to do", "[store]") {
   CHECK(peek(scene).urgent_waiting);
 }
 
+TEST_CASE("peek counts every job for a worker that does not know its space yet", "[store]") {
+  Scene scene;
+  scene.enqueue();
+  scene.settle(scene.claim_one(), {.kind = OutcomeKind::kRelease, .reason = ReleaseReason::kPause, .delay = 30s});
+  const Peek other = peek(scene, kNewSpace);
+  CHECK(other.other_space);
+  CHECK_FALSE(other.next_due.has_value());
+
+  const Peek unknown = get(scene.store.peek({}));
+  CHECK_FALSE(unknown.other_space);
+  CHECK(unknown.next_due == 30s);
+  CHECK(unknown.next_pending_due == 30s);
+  scene.clock->advance(30s);
+  CHECK(get(scene.store.peek({})).urgent_waiting);
+  scene.claim_one();
+  CHECK(get(scene.store.peek({})).running);
+}
+
 TEST_CASE("peek is not misled by a wall clock that was set back", "[store]") {
   Scene scene;
   scene.enqueue();

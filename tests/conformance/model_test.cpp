@@ -423,10 +423,10 @@ void run_sequences(Extent extent, std::string_view name) {
 
 }  // namespace
 
-TEST_CASE("random sequences of calls agree with the model", "[catalog][history][failures][providers]") {
+TEST_CASE("random sequences of calls agree with the model", "[catalog][history][failures][providers][model]") {
   run_sequences(Extent::kEverything, "random sequences of calls agree with the model");
 }
 
-TEST_CASE("random sequences of calls of the queue agree with the model", "[store]") {
+TEST_CASE("random sequences of calls of the queue agree with the model", "[store][model]") {
   run_sequences(Extent::kQueue, "random sequences of calls of the queue agree with the model");
 }

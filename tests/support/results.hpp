@@ -5,6 +5,17 @@
 #include <utility>
 
 #include "embedjobs/status.hpp"
+#include "embedjobs/types.hpp"
+
+/// What a failed check prints is read by people.
+template <>
+struct Catch::StringMaker<embedjobs::Code> {
+  static std::string convert(embedjobs::Code code) { return std::string(embedjobs::to_string(code)); }
+};
+template <>
+struct Catch::StringMaker<embedjobs::JobStatus> {
+  static std::string convert(embedjobs::JobStatus status) { return std::string(embedjobs::to_string(status)); }
+};
 
 namespace embedjobs::test {
 

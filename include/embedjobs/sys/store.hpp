@@ -67,7 +67,8 @@ struct ClaimResult {
 };
 
 /// What a waiting worker looks at. It is cheap: index look-ups. Only catalogs whose target space is the one asked for
-/// (or not chosen) count. `enqueue_counter` and `other_space` are about all catalogs.
+/// (or not chosen) count. A worker that does not know its space yet asks with an empty id: then every catalog counts,
+/// and none is another's. `enqueue_counter` and `other_space` are about all catalogs.
 struct Peek {
   std::uint64_t enqueue_counter = 0;  ///< Moves with every enqueue by anyone.
   std::optional<Duration> next_due;   ///< From now until a job can be claimed (due, or its lease expired); zero: now.

@@ -38,7 +38,7 @@ inline constexpr std::size_t kPage = 500;
 inline constexpr Duration kLongestWait = std::chrono::hours(24 * 365);  ///< Keeps sums of times in range.
 /// What a provider call may take that no job waits for.
 inline constexpr Duration kForegroundTimeout = std::chrono::seconds(30);
-/// What put() spends, once, on asking the embedder for its space.
+/// What put() spends, once, on asking a host's computer for its space.
 inline constexpr Duration kCheapSpaceTimeout = std::chrono::seconds(2);
 
 /// Something happened: wakes those who wait for the queue to change.
@@ -108,6 +108,8 @@ class Engine::Impl {
   Result<Space> work_space(Duration time_limit, std::stop_token stop = {});
   /// The same as an id, without asking a provider; empty when it is not known.
   std::string known_space_id();
+  /// Lets the given embedder take the space of the catalogs that can only be its own: then no provider has to be asked.
+  void adopt_recorded_space();
   /// The target of a catalog that put() makes: empty leaves it to the first worker.
   std::string target_for_new_catalog();
   /// An embedder of the space `space_id`, from what is at hand or from its name.
@@ -164,6 +166,7 @@ class Engine::Impl {
     std::string space_id;  ///< Empty: the provider could not say.
   };
   Result<Work> prepare_work();
+  bool has_open_jobs();
   Status check_targets(const std::string& space_id);
   void make_machines(const Work& work, Threads threads);
   /// Which lanes call what the host brought.

@@ -6,7 +6,8 @@
 //   none, nothing is recorded            the try-out embedder
 #include <fmt/format.h>
 
-#include <set>
+#include <algorithm>
+#include <map>
 
 #include "core/engine/engine_impl.hpp"
 
@@ -122,6 +123,7 @@ Result<Space> Engine::Impl::work_space(Duration time_limit, std::stop_token stop
     if (!embedder.ok()) {
       return embedder.status();
     }
+    adopt_recorded_space();
     CallContext context;
     context.stop = std::move(stop);
     context.time_limit = time_limit;
@@ -154,11 +156,33 @@ std::string Engine::Impl::known_space_id() {
   return space.ok() ? space->id() : std::string();
 }
 
-std::string Engine::Impl::target_for_new_catalog() {
-  if (given_embedder_) {
-    if (const std::string known = known_space_id(); !known.empty()) {
-      return known;
+void Engine::Impl::adopt_recorded_space() {
+  if (!given_embedder_ || given_embedder_->knows_space() || !catalog_) {
+    return;
+  }
+  const Result<std::vector<CatalogInfo>> infos = catalog_->catalogs();
+  std::map<std::string, Space> recorded;
+  for (std::size_t i = 0; infos.ok() && i < infos->size(); ++i) {
+    if (const Result<Space> space = parse_space((*infos)[i].target_space_id); space.ok()) {
+      recorded.emplace(space->id(), *space);
     }
+  }
+  // With two dimensions of one model only the provider knows which one it makes now.
+  const auto is_alone = [&](const Space& space) {
+    return std::count_if(recorded.begin(), recorded.end(), [&](const auto& other) {
+             return other.second.model == space.model && other.second.variant == space.variant;
+           }) == 1;
+  };
+  for (const auto& [id, space] : recorded) {
+    if (is_alone(space) && given_embedder_->adopt(space)) {
+      return;
+    }
+  }
+}
+
+std::string Engine::Impl::target_for_new_catalog() {
+  if (given_embedder_ && !computer_) {
+    return known_space_id();
   }
   {
     const std::lock_guard lock(space_mutex_);
@@ -175,6 +199,9 @@ std::string Engine::Impl::target_for_new_catalog() {
 
 Result<Engine::Impl::EmbedderPtr> Engine::Impl::embedder_of(const std::string& space_id) {
   if (given_embedder_) {
+    if (const Result<Space> wanted = parse_space(space_id); wanted.ok() && !given_embedder_->knows_space()) {
+      (void)given_embedder_->adopt(*wanted);
+    }
     CallContext context;
     context.time_limit = core::kForegroundTimeout;
     const Result<Space> ours = given_embedder_->space(context);

@@ -101,6 +101,12 @@ Status Engine::Impl::check_targets(const std::string& space_id) {
   return {};
 }
 
+/// True where the store can't tell.
+bool Engine::Impl::has_open_jobs() {
+  const Result<Peek> peek = store_->peek({});
+  return !peek.ok() || peek->next_due || peek->running;
+}
+
 Result<Engine::Impl::Work> Engine::Impl::prepare_work() {
   Work work;
   Result<EmbedderPtr> embedder = work_embedder();
@@ -111,6 +117,10 @@ Result<Engine::Impl::Work> Engine::Impl::prepare_work() {
   if (work.embedder && !given_embedder_) {
     const std::lock_guard lock(space_mutex_);
     default_embedder_ = work.embedder;
+  }
+  adopt_recorded_space();
+  if (work.embedder && !work.embedder->knows_space() && !has_open_jobs()) {
+    return work;  // the worker asks the provider when there is work
   }
   const Result<Space> space =
       work_space(std::min(core::kForegroundTimeout, options_.worker.embed_timeout), start_stop_.get_token());

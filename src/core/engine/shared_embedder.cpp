@@ -18,8 +18,11 @@ SharedEmbedder::SharedEmbedder(std::shared_ptr<Embedder> inner) : inner_(std::mo
 }
 
 Result<Space> SharedEmbedder::space(const CallContext& context) {
-  if (auto known = known_space()) {
-    return *std::move(known);
+  {
+    const std::lock_guard lock(mutex_);
+    if (space_) {
+      return *space_;
+    }
   }
   Result<Space> space = guarded("the embedder", [&] { return inner_->space(context); });
   if (!space.ok()) {
@@ -38,8 +41,29 @@ Result<Space> SharedEmbedder::space(const CallContext& context) {
 }
 
 std::optional<Space> SharedEmbedder::known_space() {
-  const std::lock_guard lock(mutex_);
-  return space_;
+  if (!knows_space()) {
+    return std::nullopt;
+  }
+  const Result<Space> known = space({});
+  return known.ok() ? std::optional(*known) : std::nullopt;
+}
+
+bool SharedEmbedder::knows_space() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (space_) {
+      return true;
+    }
+  }
+  bool knows = false;
+  (void)guarded("the embedder", [&] { knows = inner_->knows_space(); });
+  return knows;
+}
+
+bool SharedEmbedder::adopt(const Space& recorded) {
+  bool adopted = false;
+  (void)guarded("the embedder", [&] { adopted = inner_->adopt(recorded); });
+  return adopted;
 }
 
 Result<Embeddings> SharedEmbedder::embed(std::span<const std::string_view> texts, const CallContext& context) {

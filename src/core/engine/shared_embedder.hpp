@@ -19,8 +19,10 @@ class SharedEmbedder final : public Embedder {
  public:
   explicit SharedEmbedder(std::shared_ptr<Embedder> inner);
   Result<Space> space(const CallContext& context) override;
-  /// What space() has answered before.
+  /// What space() has answered before, or answers without asking the provider.
   std::optional<Space> known_space();
+  [[nodiscard]] bool knows_space() const override;
+  bool adopt(const Space& recorded) override;
   /// A query waits for its turn no longer than its time limit (kTimeout); a document as long as it takes, since a
   /// timeout would say that its batch is too large.
   Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext& context) override;
@@ -34,7 +36,7 @@ class SharedEmbedder final : public Embedder {
   const std::shared_ptr<Embedder> inner_;
   EmbedderLimits limits_;
   std::string provider_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::optional<Space> space_;
   std::deque<std::uint64_t> waiting_;

@@ -1,4 +1,5 @@
 #include "embedjobs/options.hpp"
+#include "embedjobs/embedder.hpp"
 
 #include <fmt/format.h>
 
@@ -66,6 +67,10 @@ std::vector<std::string> warnings(const WorkerOptions& options) {
         format_duration(options.embed_timeout), format_duration(options.lease_duration)));
   }
   return lines;
+}
+
+bool Embedder::adopt(const Space& /*recorded*/) {
+  return false;
 }
 
 Result<std::vector<Reservation>> Persister::reserve(const PassContext& /*context*/, std::span<const TextHash> texts,

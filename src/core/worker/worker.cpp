@@ -28,6 +28,7 @@ WorkerSettings make_settings(const WorkerParts& parts, WorkerOptions options) {
   } else {
     settings.limits = parts.embedder->limits();
     settings.provider = parts.embedder->provider();
+    settings.asks_provider = !parts.embedder->knows_space();
     settings.splitter_version = parts.splitter->version();
   }
   settings.limits.concurrent_calls = std::max<std::size_t>(settings.limits.concurrent_calls, 1);

@@ -127,13 +127,29 @@ std::optional<MonoTime> WorkerMachine::next_peek_at(MonoTime now) const {
   if (want_peek_) {
     return now;
   }
+  if (waits_for_work_) {
+    return peek_at_;
+  }
   return settings_.poll_interval > Duration(0) ? std::optional(peek_at_) : std::nullopt;
 }
 
 void WorkerMachine::peek(WorkerActions& out) {
   want_peek_ = false;
   peek_out_ = true;
-  out.push_back(PeekAction{space_.id()});
+  out.push_back(PeekAction{waits_for_work_ ? std::string() : space_.id()});  // "": not known yet
+}
+
+/// Before the space is known: the provider is asked for it when a job is due.
+void WorkerMachine::open_when_due(const Result<Peek>& answer, MonoTime now) {
+  if (!answer.ok() || !answer->next_due) {
+    return;
+  }
+  if (*answer->next_due > Duration(0)) {
+    peek_at_ = std::min<MonoTime>(peek_at_, now + *answer->next_due);
+  } else {
+    waits_for_work_ = false;
+    open_at_ = now;
+  }
 }
 
 void WorkerMachine::on_peeked(const Result<Peek>& answer, MonoTime now, WorkerActions& out) {
@@ -141,7 +157,9 @@ void WorkerMachine::on_peeked(const Result<Peek>& answer, MonoTime now, WorkerAc
   const Duration interval =
       settings_.poll_interval > Duration(0) ? settings_.poll_interval : settings_.options.fallback_poll;
   peek_at_ = now + interval;
-  if (answer.ok()) {
+  if (waits_for_work_) {
+    open_when_due(answer, now);
+  } else if (answer.ok()) {
     if (enqueue_counter_ && *enqueue_counter_ != answer->enqueue_counter) {
       want_claim_ = true;
       empty_claims_ = 0;

@@ -37,7 +37,8 @@ std::optional<MonoTime> WorkerMachine::due_at(Due what, MonoTime now) const {
     case Due::kRelease:
       return when(running && long_pause(now) && any([](const Pass& pass) { return pass.wants_batch(); }), now);
     case Due::kCalls: return when(running && call_fits(), gate_.ready_at());
-    case Due::kPeek: return when(running && !peek_out_ && !claim_out_, next_peek_at(now));
+    case Due::kPeek:
+      return when((running || (opening && waits_for_work_)) && !peek_out_ && !claim_out_, next_peek_at(now));
     case Due::kSignOff:
       return when(stopping && slots_.empty() && !claim_out_ && !unanswered_claim_ && !register_out_, now);
   }

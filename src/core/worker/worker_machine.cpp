@@ -62,7 +62,12 @@ void WorkerMachine::start(MonoTime now, WorkerActions& out) {
   state_ = WorkerState::kOpening;
   claim_at_ = now;
   register_at_ = now;
-  open_at_ = now;
+  waits_for_work_ = settings_.asks_provider;
+  if (waits_for_work_) {
+    want_peek_ = true;
+  } else {
+    open_at_ = now;
+  }
   advance(now, out);
 }
 
@@ -118,7 +123,7 @@ void WorkerMachine::begin_running(MonoTime now, WorkerActions& out) {
 
 void WorkerMachine::wake(MonoTime now, WorkerActions& out) {
   want_claim_ = true;
-  want_peek_ = want_peek_ || free_slots() == 0;
+  want_peek_ = want_peek_ || free_slots() == 0 || waits_for_work_;
   empty_claims_ = 0;
   advance(now, out);
 }

@@ -39,6 +39,7 @@ struct WorkerSettings {
   std::string provider;  ///< Empty: the model of the space.
   std::string splitter_version;
   bool host_compute = false;
+  bool asks_provider = false;  ///< The embedder has to ask its provider for its space.
   Duration lease_duration{0};  ///< The store's.
   Duration poll_interval{0};   ///< The store's.
 };
@@ -119,6 +120,7 @@ class WorkerMachine {
   void claim(WorkerActions& out);
   void begin_passes(std::vector<Lease> leases, MonoTime now, WorkerActions& out);
   void peek(WorkerActions& out);
+  void open_when_due(const Result<Peek>& answer, MonoTime now);
   void yield_to_urgent(MonoTime now, WorkerActions& out);
   [[nodiscard]] MonoTime next_claim_at(MonoTime now) const;
   [[nodiscard]] std::optional<MonoTime> next_peek_at(MonoTime now) const;
@@ -177,6 +179,7 @@ class WorkerMachine {
   int claims_after_stop_ = 0;
   MonoTime claim_not_before_{};
   MonoTime claim_at_{};
+  bool waits_for_work_ = false;  // opening: the provider is not asked before there is work
   std::optional<MonoTime> open_at_;
   int open_errors_ = 0;
   std::string logged_open_error_;
