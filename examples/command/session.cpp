@@ -66,6 +66,29 @@ Status check_space(const NamedEmbedder& named, const CatalogInfo& info, const st
           info.catalog_id, space_id, named.spec, space->id())};
 }
 
+/// The embedder that the catalog remembers for this space.
+Result<NamedEmbedder> remembered_embedder(Catalog& catalog, const CatalogInfo& info, const std::string& space_id) {
+  const Result<std::string> spec = catalog.remembered_embedder(info.catalog_id, space_id);
+  if (!spec.ok()) {
+    return spec.status();
+  }
+  Result<std::shared_ptr<Embedder>> made = make_remembered_embedder(*spec, space_id);
+  if (made.ok()) {
+    return NamedEmbedder{*spec, *std::move(made)};
+  }
+  if (made.status().code() != Code::kNotFound) {
+    return made.status();
+  }
+  return {
+      Code::kRefused,
+      space_id.empty()
+          ? fmt::format("catalog '{}' waits for its embedder, and which one is not recorded: name it with --embedder",
+                        info.catalog_id)
+          : fmt::format("catalog '{}' holds vectors of space {}, and which embedder makes them is not recorded: name "
+                        "it with --embedder",
+                        info.catalog_id, space_id)};
+}
+
 }  // namespace
 
 int fail(const Status& status) {
@@ -130,23 +153,10 @@ Result<NamedEmbedder> embedder_for_catalog(const Session& session, const std::st
     const Status fits = info ? check_space(given, *info, space_id, use, stop) : Status();
     return fits.ok() ? Result<NamedEmbedder>(std::move(given)) : fits;
   }
-  if (space_id.empty() && info && info->spec_count > 0) {
-    return {
-        Code::kRefused,
-        fmt::format("catalog '{}' waits for an embedder that did not answer when the catalog was made: name it with "
-                    "--embedder",
-                    catalog_id)};
-  }
-  if (space_id.empty()) {
+  if (!info || (space_id.empty() && info->spec_count == 0)) {
     return named_embedder("hashing");
   }
-  Result<std::string> spec = embedder_spec_for(space_id);
-  if (!spec.ok()) {
-    return {Code::kRefused,
-            fmt::format("catalog '{}' holds vectors of space {}: name the embedder that makes them with --embedder",
-                        catalog_id, space_id)};
-  }
-  return named_embedder(*std::move(spec));
+  return remembered_embedder(*backend->catalog, *info, space_id);
 }
 
 Result<std::unique_ptr<Engine>> open_engine(const Session& session, NamedEmbedder embedder, Progress* progress,

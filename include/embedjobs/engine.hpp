@@ -43,6 +43,11 @@ Result<std::shared_ptr<Embedder>> make_embedder(std::string_view spec);
 /// The string that makes an embedder of this space, for example "hashing:512" for "512/hashing?v1". kNotFound when the
 /// space does not say enough for that.
 Result<std::string> embedder_spec_for(std::string_view space_id);
+/// The embedder of the space `space_id` that a catalog remembers as `spec` (Catalog::remembered_embedder). An empty
+/// `space_id` stands for a space that is not known yet. The key of the environment is sent to the provider's usual
+/// address alone, never to one that was read from a database. kNotFound: nothing is remembered, and the name of the
+/// space does not tell. kRefused: what is remembered makes another space.
+Result<std::shared_ptr<Embedder>> make_remembered_embedder(std::string_view spec, std::string_view space_id);
 
 struct EngineOptions {
   std::string dsn = "sqlite:embedjobs.db";

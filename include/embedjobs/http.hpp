@@ -53,6 +53,9 @@ struct HttpEmbedderOptions {
   std::optional<std::string> document_prefix, query_prefix;
   /// Empty: the environment variable EMBEDJOBS_API_KEY, if it is set.
   Secret key;
+  /// False: no key is taken from the environment. For an address that nobody named, such as one that a database
+  /// remembers.
+  bool environment_key = true;
   /// Azure's way: the header api-key, and /openai/deployments/DEPLOYMENT/embeddings?api-version=VERSION. OpenAI only.
   bool azure = false;
   std::string deployment;  ///< Empty: the model's name.

@@ -403,6 +403,9 @@ Status HttpEmbedder::status_of(const Attempt& attempt) const {
 }
 
 std::string HttpEmbedder::advice_of(const Attempt& attempt) const {
+  if (!options_.environment_key && (attempt.status == 401 || attempt.status == 403)) {
+    return "this address was read from the database, and no key is sent to it: name it with --embedder";
+  }
   std::string advice(attempt.rule->advice);
   const auto fill = [&](std::string_view name, const std::string& value) {
     if (const auto at = advice.find(name); at != std::string::npos) {

@@ -98,7 +98,7 @@ Result<std::shared_ptr<Embedder>> make_http_embedder(const HttpEmbedderOptions& 
     return endpoint.status();
   }
   HttpEmbedderOptions own = options;
-  if (const char* const key = std::getenv(kKeyVariable); own.key.empty() && key != nullptr) {
+  if (const char* const key = std::getenv(kKeyVariable); own.key.empty() && own.environment_key && key != nullptr) {
     own.key = Secret(std::string(key));
   }
   return std::shared_ptr<Embedder>(std::make_shared<http::HttpEmbedder>(std::move(own), std::move(endpoint).value()));

@@ -74,15 +74,11 @@ class MemoryCatalog final : public Catalog {
     if (Status status = validate(target); !status.ok()) {
       return status;
     }
-    Result<std::size_t> result = locked(*state_, [&]() -> Result<std::size_t> {
-      const auto catalog = state_->catalogs.find(catalog_id);
-      if (catalog == state_->catalogs.end()) {
-        return core::no_such_catalog(catalog_id);
-      }
-      if (catalog->second.target_space == target.id()) {
+    const auto result = of_catalog<Result<std::size_t>>(catalog_id, [&](CatalogEntry& catalog) {
+      if (catalog.second.target_space == target.id()) {
         return std::size_t{0};
       }
-      catalog->second.target_space = target.id();
+      catalog.second.target_space = target.id();
       std::size_t enqueued = 0;
       const auto [begin, end] = state_->keys_of(catalog_id);
       for (auto entry = begin; entry != end; ++entry) {
@@ -92,7 +88,7 @@ class MemoryCatalog final : public Catalog {
           ++enqueued;
         }
       }
-      state_->flip_search_space(*catalog);
+      state_->flip_search_space(catalog);
       return enqueued;
     });
     if (result.ok()) {
@@ -252,12 +248,28 @@ class MemoryCatalog final : public Catalog {
     });
   }
 
-  Result<std::string> search_space_of(std::string_view catalog_id) override {
-    return locked(*state_, [&]() -> Result<std::string> {
-      const auto found = state_->catalogs.find(catalog_id);
-      return found == state_->catalogs.end() ? core::no_such_catalog(catalog_id)
-                                             : Result<std::string>(found->second.search_space);
+  Status remember_embedder(std::string_view catalog_id, std::string_view space_id, std::string_view spec) override {
+    if (Status status = core::check_embedder(catalog_id, space_id, spec); !status.ok()) {
+      return status;
+    }
+    return of_catalog<Status>(catalog_id, [&](CatalogEntry& catalog) {
+      catalog.second.embedders[std::string(space_id)] = spec;
+      return Status();
     });
+  }
+
+  Result<std::string> remembered_embedder(std::string_view catalog_id, std::string_view space_id) override {
+    return of_catalog<Result<std::string>>(catalog_id, [&](const CatalogEntry& catalog) {
+      const auto& embedders = catalog.second.embedders;
+      const auto exact = embedders.find(std::string(space_id));
+      const auto spec = exact == embedders.end() ? embedders.find(std::string()) : exact;
+      return spec == embedders.end() ? std::string() : spec->second;
+    });
+  }
+
+  Result<std::string> search_space_of(std::string_view catalog_id) override {
+    return of_catalog<Result<std::string>>(catalog_id,
+                                           [](const CatalogEntry& catalog) { return catalog.second.search_space; });
   }
 
   Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after,
@@ -305,19 +317,16 @@ class MemoryCatalog final : public Catalog {
     if (Status status = core::check_search(space, query); !status.ok()) {
       return status;
     }
-    return locked(*state_, [&]() -> Result<std::vector<SearchHit>> {
-      const auto catalog = state_->catalogs.find(catalog_id);
-      if (catalog == state_->catalogs.end()) {
-        return core::no_such_catalog(catalog_id);
-      }
-      const SpaceId& readable = catalog->second.search_space;
+    using Hits = Result<std::vector<SearchHit>>;
+    return of_catalog<Hits>(catalog_id, [&](CatalogEntry& catalog) -> Hits {
+      const SpaceId& readable = catalog.second.search_space;
       if (readable.empty()) {
         return std::vector<SearchHit>();
       }
       if (readable != space.id()) {
         return core::wrong_search_space(catalog_id, readable, space.id());
       }
-      return nearest(*catalog, query, k);
+      return nearest(catalog, query, k);
     });
   }
 
@@ -353,6 +362,14 @@ class MemoryCatalog final : public Catalog {
   }
 
  private:
+  /// What `f` answers of the catalog; kNotFound when there is none.
+  template <typename R, typename F>
+  R of_catalog(std::string_view catalog_id, const F& f) {
+    return locked(*state_, [&]() -> R {
+      const auto found = state_->catalogs.find(catalog_id);
+      return found == state_->catalogs.end() ? R(core::no_such_catalog(catalog_id)) : R(f(*found));
+    });
+  }
   [[nodiscard]] KeyMap::const_iterator start(const SpecKey* after) const {
     return after == nullptr ? state_->keys.begin() : state_->keys.upper_bound(*after);
   }

@@ -76,6 +76,7 @@ struct CatalogRow {
   SpaceId search_space;
   std::map<SpaceId, VectorTable> vectors;
   std::map<SpaceId, ReservationTable> reservations;
+  std::map<SpaceId, std::string> embedders;  ///< How vectors of a space are made; "" is one that nobody knew.
 };
 using CatalogMap = std::map<std::string, CatalogRow, std::less<>>;
 using CatalogEntry = CatalogMap::value_type;

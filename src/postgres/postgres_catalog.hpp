@@ -1,5 +1,5 @@
 // Catalog over a Database. Its parts: catalog.cpp (documents and lists), vectors.cpp, reserve.cpp and manifest.cpp
-// (chunks), finalize.cpp, search.cpp (reading rows), switch_space.cpp, sweep.cpp.
+// (chunks), finalize.cpp, search.cpp (reading rows), switch_space.cpp, embedders.cpp, sweep.cpp.
 #pragma once
 
 #include <memory>
@@ -28,6 +28,8 @@ class PostgresCatalog final : public Catalog {
   Status remove_catalog(std::string_view catalog_id) override;
   Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target) override;
   Result<std::vector<CatalogInfo>> catalogs() override;
+  Status remember_embedder(std::string_view catalog_id, std::string_view space_id, std::string_view spec) override;
+  Result<std::string> remembered_embedder(std::string_view catalog_id, std::string_view space_id) override;
   Result<std::string> search_space_of(std::string_view catalog_id) override;
   Result<std::vector<SpecInfo>> specs(std::optional<std::string> catalog_id, const SpecKey* after,
                                       std::size_t limit) override;

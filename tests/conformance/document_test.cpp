@@ -1,5 +1,6 @@
 // Documents: put with their job, resolved, listed, removed.
 #include "conformance/scene.hpp"
+#include "embedjobs/limits.hpp"
 
 using namespace embedjobs;
 using namespace embedjobs::test;
@@ -251,4 +252,30 @@ TEST_CASE("names at their limits and with odd characters are names like any othe
     CHECK(scene.catalog.resolve({"catalog", name}).status().code() == Code::kGone);
     CHECK(get(scene.catalog.resolve({name, name})).content == name);
   }
+}
+
+TEST_CASE("a catalog remembers how the vectors of each of its spaces are made", "[catalog]") {
+  Scene scene;
+  CHECK(scene.catalog.remember_embedder("catalog", kSpace.id(), "ollama:m").code() == Code::kNotFound);
+  scene.put(kKey, "content");
+  if (scene.catalog.remember_embedder("catalog", {}, "ollama:first").code() == Code::kRefused) {
+    return;  // then people name the embedder each time
+  }
+  const auto remembered = [&](const Space& space) {
+    return get(scene.catalog.remembered_embedder("catalog", space.id()));
+  };
+  CHECK(remembered(kSpace) == "ollama:first");  // of a space that nobody knew yet
+  ok(scene.catalog.remember_embedder("catalog", kSpace.id(), "ollama:old"));
+  ok(scene.catalog.remember_embedder("catalog", kSpace.id(), "ollama:m@http://host:1?batch=2"));
+  CHECK(remembered(kSpace) == "ollama:m@http://host:1?batch=2");
+  CHECK(remembered(kNewSpace) == "ollama:first");
+  CHECK(get(scene.catalog.remembered_embedder("catalog", {})) == "ollama:first");
+  CHECK(scene.catalog.remembered_embedder("nowhere", kSpace.id()).status().code() == Code::kNotFound);
+  for (const std::string& bad :
+       {std::string(), std::string("two\nlines"), std::string("\xff"), std::string(kMaxEmbedderBytes + 1, 'x')}) {
+    CHECK(scene.catalog.remember_embedder("catalog", kSpace.id(), bad).code() == Code::kInvalidArgument);
+  }
+  CHECK(scene.catalog.remember_embedder("catalog", "no space", "x").code() == Code::kInvalidArgument);
+  get(scene.catalog.switch_space("catalog", kNewSpace));
+  CHECK(remembered(kSpace) == "ollama:m@http://host:1?batch=2");
 }

@@ -78,6 +78,7 @@ class ScriptedEmbedder final : public Embedder {
     space_was_stopped = context.stop.stop_requested();
     return down.ok() ? Result<Space>(Space{"test-model", 4, ""}) : Result<Space>(down);
   }
+  [[nodiscard]] bool knows_space() const override { return !asks_provider || space_calls > 0; }
   [[nodiscard]] std::string provider() const override { return name; }
   [[nodiscard]] EmbedderLimits limits() const override { return limits_; }
   Result<Embeddings> embed(Texts texts, const CallContext& context) override {
@@ -126,6 +127,7 @@ class ScriptedEmbedder final : public Embedder {
   std::function<std::uint64_t(std::string_view text)> count_tokens;
   Status down;  ///< What space() answers.
   std::size_t space_calls = 0;
+  bool asks_provider = false;  ///< For its space.
   bool space_was_stopped = false;
   std::string name;
 

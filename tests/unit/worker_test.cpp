@@ -351,6 +351,44 @@ TEST_CASE("a sink that throws does not harm the job") {
   CHECK(scene.job().status == JobStatus::kSucceeded);
 }
 
+TEST_CASE("a provider is asked for its space when there is a job, and not before") {
+  WorkerScene scene;
+  scene.embedder->asks_provider = true;
+  scene.start();
+  scene.runtime.run_for(minutes(5));
+  CHECK(scene.embedder->space_calls == 0);
+  scene.put(lines(2));
+  scene.worker->wake();
+  scene.runtime.settle();
+  CHECK(scene.embedder->space_calls == 1);
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+}
+
+TEST_CASE("a job that is due later is found by a worker that has not asked for its space") {
+  WorkerScene scene;
+  scene.embedder->asks_provider = true;
+  scene.put(lines(1));
+  const auto claimed = scene.backend.store->claim({.worker_id = "other", .nonce = 1, .space_id = "4/test-model"});
+  REQUIRE(claimed.ok());
+  const Job& job = claimed->leases.at(0).job;
+  const Outcome later{.kind = OutcomeKind::kRelease, .reason = ReleaseReason::kPause, .delay = seconds(20)};
+  REQUIRE(scene.backend.store->settle({job.id, job.key, job.fence}, later).ok());
+  scene.start();
+  scene.runtime.run_for(seconds(19));
+  CHECK(scene.embedder->space_calls == 0);
+  scene.runtime.run_for(seconds(2));
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+}
+
+TEST_CASE("a stop ends a worker that has not asked for its space") {
+  WorkerScene scene;
+  scene.embedder->asks_provider = true;
+  scene.start();
+  scene.stop();
+  CHECK(scene.stopped == 1);
+  CHECK(scene.embedder->space_calls == 0);
+}
+
 TEST_CASE("a stop ends the call that asks for the space") {
   WorkerScene scene;
   scene.runtime.hold("space");

@@ -46,6 +46,14 @@ class Catalog : public SpecResolver, public Persister {
   /// were enqueued.
   virtual Result<std::size_t> switch_space(std::string_view catalog_id, const Space& target) = 0;
 
+  /// Remembers how vectors of a space of the catalog are made: `spec` is what make_embedder() reads, at most
+  /// kMaxEmbedderBytes of UTF-8, without a key. An empty `space_id` stands for a space that nobody knows yet. Replaces
+  /// what was remembered. kNotFound when there is no such catalog. The default answers kRefused.
+  virtual Status remember_embedder(std::string_view catalog_id, std::string_view space_id, std::string_view spec);
+  /// What is remembered of the space; else of a space that nobody knew then; else empty. kNotFound when there is no
+  /// such catalog. The default answers kRefused.
+  virtual Result<std::string> remembered_embedder(std::string_view catalog_id, std::string_view space_id);
+
   virtual Result<std::vector<CatalogInfo>> catalogs() = 0;
   /// The space that searches of one catalog read; empty while it has none. kNotFound when there is no such catalog.
   /// Unlike catalogs(), it counts no specs.

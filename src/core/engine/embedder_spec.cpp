@@ -3,7 +3,9 @@
 
 #include <charconv>
 #include <set>
+#include <utility>
 
+#include "core/engine/remembered.hpp"
 #include "embedjobs/duration.hpp"
 #include "embedjobs/engine.hpp"
 #include "embedjobs/hashing.hpp"
@@ -86,6 +88,25 @@ Result<std::shared_ptr<Embedder>> make_over_http(std::string_view spec) {
 
 }  // namespace
 
+std::string core::rememberable(std::string_view spec) {
+  if (!is_http(spec.substr(0, spec.find_first_of(":@?")))) {
+    return {};
+  }
+  // The options of one call may hold a proxy's password.
+  const auto question = spec.find('?');
+  std::string kept(spec.substr(0, question));
+  std::string_view rest = question == std::string_view::npos ? std::string_view() : spec.substr(question + 1);
+  for (char mark = '?'; !rest.empty();) {
+    const std::string_view option = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), option.size() + 1));
+    if (!option.starts_with("proxy=") || option.find('@') == std::string_view::npos) {
+      kept += std::exchange(mark, '&');
+      kept += option;
+    }
+  }
+  return kept;
+}
+
 Result<std::shared_ptr<Embedder>> make_embedder(std::string_view spec) {
   const auto question = spec.find('?');
   const std::string_view head = spec.substr(0, question);
@@ -117,6 +138,32 @@ Result<std::shared_ptr<Embedder>> make_embedder(std::string_view spec) {
     }
   }
   return make_hashing_embedder(options);
+}
+
+Result<std::shared_ptr<Embedder>> make_remembered_embedder(std::string_view spec, std::string_view space_id) {
+  const Result<std::string> told = embedder_spec_for(space_id);
+  if (told.ok()) {
+    return make_embedder(*told);
+  }
+  if (spec.empty()) {
+    return {Code::kNotFound, "which embedder makes the vectors is not recorded"};
+  }
+#ifdef EMBEDJOBS_HAS_HTTP
+  Result<HttpEmbedderOptions> options = parse_http_embedder(spec);
+  if (!options.ok()) {
+    return options.status();
+  }
+  options->environment_key = options->url.empty();
+  Result<std::shared_ptr<Embedder>> made = make_http_embedder(*options);
+  const Result<Space> wanted = parse_space(space_id);
+  if (!made.ok() || !wanted.ok() || (*made)->adopt(*wanted)) {
+    return made;
+  }
+  return {Code::kRefused,
+          fmt::format("the embedder that the database remembers, {}, makes no vectors of space {}", spec, space_id)};
+#else
+  return {Code::kRefused, "this build has no embedders over HTTP"};
+#endif
 }
 
 Result<std::string> embedder_spec_for(std::string_view space_id) {

@@ -30,7 +30,11 @@ Result<EnqueueResult> Engine::Impl::put(const SpecKey& key, std::string_view con
       return status;
     }
   }
-  return catalog_->put(key, content, target_for_new_catalog());
+  Result<EnqueueResult> put = catalog_->put(key, content, target_for_new_catalog());
+  if (put.ok()) {
+    remember_embedder(key.catalog_id);
+  }
+  return put;
 }
 
 Status Engine::Impl::check_content(const Splitter& splitter, std::string_view content) {
@@ -60,7 +64,11 @@ Result<EnqueueResult> Engine::Impl::put_items(const SpecKey& key, std::string_vi
   if (Status status = check_content(*make_items_splitter(), items); !status.ok()) {
     return status;
   }
-  return catalog_->put(key, make_items_document(items), target_for_new_catalog());
+  Result<EnqueueResult> put = catalog_->put(key, make_items_document(items), target_for_new_catalog());
+  if (put.ok()) {
+    remember_embedder(key.catalog_id);
+  }
+  return put;
 #else
   (void)items;
   return {Code::kInvalidArgument, "this build has no splitter for items"};
@@ -78,6 +86,12 @@ Result<std::size_t> Engine::Impl::switch_space(std::string_view catalog_id, cons
     return status;
   }
   Result<std::size_t> enqueued = catalog_->switch_space(catalog_id, target);
+  if (enqueued.ok() && given_embedder_) {
+    (void)given_embedder_->adopt(target);
+    if (known_space_id() == target.id()) {
+      remember_embedder(std::string(catalog_id));
+    }
+  }
   const std::lock_guard lock(space_mutex_);
   new_catalog_target_.reset();  // it may have followed what the catalogs recorded
   return enqueued;

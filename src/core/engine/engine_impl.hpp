@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -112,8 +113,11 @@ class Engine::Impl {
   void adopt_recorded_space();
   /// The target of a catalog that put() makes: empty leaves it to the first worker.
   std::string target_for_new_catalog();
-  /// An embedder of the space `space_id`, from what is at hand or from its name.
-  Result<EmbedderPtr> embedder_of(const std::string& space_id);
+  /// An embedder of the space `space_id` of a catalog: what is at hand, what the space's name tells, or what the
+  /// catalog remembers.
+  Result<EmbedderPtr> embedder_of(std::string_view catalog_id, const std::string& space_id);
+  /// Lets the catalog remember how this engine's embedder was named. Once for each catalog and space.
+  void remember_embedder(const std::string& catalog_id);
   Result<std::vector<CatalogInfo>> catalogs();
 
   // engine_work.cpp
@@ -167,6 +171,7 @@ class Engine::Impl {
   };
   Result<Work> prepare_work();
   bool has_open_jobs();
+  void remember_in_catalogs(const std::string& space_id);
   Status check_targets(const std::string& space_id);
   void make_machines(const Work& work, Threads threads);
   /// Which lanes call what the host brought.
@@ -179,8 +184,14 @@ class Engine::Impl {
   bool wait_until_stopped(std::unique_lock<std::mutex>& lock, std::optional<MonoTime> end);
   [[nodiscard]] bool is_stopped();
   void machine_stopped();
-  /// The one space that the catalogs record, the try-out one where there is none; kRefused when they differ.
-  Result<std::string> recorded_space_id();
+  struct RecordedSpace {
+    std::string space_id;
+    std::string catalog_id;  ///< One that records it.
+  };
+  /// The one space that the catalogs record, or none; kRefused when they differ.
+  Result<RecordedSpace> recorded_space();
+  /// What the catalog remembers of the space, as an embedder.
+  Result<EmbedderPtr> remembered_embedder(std::string_view catalog_id, const std::string& space_id);
   /// A catalog with specs that was made while its embedder did not answer: the try-out one must not take it over.
   /// Empty: there is none.
   Result<std::string> undecided_catalog();
@@ -207,6 +218,7 @@ class Engine::Impl {
   std::optional<Space> computer_space_;
   std::optional<std::string> new_catalog_target_;
   std::map<std::string, EmbedderPtr, std::less<>> search_embedders_;
+  std::set<std::pair<std::string, std::string>> remembered_;  ///< Catalogs with spaces whose embedder is stored.
 
   std::mutex work_mutex_;
   std::condition_variable phase_changed_;

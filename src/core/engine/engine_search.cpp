@@ -84,7 +84,7 @@ Result<std::vector<SearchHit>> Engine::Impl::search(std::string_view catalog_id,
   if (!space.ok()) {
     return space.status();
   }
-  const Result<EmbedderPtr> embedder = embedder_of(*space_id);
+  const Result<EmbedderPtr> embedder = embedder_of(catalog_id, *space_id);
   if (!embedder.ok()) {
     return embedder.status();
   }

@@ -10,15 +10,15 @@
 #include <map>
 
 #include "core/engine/engine_impl.hpp"
+#include "core/engine/remembered.hpp"
 
 namespace embedjobs {
 namespace {
 
 constexpr std::string_view kTryOutEmbedder = "hashing";
 
-/// An embedder made from a spec, fit to be shared.
-Result<std::shared_ptr<core::SharedEmbedder>> make_shared_embedder(std::string_view spec) {
-  Result<std::shared_ptr<Embedder>> made = make_embedder(spec);
+/// Fit to be shared.
+Result<std::shared_ptr<core::SharedEmbedder>> make_shared_embedder(Result<std::shared_ptr<Embedder>> made) {
   if (!made.ok()) {
     return made.status();
   }
@@ -34,7 +34,7 @@ Result<std::vector<CatalogInfo>> Engine::Impl::catalogs() {
   return catalog_->catalogs();
 }
 
-Result<std::string> Engine::Impl::recorded_space_id() {
+Result<Engine::Impl::RecordedSpace> Engine::Impl::recorded_space() {
   Result<std::vector<CatalogInfo>> infos = catalogs();
   if (!infos.ok()) {
     return infos.status();
@@ -52,10 +52,10 @@ Result<std::string> Engine::Impl::recorded_space_id() {
     }
   }
   if (example.empty()) {
-    return std::string();
+    return RecordedSpace();
   }
   if (example.size() == 1) {
-    return example.begin()->first;
+    return RecordedSpace{example.begin()->first, example.begin()->second};
   }
   const auto second = std::next(example.begin());
   return {Code::kRefused,
@@ -92,29 +92,57 @@ Result<Engine::Impl::EmbedderPtr> Engine::Impl::work_embedder() {
       return default_embedder_;
     }
   }
-  const Result<std::string> recorded = recorded_space_id();
+  const Result<RecordedSpace> recorded = recorded_space();
   if (!recorded.ok()) {
     return recorded.status();
   }
-  if (recorded->empty()) {
-    const Result<std::string> waiting = undecided_catalog();
-    if (!waiting.ok() || !waiting->empty()) {
-      return waiting.ok()
-                 ? Status(Code::kRefused,
-                          fmt::format("catalog '{}' waits for an embedder that did not answer when the catalog was "
-                                      "made: open with that one",
-                                      *waiting))
-                 : waiting.status();
+  if (!recorded->space_id.empty()) {
+    return remembered_embedder(recorded->catalog_id, recorded->space_id);
+  }
+  const Result<std::string> waiting = undecided_catalog();
+  if (!waiting.ok()) {
+    return waiting.status();
+  }
+  return waiting->empty() ? make_shared_embedder(make_embedder(kTryOutEmbedder)) : remembered_embedder(*waiting, {});
+}
+
+Result<Engine::Impl::EmbedderPtr> Engine::Impl::remembered_embedder(std::string_view catalog_id,
+                                                                    const std::string& space_id) {
+  const Result<std::string> spec = catalog_->remembered_embedder(catalog_id, space_id);
+  if (!spec.ok() && spec.status().code() != Code::kRefused) {
+    return spec.status();
+  }
+  Result<std::shared_ptr<Embedder>> made = make_remembered_embedder(spec.ok() ? *spec : std::string(), space_id);
+  if (made.ok() || made.status().code() != Code::kNotFound) {
+    return make_shared_embedder(std::move(made));
+  }
+  return {
+      Code::kRefused,
+      space_id.empty()
+          ? fmt::format("catalog '{}' waits for an embedder, and which one is not recorded: open with it", catalog_id)
+          : fmt::format("catalog '{}' has vectors of space {}, and which embedder makes them is not recorded: open "
+                        "with it",
+                        catalog_id, space_id)};
+}
+
+void Engine::Impl::remember_embedder(const std::string& catalog_id) {
+  const std::string spec = computer_ || !catalog_ ? std::string() : core::rememberable(options_.embedder);
+  if (spec.empty()) {
+    return;
+  }
+  const std::string space_id = known_space_id();
+  {
+    const std::lock_guard lock(space_mutex_);
+    if (!remembered_.emplace(catalog_id, space_id).second) {
+      return;
     }
-    return make_shared_embedder(kTryOutEmbedder);
   }
-  const Result<std::string> spec = embedder_spec_for(*recorded);
-  if (!spec.ok()) {
-    return {Code::kRefused,
-            fmt::format("the catalogs' target space is {}, and its embedder can't be told from that: open with one",
-                        *recorded)};
+  const Result<std::string> before = catalog_->remembered_embedder(catalog_id, space_id);
+  const Status stored =
+      before.ok() && *before == spec ? Status() : catalog_->remember_embedder(catalog_id, space_id, spec);
+  if (!stored.ok() && stored.code() != Code::kRefused) {
+    log(LogLevel::kWarning, "how the embedder was named can't be stored: " + stored.message());
   }
-  return make_shared_embedder(*spec);
 }
 
 Result<Space> Engine::Impl::work_space(Duration time_limit, std::stop_token stop) {
@@ -197,7 +225,8 @@ std::string Engine::Impl::target_for_new_catalog() {
   return *new_catalog_target_;
 }
 
-Result<Engine::Impl::EmbedderPtr> Engine::Impl::embedder_of(const std::string& space_id) {
+Result<Engine::Impl::EmbedderPtr> Engine::Impl::embedder_of(std::string_view catalog_id, const std::string& space_id) {
+  Status unknown;  // why the given embedder's space is not known
   if (given_embedder_) {
     if (const Result<Space> wanted = parse_space(space_id); wanted.ok() && !given_embedder_->knows_space()) {
       (void)given_embedder_->adopt(*wanted);
@@ -208,26 +237,21 @@ Result<Engine::Impl::EmbedderPtr> Engine::Impl::embedder_of(const std::string& s
     if (ours.ok() && ours->id() == space_id) {
       return given_embedder_;
     }
-    if (!ours.ok() && !embedder_spec_for(space_id).ok()) {
-      return ours.status();
-    }
+    unknown = ours.status();
   }
   {
     const std::lock_guard lock(space_mutex_);
     if (const auto found = search_embedders_.find(space_id); found != search_embedders_.end()) {
       return found->second;
     }
+    const std::optional<Space> chosen = default_embedder_ ? default_embedder_->known_space() : std::nullopt;
+    if (chosen && chosen->id() == space_id) {
+      return default_embedder_;
+    }
   }
-  const Result<std::string> spec = embedder_spec_for(space_id);
-  if (!spec.ok()) {
-    return {
-        Code::kRefused,
-        fmt::format("searches read space {}: this engine's embedder is not of it, and it can't be told from its name",
-                    space_id)};
-  }
-  const Result<EmbedderPtr> made = make_shared_embedder(*spec);
+  const Result<EmbedderPtr> made = remembered_embedder(catalog_id, space_id);
   if (!made.ok()) {
-    return made;
+    return unknown.ok() ? made : Result<EmbedderPtr>(unknown);
   }
   const std::lock_guard lock(space_mutex_);
   return search_embedders_.emplace(space_id, *made).first->second;

@@ -101,6 +101,19 @@ Status Engine::Impl::check_targets(const std::string& space_id) {
   return {};
 }
 
+/// A document may have come without an embedder's name, by SQL or by another program.
+void Engine::Impl::remember_in_catalogs(const std::string& space_id) {
+  if (space_id.empty() || !catalog_ || options_.embedder.empty()) {
+    return;
+  }
+  const Result<std::vector<CatalogInfo>> infos = catalog_->catalogs();
+  for (std::size_t i = 0; infos.ok() && i < infos->size(); ++i) {
+    if ((*infos)[i].target_space_id == space_id) {
+      remember_embedder((*infos)[i].catalog_id);
+    }
+  }
+}
+
 /// True where the store can't tell.
 bool Engine::Impl::has_open_jobs() {
   const Result<Peek> peek = store_->peek({});
@@ -132,6 +145,7 @@ Result<Engine::Impl::Work> Engine::Impl::prepare_work() {
   if (Status status = check_targets(work.space_id); !status.ok()) {
     return status;
   }
+  remember_in_catalogs(work.space_id);
   return work;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/rules/vectors.hpp"
+#include "core/values/utf8.hpp"
 #include "embedjobs/limits.hpp"
 
 namespace embedjobs::core {
@@ -18,6 +19,20 @@ Status check_put(const SpecKey& key, std::string_view content, std::string_view 
             fmt::format("the document has {} bytes, at most {} are allowed", content.size(), kMaxDocumentBytes)};
   }
   return target_space_id.empty() ? Status() : parse_space(target_space_id).status();
+}
+
+Status check_embedder(std::string_view catalog_id, std::string_view space_id, std::string_view spec) {
+  if (Status status = validate_catalog_id(catalog_id); !status.ok()) {
+    return status;
+  }
+  const bool printable =
+      std::none_of(spec.begin(), spec.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  if (spec.empty() || spec.size() > kMaxEmbedderBytes || !printable || !is_valid_utf8(spec)) {
+    return {
+        Code::kInvalidArgument,
+        fmt::format("an embedder is named by 1 to {} bytes of UTF-8 without control characters", kMaxEmbedderBytes)};
+  }
+  return space_id.empty() ? Status() : parse_space(space_id).status();
 }
 
 Status check_pass(const PassContext& context) {

@@ -18,6 +18,8 @@ using rules::check_enqueue;
 /// Of a put: a key, a document that is not too long, and a target space that is one or none. The content may be any
 /// bytes: what they mean is the splitter's business.
 Status check_put(const SpecKey& key, std::string_view content, std::string_view target_space_id);
+/// Of what a catalog remembers of an embedder: names, a space or none, and text that people can read.
+Status check_embedder(std::string_view catalog_id, std::string_view space_id, std::string_view spec);
 /// Key and space.
 Status check_pass(const PassContext& context);
 /// Of an upsert: the pass, and that every vector may be stored in its space. The message names the first operation

@@ -9,6 +9,7 @@
 #include "embedjobs/duration.hpp"
 #include "embedjobs/persister.hpp"
 #include "embedjobs/resolver.hpp"
+#include "embedjobs/sys/catalog.hpp"
 
 namespace embedjobs {
 namespace {
@@ -76,6 +77,15 @@ bool Embedder::adopt(const Space& /*recorded*/) {
 Result<std::vector<Reservation>> Persister::reserve(const PassContext& /*context*/, std::span<const TextHash> texts,
                                                     std::span<const TextHash> /*given_up*/) {
   return std::vector<Reservation>(texts.size(), Reservation::kMine);
+}
+
+Status Catalog::remember_embedder(std::string_view /*catalog_id*/, std::string_view /*space_id*/,
+                                  std::string_view /*spec*/) {
+  return {Code::kRefused, "this catalog remembers no embedders"};
+}
+
+Result<std::string> Catalog::remembered_embedder(std::string_view /*catalog_id*/, std::string_view /*space_id*/) {
+  return {Code::kRefused, "this catalog remembers no embedders"};
 }
 
 Result<std::vector<SpecState>> Persister::describe(std::span<const SpecKey> /*keys*/) {

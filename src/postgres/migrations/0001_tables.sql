@@ -33,6 +33,14 @@ CREATE TABLE @spaces (
   UNIQUE (catalog_id, name)
 );
 
+-- How the vectors of a space are made, as --embedder names it, without a key. The space '' is one that nobody knew yet.
+CREATE TABLE @embedders (
+  catalog_id bigint NOT NULL,
+  space      text COLLATE "C" NOT NULL,
+  spec       text NOT NULL,
+  PRIMARY KEY (catalog_id, space)
+);
+
 -- A key outlives its jobs and its removal, so that its counters never go back.
 CREATE TABLE @keys (
   id                   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

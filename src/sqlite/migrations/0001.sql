@@ -22,6 +22,14 @@ CREATE TABLE spaces (
   UNIQUE (catalog_id, name)
 ) STRICT;
 
+-- How the vectors of a space are made, as --embedder names it, without a key. The space '' is one that nobody knew yet.
+CREATE TABLE embedders (
+  catalog_id INTEGER NOT NULL REFERENCES catalogs (id),
+  space      TEXT NOT NULL,
+  spec       TEXT NOT NULL,
+  PRIMARY KEY (catalog_id, space)
+) STRICT, WITHOUT ROWID;
+
 -- A key outlives its jobs and its removal, so that its counters never go back.
 CREATE TABLE keys (
   id                  INTEGER PRIMARY KEY,
