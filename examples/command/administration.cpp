@@ -228,16 +228,18 @@ int run_index_vectors(const Session& session, const std::string& catalog) {
 std::string metrics_json(const MetricsSnapshot& snapshot) {
   const auto count = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
   const WorkerMetrics& worker = snapshot.worker;
-  const StoreCounts jobs = snapshot.jobs.value_or(StoreCounts());  // the command's stores all tell
-  JsonObject by_status;
-  by_status.integer("pending", jobs.pending)
-      .integer("running", jobs.running)
-      .integer("succeeded", jobs.succeeded)
-      .integer("failed", jobs.failed)
-      .integer("cancelled", jobs.cancelled);
   JsonObject json;
-  json.object("jobs", by_status)
-      .integer("workers_live", snapshot.workers_live.value_or(0))
+  if (snapshot.jobs) {
+    json.object("jobs", JsonObject()
+                            .integer("pending", snapshot.jobs->pending)
+                            .integer("running", snapshot.jobs->running)
+                            .integer("succeeded", snapshot.jobs->succeeded)
+                            .integer("failed", snapshot.jobs->failed)
+                            .integer("cancelled", snapshot.jobs->cancelled));
+  } else {
+    json.null("jobs");
+  }
+  json.integer("workers_live", snapshot.workers_live)
       .integer("jobs_claimed", count(worker.jobs_claimed))
       .integer("jobs_succeeded", count(worker.jobs_succeeded))
       .integer("jobs_retried", count(worker.jobs_retried))
