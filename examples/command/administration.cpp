@@ -43,11 +43,7 @@ int run_retry(const Session& session, const RetryFlags& flags) {
   }
   const Result<EnqueueResult> retry = (*engine)->retry({flags.catalog, flags.spec});
   if (!retry.ok()) {
-    return fail(
-        retry.status().code() == Code::kNotFound
-            ? Status(Code::kNotFound, fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them",
-                                                  flags.catalog, flags.spec))
-            : retry.status());
+    return fail(with_hint(retry.status()));
   }
   if (session.json) {
     print_line(JsonObject()
@@ -98,10 +94,7 @@ int run_switch_space(const Session& session, const std::string& catalog) {
   }
   const Result<std::size_t> count = (*engine)->switch_space(catalog, *space);
   if (!count.ok()) {
-    return fail(
-        count.status().code() == Code::kNotFound
-            ? Status(Code::kNotFound, fmt::format("there is no catalog '{}'; 'embedjobs status' lists them", catalog))
-            : count.status());
+    return fail(with_hint(count.status()));
   }
   if (session.json) {
     print_line(JsonObject()
