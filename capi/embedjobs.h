@@ -492,9 +492,9 @@ typedef struct embedjobs_persister {
   int32_t (*finalize)(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
                       const embedjobs_operations *manifest, size_t *done);
   /*
-  ** Nullable: then the reconciler leaves this engine's specs alone. Says for spec i of `count`, named by catalog_ids[i]
-  ** and spec_names[i], what finalize() recorded last, with embedjobs_spec_states_set(); a spec that nothing is said of
-  ** has nothing. *done = count.
+  ** Nullable: then the reconciler leaves this engine's specs alone, and a status knows only what jobs tell. Says for
+  ** spec i of `count`, named by catalog_ids[i] and spec_names[i], what finalize() recorded last, with
+  ** embedjobs_spec_states_set(); a spec that nothing is said of has nothing. *done = count.
   */
   int32_t (*describe)(void *user_data, embedjobs_call *call, size_t count, const char *const *catalog_ids,
                       const char *const *spec_names, embedjobs_spec_states *states, size_t *done);
@@ -830,7 +830,7 @@ typedef struct embedjobs_spec_status {
   const char *job_last_error;
   int64_t job_updated_at;
   int64_t job_next_run_at;      /* While pending. */
-  const char *visible_space_id; /* "": nothing is visible. */
+  const char *visible_space_id; /* "": nothing is visible; NULL: not known. */
   const char *provider_pause;   /* "waiting for provider until ...: why"; "": it does not wait; NULL: not known. */
   const char *badge_label;      /* "12/40 indexed" for example. */
   const char *badge_tooltip;

@@ -122,7 +122,7 @@ type Persister interface {
 // SpecState is what a persister's Finalize recorded last, with these of the pass.
 type SpecState struct{ SpaceID, ContentVersion, SplitterVersion string }
 
-// Describer is a Persister that lets the reconciler look. Nil: nothing is there for this key.
+// Describer is a Persister that lets the reconciler and a status look. Nil: nothing is there for this key.
 type Describer interface {
 	Persister
 	Describe(ctx context.Context, keys []Key) ([]*SpecState, error)

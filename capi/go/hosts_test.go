@@ -114,7 +114,7 @@ func TestDescribeLetsTheReconcilerSeeWhatIsMissing(t *testing.T) {
 	engine, _ := open(t, Options{Embedder: &words{}, Persister: persister, Resolver: documents})
 	status := must[[]SpecStatus](t)(engine.Statuses(""))[0]
 	if status.OperationCount != Unknown || status.EmbeddingCount != Unknown || status.EmbeddedSoFar != 0 ||
-		!status.PauseKnown || status.JobStatus != JobNone || status.BadgeLabel != "not indexed" {
+		!status.PauseKnown || !status.SpaceKnown || status.JobStatus != JobNone || status.BadgeLabel != "not indexed" {
 		t.Errorf("%+v", status)
 	}
 	if health := must[Health](t)(engine.Health("")); health.SpecsUnknown != 0 || !health.DegradedKnown {

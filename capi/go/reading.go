@@ -51,7 +51,8 @@ type SpecStatus struct {
 	JobLastError   string
 	JobUpdatedAt   time.Time
 	JobNextRunAt   time.Time
-	VisibleSpaceID string
+	SpaceKnown     bool   // False: nobody tells.
+	VisibleSpaceID string // "": nothing is visible, or that is not known.
 	PauseKnown     bool   // False: the store does not tell.
 	ProviderPause  string // "": it does not wait, or that is not known.
 	BadgeLabel     string
@@ -118,6 +119,7 @@ func statusOf(given *C.embedjobs_spec_status) SpecStatus {
 		JobLastError:   C.GoString(given.job_last_error),
 		JobUpdatedAt:   timeOf(given.job_updated_at),
 		JobNextRunAt:   timeOf(given.job_next_run_at),
+		SpaceKnown:     given.visible_space_id != nil,
 		VisibleSpaceID: C.GoString(given.visible_space_id),
 		PauseKnown:     given.provider_pause != nil,
 		ProviderPause:  C.GoString(given.provider_pause),

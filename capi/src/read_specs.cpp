@@ -31,7 +31,7 @@ void add_status(Statuses& list, const SpecStatus& status) {
   item.job_last_error = list.keep(status.job_last_error);
   item.job_updated_at = to_unix_ms(status.job_updated_at);
   item.job_next_run_at = to_unix_ms(status.job_next_run_at);
-  item.visible_space_id = list.keep(status.visible_space_id);
+  item.visible_space_id = status.visible_space_id ? list.keep(*status.visible_space_id) : nullptr;
   item.provider_pause = status.pause_known ? list.keep(status.provider_pause) : nullptr;
   item.badge_label = list.keep(badge.label);
   item.badge_tooltip = list.keep(badge.tooltip);

@@ -30,10 +30,10 @@ struct SpecStatus {
   std::string worker_id;       ///< While running: who holds the job. The next two: since when, and when the lease ends.
   WallTime job_started_at{};
   WallTime lease_expires_at{};
-  std::string visible_space_id;  ///< Empty: nothing visible.
-  bool pause_known = true;       ///< False: the store does not tell about jobs or about providers.
-  std::string provider_pause;    ///< The open job waits: "waiting for provider until 2026-01-31T09:05:00.250Z: why";
-                                 ///< empty: it does not, or pause_known is false.
+  std::optional<std::string> visible_space_id;  ///< Empty: nothing visible. None: nobody tells.
+  bool pause_known = true;                      ///< False: the store does not tell about jobs or about providers.
+  std::string provider_pause;  ///< The open job waits: "waiting for provider until 2026-01-31T09:05:00.250Z: why";
+                               ///< empty: it does not, or pause_known is false.
 };
 
 /// Nobody tells how the spec stands: its badge is "unknown".

@@ -71,9 +71,10 @@ TEST_CASE("a count that nobody tells is -1, and a persister that describes is be
   const embedjobs_spec_status& status = *statuses->items[0];
   CHECK(status.operation_count == -1);
   CHECK(status.embedding_count == -1);
-  CHECK(status.embedded_so_far == 0);  // no pass runs
+  CHECK(status.embedded_so_far == 0);              // no pass runs
   CHECK(status.job_status == EMBEDJOBS_JOB_NONE);  // the library's store tells; else EMBEDJOBS_JOB_UNKNOWN
   REQUIRE(status.provider_pause != nullptr);
+  CHECK((status.visible_space_id == nullptr) != describes);
   CHECK(std::string(status.badge_label) == (describes ? "not indexed" : "unknown"));
   embedjobs_statuses_destroy(statuses);
   embedjobs_health* health = nullptr;

@@ -95,6 +95,7 @@ TEST_CASE("what a store does not tell is shown as unknown, and never as nothing"
   CHECK_FALSE(row.embedding_count.has_value());
   CHECK_FALSE(row.embedded_so_far.has_value());
   CHECK_FALSE(row.complete.has_value());
+  CHECK_FALSE(row.visible_space_id.has_value());
   CHECK_FALSE(row.job_known);
   CHECK_FALSE(row.pause_known);
   CHECK(make_badge(row).label == "unknown");
@@ -129,7 +130,7 @@ TEST_CASE("over a store that tells nothing, the host's persister says which spec
   scene.index();
   CHECK(scene.row().complete == true);
   CHECK_FALSE(scene.row().operation_count.has_value());
-  CHECK_FALSE(scene.row().visible_space_id.empty());
+  CHECK(scene.row().visible_space_id == "4/test-model");
   CHECK(make_badge(scene.row()).label == "indexed");
   CHECK(make_banner(*scene.engine->health(std::nullopt)).tone == Tone::kGreen);
   // Rows of an older document: who can tell whether a job is open?

@@ -466,7 +466,7 @@ _MAY_BE_UNKNOWN = ("operation_count", "embedding_count", "embedded_so_far", "pen
 
 
 #: None where it is not known. Other texts that are NULL are "".
-_NULLABLE = (*_MAY_BE_UNKNOWN, "provider_pause")
+_NULLABLE = (*_MAY_BE_UNKNOWN, "provider_pause", "visible_space_id")
 
 
 def _known(name: str, value: Any) -> Any:

@@ -219,7 +219,7 @@ class Persister(Protocol):
 
 
 class DescribingPersister(Persister, Protocol):
-    """A persister that also lets the reconciler look."""
+    """A persister that also lets the reconciler and a status look."""
 
     def describe(self, keys: Sequence[Tuple[str, str]]) -> Sequence[Optional[SpecState]]:
         """What finalize recorded last, for each key; None: nothing."""

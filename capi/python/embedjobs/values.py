@@ -48,7 +48,7 @@ class SpecStatus:
     job_last_error: str
     job_updated_at: float
     job_next_run_at: float
-    visible_space_id: str
+    visible_space_id: Optional[str]  #: "": nothing is visible; None: nobody tells.
     provider_pause: Optional[str]  #: "": it does not wait; None: the store does not tell.
     badge_label: str
     badge_tooltip: str

@@ -27,7 +27,7 @@ SpecStatus row_of(const SpecVersion& document, const std::optional<Job>& job, co
   row.key = document.key;
   if (state) {
     row.complete = state->complete && state->content_version == document.version;
-    row.visible_space_id = state->complete ? state->space_id : std::string();
+    row.visible_space_id = state->space_id;
   }
   const bool succeeded = job && job->status == JobStatus::kSucceeded;
   if (succeeded || (job && job->operation_count > 0)) {
