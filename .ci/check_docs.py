@@ -10,7 +10,11 @@ import draw_pictures
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 problems = []
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+# [a](b.md), [a](<b.md> "title"), "[a]: b.md" of a reference, and HTML.
+LINKS = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+[^)]*)?\)|^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)|"
+                   r"<(?:a|img)\s[^>]*?(?:href|src)\s*=\s*[\"']?([^\"'\s>]+)", re.M)
+DEFINITION = re.compile(r"^ {0,3}\[([^\]]+)\]:", re.M)
+REFERENCE = re.compile(r"\[([^\]\[]+)\]\[([^\]\[]*)\]")
 
 
 def tracked(pattern):
@@ -39,17 +43,45 @@ def anchors_of(page):
     return anchors
 
 
+def targets_of(prose):
+    """What links lead to, however they are written. Code is no link."""
+    prose = re.sub(r"`[^`\n]*`", "`", prose)
+    for found in LINKS.finditer(prose):
+        yield next(target for target in found.groups() if target)
+
+
+def undefined_labels(prose):
+    """Labels of references, [text][label], that nothing defines."""
+    prose = re.sub(r"`[^`\n]*`", "`", prose)
+    defined = {label.lower() for label in DEFINITION.findall(prose)}
+    return [label or text for text, label in REFERENCE.findall(prose) if (label or text).lower() not in defined]
+
+
 def links_of(page):
     """Each link to a file of the tree: the file, and the anchor or None."""
-    for target in LINK.findall(prose_of(page)):
+    for target in targets_of(prose_of(page)):
         if not re.match(r"[a-z]+:", target):
             path, _, anchor = target.partition("#")
             yield target, (page.parent / path).resolve() if path else page, anchor or None
 
 
+def check_own_eyes():
+    """A link that this script does not see is not checked."""
+    prose = """[a](1.md) [a](2.md "title") [a](<3.md>) <a href="4.md">a</a> <img alt='' src='5.md'>
+[a][b] [c][] `[no](code.md)`
+
+[b]: 6.md
+"""
+    seen, undefined = list(targets_of(prose)), undefined_labels(prose)
+    if seen != [f"{number}.md" for number in range(1, 7)] or undefined != ["c"]:
+        problems.append(f"check_docs.py: sees {seen} and {undefined} in its own sample")
+
+
 def check_links():
     for page in tracked("*.md"):
         name = page.relative_to(ROOT)
+        for label in undefined_labels(prose_of(page)):
+            problems.append(f"{name}: [...][{label}], and nothing says where that leads")
         for target, path, anchor in links_of(page):
             if not path.exists():
                 problems.append(f"{name}: link to {target}, which is not there")
@@ -181,6 +213,7 @@ def check_command_options():
                 problems.append(f"docs/command.md: says nothing of the subcommand {command}")
 
 
+check_own_eyes()
 check_links()
 check_orphans()
 check_pictures()

@@ -3,6 +3,7 @@
 
 usage: draw_pictures.py           writes the SVG files
        draw_pictures.py --check   fails when a file is not what its block would give
+       draw_pictures.py --help    prints this
 
 A block is drawn when it has a line "%% picture: FILE". Its layout is in comments, which mermaid does not read:
   %% at STATE X Y          the middle of a state
@@ -140,12 +141,23 @@ def outdated():
             if not path.exists() or path.read_text(encoding="utf-8") != svg]
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
+def main(arguments):
+    if arguments in (["--help"], ["-h"]):
+        print(__doc__)
+    elif arguments == ["--check"]:
         wrong = outdated()
         for name in wrong:
             print(f"{name}: is not the picture of its page; run .ci/draw_pictures.py")
-        sys.exit(1 if wrong else 0)
-    for path, svg in pictures():
-        path.write_text(svg, encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
+        return 1 if wrong else 0
+    elif arguments:
+        print(__doc__, file=sys.stderr)
+        return 2
+    else:
+        for path, svg in pictures():
+            path.write_text(svg, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -163,7 +163,8 @@ typedef enum embedjobs_job_kind {
 
 /* Where a job stands. Pending and running are "open"; a spec has at most one open job. */
 typedef enum embedjobs_job_status {
-  EMBEDJOBS_JOB_NONE = -1, /* In a spec's status: it has no job. */
+  EMBEDJOBS_JOB_UNKNOWN = -2, /* In a spec's status: the store does not tell about jobs. */
+  EMBEDJOBS_JOB_NONE = -1,    /* In a spec's status: it has no job. */
   EMBEDJOBS_JOB_PENDING = 0,
   EMBEDJOBS_JOB_RUNNING = 1,
   EMBEDJOBS_JOB_SUCCEEDED = 2,
@@ -377,7 +378,7 @@ typedef struct embedjobs_embedder {
   /* Names the endpoint, the same in every process that calls it: under this name the store remembers batch sizes,
      pauses and tokens. Nullable: the model. Never a key or a password. */
   const char *provider;
-  size_t concurrent_calls; /* How many calls it bears at a time; 0: 1. */
+  size_t concurrent_calls; /* How many calls it takes at a time; 0: 1. */
   size_t batch_texts;      /* The most texts per call; 0: embedjobs_options.batch_size decides alone. */
   size_t batch_bytes;      /* The most bytes of text a call; 0: no limit of its own. */
   size_t batch_tokens;     /* The most tokens a call, kept by an estimate; 0: no limit. */
@@ -491,9 +492,9 @@ typedef struct embedjobs_persister {
   int32_t (*finalize)(void *user_data, embedjobs_call *call, const embedjobs_pass *pass,
                       const embedjobs_operations *manifest, size_t *done);
   /*
-  ** Nullable: then the reconciler leaves this engine's specs alone. Says for spec i of `count`, named by catalog_ids[i]
-  ** and spec_names[i], what finalize() recorded last, with embedjobs_spec_states_set(); a spec that nothing is said of
-  ** has nothing. *done = count.
+  ** Nullable: then the reconciler leaves this engine's specs alone, and a status knows only what jobs tell. Says for
+  ** spec i of `count`, named by catalog_ids[i] and spec_names[i], what finalize() recorded last, with
+  ** embedjobs_spec_states_set(); a spec that nothing is said of has nothing. *done = count.
   */
   int32_t (*describe)(void *user_data, embedjobs_call *call, size_t count, const char *const *catalog_ids,
                       const char *const *spec_names, embedjobs_spec_states *states, size_t *done);
@@ -625,7 +626,7 @@ typedef struct embedjobs_options {
   const embedjobs_secret_source *secret_source; /* Needs an HTTP `embedder`. */
   /* Shown in job lists. Default: host name and process id. */
   const char *worker_id;
-  /* Jobs at a time in this process; default 1. More help only when documents are small or the provider bears many
+  /* Jobs at a time in this process; default 1. More help only when documents are small or the provider allows many
      calls. */
   int64_t slots;
   /* Texts a provider call, at most; default 32. Larger saves round trips; smaller loses less to a crash. */
@@ -814,7 +815,10 @@ EMBEDJOBS_API int32_t embedjobs_engine_switch_space(embedjobs_engine *engine, co
 ** Lists are an array of pointers, so that their elements may grow: list->items[i]->member, i below list->count.
 */
 
-/* One spec, as a person sees it. */
+/*
+** One spec, as a person sees it. A count is -1 where it is not known: of vectors that the host keeps only the last job
+** has counts.
+*/
 typedef struct embedjobs_spec_status {
   size_t struct_size;
   const char *catalog_id;
@@ -826,13 +830,13 @@ typedef struct embedjobs_spec_status {
   const char *job_last_error;
   int64_t job_updated_at;
   int64_t job_next_run_at;      /* While pending. */
-  const char *visible_space_id; /* "": nothing is visible. */
-  const char *provider_pause;   /* "waiting for provider until ...: why"; "": it does not wait. */
+  const char *visible_space_id; /* "": nothing is visible; NULL: not known. */
+  const char *provider_pause;   /* "waiting for provider until ...: why"; "": it does not wait; NULL: not known. */
   const char *badge_label;      /* "12/40 indexed" for example. */
   const char *badge_tooltip;
   int32_t badge_tone;   /* embedjobs_tone */
   int32_t offers_retry; /* Only a failed spec has a Retry button. */
-  int32_t job_status;   /* embedjobs_job_status; EMBEDJOBS_JOB_NONE: there is no job. */
+  int32_t job_status;   /* embedjobs_job_status; EMBEDJOBS_JOB_NONE: there is no job; _UNKNOWN: not known. */
   int32_t reserved;     /* 0 */
   /* While it runs: who holds the job, since when, and until when unless the lease is renewed. Otherwise "" and 0. */
   const char *worker_id;
@@ -860,13 +864,14 @@ typedef struct embedjobs_health {
   size_t struct_size;
   int64_t specs;
   int64_t indexed;
-  int64_t pending;
+  int64_t unknown; /* Specs of which nobody tells how they stand. They are in no other count but `specs`. */
+  int64_t pending; /* This and the next two: -1 where the store does not tell about jobs. */
   int64_t running;
   int64_t failed;
   const char *degraded_reason; /* "" when not degraded. */
   const char *banner_text;
   int32_t banner_tone; /* embedjobs_tone */
-  int32_t degraded;    /* A key fails, retries are queued after errors, or a provider's pause has lasted a day. */
+  int32_t degraded;    /* A key fails, retries are queued after errors, or a pause has lasted a day. -1: not known. */
 } embedjobs_health;
 
 /* Of a catalog, or of all (`catalog_id` is nullable). Errors as embedjobs_engine_statuses(). */
@@ -1024,7 +1029,7 @@ typedef struct embedjobs_provider {
   const char *provider;     /* embedjobs_embedder.provider, or what a built-in embedder calls its endpoint. */
   const char *space_id;     /* Of the worker that noted something last; "": not known. */
   const char *pause_reason; /* "": it was never paused, or has answered since. */
-  int64_t batch_texts;      /* Texts a call that it was found to bear; 0: no limit was met. */
+  int64_t batch_texts;      /* Texts a call that it was found to take; 0: no limit was met. */
   int64_t batch_bytes;      /* The same in bytes of text. */
   int64_t paused_until;     /* Later than read_at: nobody asks it before. */
   uint64_t tokens_total;    /* Prompt tokens, as the provider counted them. */
@@ -1099,7 +1104,7 @@ typedef struct embedjobs_metrics {
   int64_t running;         /* Passes now. */
   int64_t calls_in_flight; /* Provider calls now. */
   int64_t batch_size;      /* Texts a call, as adapted. */
-  int64_t store_pending;   /* Jobs of the whole store by status. */
+  int64_t store_pending;   /* Jobs of the whole store by status; -1: the store does not tell. */
   int64_t store_running;
   int64_t store_succeeded;
   int64_t store_failed;

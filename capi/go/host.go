@@ -35,7 +35,7 @@ type Space struct {
 	Dimension int
 }
 
-// Limits is what an embedder bears. Zero: the engine decides.
+// Limits is what an embedder allows. Zero: the engine decides.
 type Limits struct {
 	Provider        string // Names the endpoint, the same in every process that calls it. Default: the model.
 	ConcurrentCalls int    // Default 1.
@@ -53,7 +53,7 @@ type Embedder interface {
 	Embed(ctx context.Context, batch *Batch) error
 }
 
-// LimitedEmbedder is an Embedder that says what it bears.
+// LimitedEmbedder is an Embedder that says what it allows.
 type LimitedEmbedder interface {
 	Embedder
 	Limits() Limits
@@ -122,7 +122,7 @@ type Persister interface {
 // SpecState is what a persister's Finalize recorded last, with these of the pass.
 type SpecState struct{ SpaceID, ContentVersion, SplitterVersion string }
 
-// Describer is a Persister that lets the reconciler look. Nil: nothing is there for this key.
+// Describer is a Persister that lets the reconciler and a status look. Nil: nothing is there for this key.
 type Describer interface {
 	Persister
 	Describe(ctx context.Context, keys []Key) ([]*SpecState, error)

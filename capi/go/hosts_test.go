@@ -112,6 +112,14 @@ func (d *described) Describe(_ context.Context, keys []Key) ([]*SpecState, error
 func TestDescribeLetsTheReconcilerSeeWhatIsMissing(t *testing.T) {
 	persister, documents := &described{store: newStore(), states: map[Key]*SpecState{}}, shelf{key: openAPI(3)}
 	engine, _ := open(t, Options{Embedder: &words{}, Persister: persister, Resolver: documents})
+	status := must[[]SpecStatus](t)(engine.Statuses(""))[0]
+	if status.OperationCount != Unknown || status.EmbeddingCount != Unknown || status.EmbeddedSoFar != 0 ||
+		!status.PauseKnown || !status.SpaceKnown || status.JobStatus != JobNone || status.BadgeLabel != "not indexed" {
+		t.Errorf("%+v", status)
+	}
+	if health := must[Health](t)(engine.Health("")); health.SpecsUnknown != 0 || !health.DegradedKnown {
+		t.Errorf("%+v", health)
+	}
 	for _, expected := range []int{1, 0} {
 		if count := must[int](t)(engine.Reconcile()); count != expected {
 			t.Errorf("%d gaps, expected %d", count, expected)

@@ -28,7 +28,8 @@ type JobStatus int32
 
 // The statuses of jobs.
 const (
-	JobNone JobStatus = iota - 1 // In a spec's status: it has no job.
+	JobUnknown JobStatus = iota - 2 // In a spec's status: the store does not tell about jobs.
+	JobNone                         // In a spec's status: it has no job.
 	JobPending
 	JobRunning
 	JobSucceeded
@@ -36,7 +37,11 @@ const (
 	JobCancelled
 )
 
-// SpecStatus is one spec, as a person sees it.
+// Unknown stands for a count that is not known.
+const Unknown = -1
+
+// SpecStatus is one spec, as a person sees it. A count is Unknown where nobody tells it: of vectors that the host keeps
+// only the last job has counts.
 type SpecStatus struct {
 	Key            Key
 	OperationCount int64
@@ -46,8 +51,10 @@ type SpecStatus struct {
 	JobLastError   string
 	JobUpdatedAt   time.Time
 	JobNextRunAt   time.Time
-	VisibleSpaceID string
-	ProviderPause  string
+	SpaceKnown     bool   // False: nobody tells.
+	VisibleSpaceID string // "": nothing is visible, or that is not known.
+	PauseKnown     bool   // False: the store does not tell.
+	ProviderPause  string // "": it does not wait, or that is not known.
 	BadgeLabel     string
 	BadgeTooltip   string
 	BadgeTone      Tone
@@ -112,7 +119,9 @@ func statusOf(given *C.embedjobs_spec_status) SpecStatus {
 		JobLastError:   C.GoString(given.job_last_error),
 		JobUpdatedAt:   timeOf(given.job_updated_at),
 		JobNextRunAt:   timeOf(given.job_next_run_at),
+		SpaceKnown:     given.visible_space_id != nil,
 		VisibleSpaceID: C.GoString(given.visible_space_id),
+		PauseKnown:     given.provider_pause != nil,
 		ProviderPause:  C.GoString(given.provider_pause),
 		BadgeLabel:     C.GoString(given.badge_label),
 		BadgeTooltip:   C.GoString(given.badge_tooltip),
@@ -127,11 +136,14 @@ func statusOf(given *C.embedjobs_spec_status) SpecStatus {
 
 // Health is one line above a list of specs.
 type Health struct {
-	Specs, Indexed, Pending, Running, Failed int64
-	Degraded                                 bool
-	DegradedReason                           string
-	BannerText                               string
-	BannerTone                               Tone
+	Specs, Indexed           int64
+	SpecsUnknown             int64 // Of which nobody tells how they stand. They are in no other count but Specs.
+	Pending, Running, Failed int64 // Unknown where the store does not tell about jobs.
+	DegradedKnown            bool
+	Degraded                 bool // False also where that is not known.
+	DegradedReason           string
+	BannerText               string
+	BannerTone               Tone
 }
 
 // Health is that of a catalog, or of all ("").
@@ -147,10 +159,12 @@ func (e *Engine) Health(catalogID string) (Health, error) {
 	return Health{
 		Specs:          int64(given.specs),
 		Indexed:        int64(given.indexed),
+		SpecsUnknown:   int64(given.unknown),
 		Pending:        int64(given.pending),
 		Running:        int64(given.running),
 		Failed:         int64(given.failed),
-		Degraded:       given.degraded != 0,
+		DegradedKnown:  given.degraded >= 0,
+		Degraded:       given.degraded > 0,
 		DegradedReason: C.GoString(given.degraded_reason),
 		BannerText:     C.GoString(given.banner_text),
 		BannerTone:     Tone(given.banner_tone),

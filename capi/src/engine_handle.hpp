@@ -47,13 +47,14 @@ namespace embedjobs::capi {
 template <typename F>
 std::int32_t engine_call(embedjobs_engine* handle, FromCallback rule, const char* function, embedjobs_error** error,
                          F&& f) {
-  return boundary(error, [&]() -> Status {
+  const auto checked = [&]() -> Status {
     if (Status status = check_call(handle, rule, function); !status.ok()) {
       return status;
     }
     const std::shared_ptr<OpenEngine> open = handle->open;
     return f(*open->engine);
-  });
+  };
+  return boundary(error, checked);
 }
 
 }  // namespace embedjobs::capi

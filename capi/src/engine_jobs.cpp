@@ -75,25 +75,26 @@ std::int32_t embedjobs_engine_put_items(embedjobs_engine* engine, const char* ca
 
 std::int32_t embedjobs_engine_remove(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
                                      embedjobs_error** error) {
-  return capi::engine_call(engine, capi::FromCallback::kAllowed, __func__, error, [&](Engine& core) {
+  const auto remove = [&](Engine& core) {
     const Result<SpecKey> key = capi::read_key(catalog_id, spec_name);
     return key.ok() ? core.remove(*key) : key.status();
-  });
+  };
+  return capi::engine_call(engine, capi::FromCallback::kAllowed, __func__, error, remove);
 }
 
 std::int32_t embedjobs_engine_remove_catalog(embedjobs_engine* engine, const char* catalog_id,
                                              embedjobs_error** error) {
-  return capi::engine_call(engine, capi::FromCallback::kRefused, __func__, error, [&](Engine& core) {
+  const auto remove_catalog = [&](Engine& core) {
     const Status named = capi::check_name(catalog_id, "catalog_id");
     return named.ok() ? core.remove_catalog(catalog_id) : named;
-  });
+  };
+  return capi::engine_call(engine, capi::FromCallback::kRefused, __func__, error, remove_catalog);
 }
 
 std::int32_t embedjobs_engine_enqueue(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
                                       std::int32_t kind, embedjobs_enqueued* enqueued, embedjobs_error** error) {
-  return capi::enqueue_call(
-      engine, __func__, catalog_id, spec_name, enqueued, error,
-      [&](Engine& core, const SpecKey& key) { return core.enqueue(key, static_cast<JobKind>(kind)); });
+  const auto enqueue = [&](Engine& core, const SpecKey& key) { return core.enqueue(key, static_cast<JobKind>(kind)); };
+  return capi::enqueue_call(engine, __func__, catalog_id, spec_name, enqueued, error, enqueue);
 }
 
 std::int32_t embedjobs_engine_retry(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,

@@ -53,11 +53,12 @@ void end_elsewhere(const std::shared_ptr<OpenEngine>& open) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  const auto end = [kept] {
+    (void)(*kept)->engine->stop(kForEver);
+    delete kept;
+  };
   try {
-    std::thread([kept] {
-      (void)(*kept)->engine->stop(kForEver);
-      delete kept;
-    }).detach();
+    std::thread(end).detach();
   } catch (const std::system_error&) {
     // Nobody is left to tell.
   }
@@ -134,13 +135,14 @@ std::int32_t embedjobs_engine_stop(embedjobs_engine* engine, std::int64_t deadli
 }
 
 std::int32_t embedjobs_engine_request_stop(embedjobs_engine* engine, embedjobs_error** error) {
-  return engine_call(engine, FromCallback::kAllowed, __func__, error, [&](Engine& core) {
+  const auto request = [&](Engine& core) {
     Status status = core.request_stop();
     if (status.ok()) {
       engine->open->state->stopping = true;
     }
     return status;
-  });
+  };
+  return engine_call(engine, FromCallback::kAllowed, __func__, error, request);
 }
 
 std::int32_t embedjobs_engine_wait_idle(embedjobs_engine* engine, std::int64_t max_wait_ms, std::int64_t time_limit_ms,

@@ -42,10 +42,11 @@ std::int32_t boundary(embedjobs_error** error, F&& f) {
 /// For what can't fail, or has nobody to tell.
 template <typename F>
 void quiet_boundary(F&& f) {
-  (void)boundary(nullptr, [&] {
+  const auto succeed = [&] {
     std::forward<F>(f)();
     return Status();
-  });
+  };
+  (void)boundary(nullptr, succeed);
 }
 
 }  // namespace embedjobs::capi

@@ -20,10 +20,11 @@ void embedjobs_hash_text(const char* text, std::size_t size, std::uint8_t* hash)
   if (hash == nullptr || (text == nullptr && size > 0)) {
     return;
   }
-  embedjobs::capi::quiet_boundary([&] {
+  const auto write_hash = [&] {
     const embedjobs::TextHash value = embedjobs::hash_text(std::string_view(text == nullptr ? "" : text, size));
     std::copy(value.begin(), value.end(), hash);
-  });
+  };
+  embedjobs::capi::quiet_boundary(write_hash);
 }
 
 }  // extern "C"

@@ -129,22 +129,24 @@ void embedjobs_compute_progress(embedjobs_compute* compute, std::size_t operatio
 
 std::int32_t embedjobs_compute_persist_batch(embedjobs_compute* compute, const embedjobs_rows* rows,
                                              embedjobs_error** error) {
-  return embedjobs::capi::compute_call(compute, error, [&]() -> Status {
+  const auto persist = [&]() -> Status {
     const auto read = embedjobs::capi::read_rows(rows, compute->request.space.dimension);
     return read.ok() ? compute->request.persist_batch(*read) : read.status();
-  });
+  };
+  return embedjobs::capi::compute_call(compute, error, persist);
 }
 
 std::int32_t embedjobs_compute_set_manifest(embedjobs_compute* compute, const embedjobs_operations* manifest,
                                             embedjobs_error** error) {
-  return embedjobs::capi::compute_call(compute, error, [&]() -> Status {
+  const auto set = [&]() -> Status {
     auto read = embedjobs::capi::read_operations(manifest);
     if (!read.ok()) {
       return read.status();
     }
     compute->manifest = *std::move(read);
     return {};
-  });
+  };
+  return embedjobs::capi::compute_call(compute, error, set);
 }
 
 }  // extern "C"

@@ -40,9 +40,10 @@ class HostEmbedder final : public Embedder {
     if (context.time_limit > Duration(0)) {
       call.deadline = std::chrono::steady_clock::now() + context.time_limit;
     }
-    Status status = call_host("the host's embedder", call, texts.size(), [&](embedjobs_call* c, std::size_t* done) {
+    const auto embed_batch = [&](embedjobs_call* c, std::size_t* done) {
       return (*table_)->embed((*table_)->user_data, c, &batch, &out, done);
-    });
+    };
+    Status status = call_host("the host's embedder", call, texts.size(), embed_batch);
     if (!status.ok()) {
       return status;
     }

@@ -52,10 +52,10 @@ class HostPersister final : public Persister {
     const PackedOperations packed(wanted);
     const embedjobs_operations view = packed.view();
     std::vector<std::uint8_t> existing(wanted.size() + 1, 0);  // never NULL
-    const Status status =
-        call(Caller::kWorker, wanted.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
-          return t.list_existing(t.user_data, c, PassView(context).get(), &view, existing.data(), done);
-        });
+    const auto ask = [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+      return t.list_existing(t.user_data, c, PassView(context).get(), &view, existing.data(), done);
+    };
+    const Status status = call(Caller::kWorker, wanted.size(), ask);
     if (!status.ok()) {
       return status;
     }
@@ -73,18 +73,19 @@ class HostPersister final : public Persister {
   Status persist_batch(const PassContext& context, std::span<const VectorRow> rows) override {
     const PackedRows packed(rows, context.space.dimension);
     const embedjobs_rows view = packed.view();
-    return call(Caller::kWorker, rows.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+    const auto persist = [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
       return t.persist_batch(t.user_data, c, PassView(context).get(), &view, done);
-    });
+    };
+    return call(Caller::kWorker, rows.size(), persist);
   }
 
   Status finalize(const PassContext& context, const Manifest& manifest) override {
     const PackedOperations packed(manifest);
     const embedjobs_operations view = packed.view();
-    return call(Caller::kWorker, manifest.size(),
-                [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
-                  return t.finalize(t.user_data, c, PassView(context).get(), &view, done);
-                });
+    const auto end = [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+      return t.finalize(t.user_data, c, PassView(context).get(), &view, done);
+    };
+    return call(Caller::kWorker, manifest.size(), end);
   }
 
   Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys) override {
@@ -100,10 +101,10 @@ class HostPersister final : public Persister {
       specs.push_back(key.spec_name.c_str());
     }
     embedjobs_spec_states sink{states};
-    const Status status =
-        call(Caller::kAnybody, keys.size(), [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
-          return t.describe(t.user_data, c, keys.size(), catalogs.data(), specs.data(), &sink, done);
-        });
+    const auto ask = [&](const embedjobs_persister& t, embedjobs_call* c, std::size_t* done) {
+      return t.describe(t.user_data, c, keys.size(), catalogs.data(), specs.data(), &sink, done);
+    };
+    const Status status = call(Caller::kAnybody, keys.size(), ask);
     if (!status.ok()) {
       return status;
     }

@@ -26,9 +26,10 @@ class HostResolver final : public SpecResolver {
   Result<Document> resolve(const SpecKey& key) override {
     embedjobs_document answer;
     embedjobs_call call(table_->state(), Caller::kWorker);
-    const Status status = call_host(kWho, call, 1, [&](embedjobs_call* c, std::size_t* done) {
+    const auto ask = [&](embedjobs_call* c, std::size_t* done) {
       return (*table_)->resolve((*table_)->user_data, c, key.catalog_id.c_str(), key.spec_name.c_str(), &answer, done);
-    });
+    };
+    const Status status = call_host(kWho, call, 1, ask);
     if (!status.ok()) {
       return status;
     }
@@ -83,13 +84,14 @@ extern "C" {
 
 std::int32_t embedjobs_document_set(embedjobs_document* document, const char* content, std::size_t size,
                                     const char* version) {
-  return embedjobs::capi::boundary(nullptr, [&]() -> Status {
+  const auto set = [&]() -> Status {
     if (document == nullptr || (content == nullptr && size > 0) || version == nullptr || *version == '\0') {
       return {Code::kInvalidArgument, "NULL, or an empty version"};
     }
     document->document = embedjobs::Document{std::string(content == nullptr ? "" : content, size), version};
     return {};
-  });
+  };
+  return embedjobs::capi::boundary(nullptr, set);
 }
 
 std::int32_t embedjobs_document_list_add(embedjobs_document_list* list, const char* catalog_id, const char* spec_name,

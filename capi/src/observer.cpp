@@ -59,11 +59,12 @@ LogSink make_log_sink(TablePtr<embedjobs_observer> table) {
   if (!table || (*table)->log == nullptr) {
     return {};
   }
-  return [table = std::move(table)](LogLevel level, std::string_view message) {
+  auto log = [table = std::move(table)](LogLevel level, std::string_view message) {
     const std::string line(message);
     const Frame frame(table->state());
     (*table)->log((*table)->user_data, static_cast<std::int32_t>(level), line.c_str(), line.size());
   };
+  return log;
 }
 
 EventSink make_event_sink(TablePtr<embedjobs_observer> table, LogSink log) {

@@ -49,7 +49,8 @@ extern "C" {
 
 std::int32_t embedjobs_engine_providers(embedjobs_engine* engine, embedjobs_providers** out, embedjobs_error** error) {
   return capi::list_call<embedjobs_providers, capi::Providers>(
-      engine, __func__, out, error, [](Engine& core) { return core.providers(); }, capi::add_provider);
+      engine, FromCallback::kRefused, __func__, out, error, [](Engine& core) { return core.providers(); },
+      capi::add_provider);
 }
 
 void embedjobs_providers_destroy(embedjobs_providers* providers) {
@@ -58,7 +59,8 @@ void embedjobs_providers_destroy(embedjobs_providers* providers) {
 
 std::int32_t embedjobs_engine_workers(embedjobs_engine* engine, embedjobs_workers** out, embedjobs_error** error) {
   return capi::list_call<embedjobs_workers, capi::Workers>(
-      engine, __func__, out, error, [](Engine& core) { return core.workers(); }, capi::add_worker);
+      engine, FromCallback::kRefused, __func__, out, error, [](Engine& core) { return core.workers(); },
+      capi::add_worker);
 }
 
 void embedjobs_workers_destroy(embedjobs_workers* workers) {

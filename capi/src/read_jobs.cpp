@@ -84,7 +84,7 @@ void fill_metrics(Metrics& view, const MetricsSnapshot& from) {
   view.running = from.worker.running;
   view.calls_in_flight = from.worker.calls_in_flight;
   view.batch_size = from.worker.batch_size;
-  const StoreCounts jobs = from.jobs.value_or(StoreCounts());  // the stores of the C interface all tell
+  const StoreCounts jobs = from.jobs.value_or(StoreCounts{-1, -1, -1, -1, -1});
   view.store_pending = jobs.pending;
   view.store_running = jobs.running;
   view.store_succeeded = jobs.succeeded;
@@ -102,21 +102,13 @@ extern "C" {
 
 std::int32_t embedjobs_engine_jobs(embedjobs_engine* engine, const embedjobs_job_filter* filter, embedjobs_jobs** out,
                                    embedjobs_error** error) {
-  const auto list_jobs = [&](Engine& core, capi::Jobs& list) -> Status {
+  const auto list_jobs = [&](Engine& core) -> Result<std::vector<Job>> {
     JobFilter wanted;
-    if (Status status = capi::read_filter(filter, wanted); !status.ok()) {
-      return status;
-    }
-    const auto jobs = core.jobs(wanted);
-    if (jobs.ok()) {
-      for (const Job& job : *jobs) {
-        capi::add_job(list, job);
-      }
-      list.finish();
-    }
-    return jobs.status();
+    const Status status = capi::read_filter(filter, wanted);
+    return status.ok() ? core.jobs(wanted) : status;
   };
-  return capi::result_call<embedjobs_jobs, capi::Jobs>(engine, FromCallback::kAllowed, __func__, out, error, list_jobs);
+  return capi::list_call<embedjobs_jobs, capi::Jobs>(engine, FromCallback::kAllowed, __func__, out, error, list_jobs,
+                                                     capi::add_job);
 }
 
 void embedjobs_jobs_destroy(embedjobs_jobs* jobs) {

@@ -10,25 +10,34 @@ using Catalogs = OwningList<embedjobs_catalogs, embedjobs_catalog>;
 using Verifications = OwningList<embedjobs_verifications, embedjobs_verification>;
 using Health = Owning<embedjobs_health>;
 
+constexpr std::int64_t kNotKnown = -1;
+
+std::int32_t job_status_of(const SpecStatus& status) {
+  if (!status.job_known) {
+    return EMBEDJOBS_JOB_UNKNOWN;
+  }
+  return status.job_status ? static_cast<std::int32_t>(*status.job_status) : EMBEDJOBS_JOB_NONE;
+}
+
 void add_status(Statuses& list, const SpecStatus& status) {
   const Badge badge = make_badge(status);
   embedjobs_spec_status& item = list.add();
   item.catalog_id = list.keep(status.key.catalog_id);
   item.spec_name = list.keep(status.key.spec_name);
-  item.operation_count = status.operation_count;
-  item.embedding_count = status.embedding_count;
-  item.embedded_so_far = status.embedded_so_far;
+  item.operation_count = status.operation_count.value_or(kNotKnown);
+  item.embedding_count = status.embedding_count.value_or(kNotKnown);
+  item.embedded_so_far = status.embedded_so_far.value_or(kNotKnown);
   item.job_attempts = status.job_attempts;
   item.job_last_error = list.keep(status.job_last_error);
   item.job_updated_at = to_unix_ms(status.job_updated_at);
   item.job_next_run_at = to_unix_ms(status.job_next_run_at);
-  item.visible_space_id = list.keep(status.visible_space_id);
-  item.provider_pause = list.keep(status.provider_pause);
+  item.visible_space_id = status.visible_space_id ? list.keep(*status.visible_space_id) : nullptr;
+  item.provider_pause = status.pause_known ? list.keep(status.provider_pause) : nullptr;
   item.badge_label = list.keep(badge.label);
   item.badge_tooltip = list.keep(badge.tooltip);
   item.badge_tone = static_cast<std::int32_t>(badge.tone);
   item.offers_retry = badge.offers_retry ? 1 : 0;
-  item.job_status = status.job_status ? static_cast<std::int32_t>(*status.job_status) : EMBEDJOBS_JOB_NONE;
+  item.job_status = job_status_of(status);
   item.worker_id = list.keep(status.worker_id);
   item.job_started_at = to_unix_ms(status.job_started_at);
   item.lease_expires_at = to_unix_ms(status.lease_expires_at);
@@ -38,13 +47,14 @@ void fill_health(Health& health, const CatalogHealth& from) {
   const Banner banner = make_banner(from);
   health.specs = from.specs;
   health.indexed = from.indexed;
-  health.pending = from.pending;
-  health.running = from.running;
-  health.failed = from.failed;
+  health.pending = from.jobs_known ? from.pending : kNotKnown;
+  health.running = from.jobs_known ? from.running : kNotKnown;
+  health.failed = from.jobs_known ? from.failed : kNotKnown;
+  health.unknown = from.unknown;
   health.degraded_reason = health.keep(from.degraded_reason);
   health.banner_text = health.keep(banner.text);
   health.banner_tone = static_cast<std::int32_t>(banner.tone);
-  health.degraded = from.degraded ? 1 : 0;
+  health.degraded = from.degraded ? 1 : from.jobs_known && from.failures_known ? 0 : -1;
 }
 
 void add_catalog(Catalogs& list, const CatalogInfo& info) {
@@ -75,8 +85,8 @@ extern "C" {
 std::int32_t embedjobs_engine_statuses(embedjobs_engine* engine, const char* catalog_id, embedjobs_statuses** out,
                                        embedjobs_error** error) {
   return capi::list_call<embedjobs_statuses, capi::Statuses>(
-      engine, __func__, out, error, [&](Engine& core) { return core.status(capi::to_optional(catalog_id)); },
-      capi::add_status);
+      engine, FromCallback::kRefused, __func__, out, error,
+      [&](Engine& core) { return core.status(capi::to_optional(catalog_id)); }, capi::add_status);
 }
 
 void embedjobs_statuses_destroy(embedjobs_statuses* statuses) {
@@ -101,7 +111,8 @@ void embedjobs_health_destroy(embedjobs_health* health) {
 
 std::int32_t embedjobs_engine_catalogs(embedjobs_engine* engine, embedjobs_catalogs** out, embedjobs_error** error) {
   return capi::list_call<embedjobs_catalogs, capi::Catalogs>(
-      engine, __func__, out, error, [](Engine& core) { return core.catalogs(); }, capi::add_catalog);
+      engine, FromCallback::kRefused, __func__, out, error, [](Engine& core) { return core.catalogs(); },
+      capi::add_catalog);
 }
 
 void embedjobs_catalogs_destroy(embedjobs_catalogs* catalogs) {
@@ -110,15 +121,14 @@ void embedjobs_catalogs_destroy(embedjobs_catalogs* catalogs) {
 
 std::int32_t embedjobs_engine_verify(embedjobs_engine* engine, const char* catalog_id, const char* spec_name,
                                      embedjobs_verifications** out, embedjobs_error** error) {
-  return capi::list_call<embedjobs_verifications, capi::Verifications>(
-      engine, __func__, out, error,
-      [&](Engine& core) -> Result<std::vector<VerifyReport>> {
-        if (Status status = capi::check_name(catalog_id, "catalog_id"); !status.ok()) {
-          return status;
-        }
-        return core.verify(catalog_id, capi::to_optional(spec_name));
-      },
-      capi::add_verification);
+  const auto verify = [&](Engine& core) -> Result<std::vector<VerifyReport>> {
+    if (Status status = capi::check_name(catalog_id, "catalog_id"); !status.ok()) {
+      return status;
+    }
+    return core.verify(catalog_id, capi::to_optional(spec_name));
+  };
+  return capi::list_call<embedjobs_verifications, capi::Verifications>(engine, FromCallback::kRefused, __func__, out,
+                                                                       error, verify, capi::add_verification);
 }
 
 void embedjobs_verifications_destroy(embedjobs_verifications* verifications) {

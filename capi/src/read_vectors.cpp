@@ -49,22 +49,16 @@ extern "C" {
 
 std::int32_t embedjobs_engine_search(embedjobs_engine* engine, const char* catalog_id, const char* query,
                                      std::size_t size, std::size_t k, embedjobs_hits** out, embedjobs_error** error) {
-  const auto search = [&](Engine& core, capi::Hits& list) -> Status {
+  const auto search = [&](Engine& core) -> Result<std::vector<SearchHit>> {
     const Status named = capi::check_name(catalog_id, "catalog_id");
     const auto text = capi::read_block(query, size, "query");
     if (!named.ok() || !text.ok()) {
       return !named.ok() ? named : text.status();
     }
-    const auto hits = core.search(catalog_id, *text, k);
-    if (hits.ok()) {
-      for (const SearchHit& hit : *hits) {
-        capi::add_hit(list, hit);
-      }
-      list.finish();
-    }
-    return hits.status();
+    return core.search(catalog_id, *text, k);
   };
-  return capi::result_call<embedjobs_hits, capi::Hits>(engine, FromCallback::kRefused, __func__, out, error, search);
+  return capi::list_call<embedjobs_hits, capi::Hits>(engine, FromCallback::kRefused, __func__, out, error, search,
+                                                     capi::add_hit);
 }
 
 void embedjobs_hits_destroy(embedjobs_hits* hits) {
@@ -78,10 +72,11 @@ std::int32_t embedjobs_engine_rows(embedjobs_engine* engine, const char* catalog
     if (!key.ok()) {
       return key.status();
     }
-    const Result<Space> space = core.rows(*key, with_vectors != 0, [&](const StoredRow& row) {
+    const auto add = [&](const StoredRow& row) {
       rows.add(row);
       return true;
-    });
+    };
+    const Result<Space> space = core.rows(*key, with_vectors != 0, add);
     if (space.ok()) {
       rows.finish(*space, with_vectors != 0);
     }

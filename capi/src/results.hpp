@@ -66,10 +66,9 @@ std::int32_t result_call(embedjobs_engine* engine, FromCallback rule, const char
 }
 
 /// The same for a list: `get(Engine&)` answers a Result of values, and `add(Made&, value)` makes an element of each.
-/// Refused in callbacks.
 template <typename View, typename Made, typename Get, typename Add>
-std::int32_t list_call(embedjobs_engine* engine, const char* function, View** out, embedjobs_error** error, Get&& get,
-                       Add&& add) {
+std::int32_t list_call(embedjobs_engine* engine, FromCallback rule, const char* function, View** out,
+                       embedjobs_error** error, Get&& get, Add&& add) {
   const auto fill = [&](Engine& core, Made& list) -> Status {
     const auto values = get(core);
     if (values.ok()) {
@@ -80,7 +79,7 @@ std::int32_t list_call(embedjobs_engine* engine, const char* function, View** ou
     }
     return values.status();
   };
-  return result_call<View, Made>(engine, FromCallback::kRefused, function, out, error, fill);
+  return result_call<View, Made>(engine, rule, function, out, error, fill);
 }
 
 inline std::optional<std::string> to_optional(const char* name) {

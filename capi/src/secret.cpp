@@ -15,9 +15,8 @@ namespace {
 std::string ask(const OwnedTable<embedjobs_secret_source>& table) {
   embedjobs_secret secret;
   embedjobs_call call(table.state(), Caller::kAnybody);
-  const Status status = call_host("the host's secret source", call, 1, [&](embedjobs_call* c, std::size_t* done) {
-    return table->get(table->user_data, c, &secret, done);
-  });
+  const auto get = [&](embedjobs_call* c, std::size_t* done) { return table->get(table->user_data, c, &secret, done); };
+  const Status status = call_host("the host's secret source", call, 1, get);
   if (!status.ok() || !secret.value) {
     throw std::runtime_error("no key");
   }
@@ -47,11 +46,12 @@ Result<std::shared_ptr<Embedder>> make_keyed_embedder(const std::string& spec,
 }  // namespace embedjobs::capi
 
 extern "C" std::int32_t embedjobs_secret_set(embedjobs_secret* secret, const char* value, std::size_t size) {
-  return embedjobs::capi::boundary(nullptr, [&]() -> embedjobs::Status {
+  const auto set = [&]() -> embedjobs::Status {
     if (secret == nullptr || (value == nullptr && size > 0)) {
       return {embedjobs::Code::kInvalidArgument, "NULL"};
     }
     secret->value = std::string(value == nullptr ? "" : value, size);
     return {};
-  });
+  };
+  return embedjobs::capi::boundary(nullptr, set);
 }

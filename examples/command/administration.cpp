@@ -43,11 +43,7 @@ int run_retry(const Session& session, const RetryFlags& flags) {
   }
   const Result<EnqueueResult> retry = (*engine)->retry({flags.catalog, flags.spec});
   if (!retry.ok()) {
-    return fail(
-        retry.status().code() == Code::kNotFound
-            ? Status(Code::kNotFound, fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them",
-                                                  flags.catalog, flags.spec))
-            : retry.status());
+    return fail(with_hint(retry.status()));
   }
   if (session.json) {
     print_line(JsonObject()
@@ -98,10 +94,7 @@ int run_switch_space(const Session& session, const std::string& catalog) {
   }
   const Result<std::size_t> count = (*engine)->switch_space(catalog, *space);
   if (!count.ok()) {
-    return fail(
-        count.status().code() == Code::kNotFound
-            ? Status(Code::kNotFound, fmt::format("there is no catalog '{}'; 'embedjobs status' lists them", catalog))
-            : count.status());
+    return fail(with_hint(count.status()));
   }
   if (session.json) {
     print_line(JsonObject()
@@ -228,16 +221,18 @@ int run_index_vectors(const Session& session, const std::string& catalog) {
 std::string metrics_json(const MetricsSnapshot& snapshot) {
   const auto count = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
   const WorkerMetrics& worker = snapshot.worker;
-  const StoreCounts jobs = snapshot.jobs.value_or(StoreCounts());  // the command's stores all tell
-  JsonObject by_status;
-  by_status.integer("pending", jobs.pending)
-      .integer("running", jobs.running)
-      .integer("succeeded", jobs.succeeded)
-      .integer("failed", jobs.failed)
-      .integer("cancelled", jobs.cancelled);
   JsonObject json;
-  json.object("jobs", by_status)
-      .integer("workers_live", snapshot.workers_live.value_or(0))
+  if (snapshot.jobs) {
+    json.object("jobs", JsonObject()
+                            .integer("pending", snapshot.jobs->pending)
+                            .integer("running", snapshot.jobs->running)
+                            .integer("succeeded", snapshot.jobs->succeeded)
+                            .integer("failed", snapshot.jobs->failed)
+                            .integer("cancelled", snapshot.jobs->cancelled));
+  } else {
+    json.null("jobs");
+  }
+  json.integer("workers_live", snapshot.workers_live)
       .integer("jobs_claimed", count(worker.jobs_claimed))
       .integer("jobs_succeeded", count(worker.jobs_succeeded))
       .integer("jobs_retried", count(worker.jobs_retried))

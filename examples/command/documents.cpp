@@ -61,14 +61,8 @@ int run_remove(const Session& session, const DocumentFlags& flags) {
   const bool whole_catalog = flags.spec.empty();
   const Status status =
       whole_catalog ? (*engine)->remove_catalog(flags.catalog) : (*engine)->remove({flags.catalog, flags.spec});
-  if (status.code() == Code::kNotFound) {
-    return fail(
-        whole_catalog
-            ? fmt::format("there is no catalog '{}' with specs; 'embedjobs status' lists them", flags.catalog)
-            : fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them", flags.catalog, flags.spec));
-  }
   if (!status.ok()) {
-    return fail(status);
+    return fail(with_hint(status));
   }
   if (session.json) {
     print_line(JsonObject()

@@ -25,6 +25,10 @@ class JsonObject {
     return value.empty() ? null(name) : text(name, value);
   }
   JsonObject& integer(std::string_view name, std::int64_t value) { return raw(name, std::to_string(value)); }
+  /// Null when none: not known.
+  JsonObject& integer(std::string_view name, const std::optional<std::int64_t>& value) {
+    return value ? integer(name, *value) : null(name);
+  }
   JsonObject& boolean(std::string_view name, bool value) { return raw(name, value ? "true" : "false"); }
   /// The shortest digits that read back as the same float.
   JsonObject& real(std::string_view name, float value);

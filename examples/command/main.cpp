@@ -47,8 +47,10 @@ int run(int argc, const char* const* argv) {
   app.footer(
       "Durations are written as 500ms, 2s, 10m, 1h. Data goes to standard output, progress and errors to standard "
       "error.\n"
-      "Exit codes: 0 all succeeded, 1 something failed or was refused, 2 wrong usage, 75 work is left that waits "
-      "longer.\n"
+      "Exit codes: 0 all succeeded, 1 something failed or was refused, 2 wrong usage, 75 work is left: it needs a "
+      "worker "
+      "with\n"
+      "another --embedder, waits for the provider, is due later than --max-wait, or the command was interrupted.\n"
       "Examples:\n"
       "  embedjobs index api.yaml\n"
       "  embedjobs search default \"delete a user\"\n"

@@ -79,11 +79,7 @@ int run_export(const Session& session, const RowFlags& flags) {
   // Each line names the space, which rows() tells at its end: a first look asks for it.
   const Result<Space> before = (*engine)->rows(key, false, [](const StoredRow&) { return false; });
   if (!before.ok()) {
-    return fail(
-        before.status().code() == Code::kNotFound
-            ? Status(Code::kNotFound, fmt::format("catalog '{}' has no spec '{}'; 'embedjobs status' lists them",
-                                                  key.catalog_id, key.spec_name))
-            : before.status());
+    return fail(with_hint(before.status()));
   }
   const Result<Space> after = (*engine)->rows(key, true, [&](const StoredRow& row) {
     print_row(session, *before, row);

@@ -18,7 +18,7 @@ enum Exit : int {
   kSuccess = 0,
   kFailed = 1,    ///< Something failed or was refused.
   kUsage = 2,     ///< The command line is wrong.
-  kWorkLeft = 75  ///< Work is left that waits longer (EX_TEMPFAIL: try again later).
+  kWorkLeft = 75  ///< Work is left (EX_TEMPFAIL); WorkEnd::report_what_is_left() has the reasons.
 };
 
 /// The global options, and what the chosen subcommand will do once the command line is read.

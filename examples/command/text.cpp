@@ -101,6 +101,12 @@ std::string counted(std::int64_t count, std::string_view word) {
   return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
 }
 
+Status with_hint(const Status& status) {
+  return status.code() == Code::kNotFound
+             ? Status(Code::kNotFound, status.message() + "; 'embedjobs status' lists them")
+             : status;
+}
+
 std::string shortened(std::string_view text, std::size_t max_points) {
   // More bytes than this can't be shown: do not escape a megabyte to print a line.
   std::string line = printable(text.substr(0, max_points * 4 + 4));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "embedjobs/badge.hpp"
+#include "embedjobs/status.hpp"
 
 namespace embedjobs::command {
 
@@ -26,6 +27,9 @@ std::string printable(std::string_view text);
 
 /// "1 operation", "2 operations".
 std::string counted(std::int64_t count, std::string_view word);
+
+/// An error of a name that there is not says where to look for the right one.
+Status with_hint(const Status& status);
 
 /// The first `max_points` code points of printable(text), with an ellipsis where it was cut.
 std::string shortened(std::string_view text, std::size_t max_points);

@@ -103,7 +103,7 @@ void add_work_flags(CLI::App& command, WorkFlags& flags) {
       command, "--embed-timeout", [&flags](Duration value) { flags.embed_timeout = value; },
       "Limit of one provider call; on a timeout the batch is halved [work: 5m, index: 30s]");
   command.add_option("--provider-concurrency", flags.provider_concurrency,
-                     "Provider calls in flight, over all jobs [what the embedder bears]");
+                     "Provider calls in flight, over all jobs [what the embedder allows]");
   command.add_option("--requests-per-minute", flags.requests_per_minute,
                      "Provider calls a minute of this process [no limit]");
   command.add_option("--tokens-per-minute", flags.tokens_per_minute,

@@ -27,8 +27,8 @@ struct WorkerMetrics {
 /// Counters of this process and gauges of the whole store.
 struct MetricsSnapshot {
   WorkerMetrics worker;
-  std::optional<StoreCounts> jobs;       ///< None: the store does not tell.
-  std::vector<ProviderState> providers;  ///< Empty also where the store remembers none.
+  std::optional<StoreCounts> jobs;                      ///< None: the store does not tell.
+  std::optional<std::vector<ProviderState>> providers;  ///< None: the store does not tell.
   /// Workers that the store has heard of within their lease, of all processes. None: the store does not tell.
   std::optional<std::int64_t> workers_live;
 };

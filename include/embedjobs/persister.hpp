@@ -116,7 +116,7 @@ class Persister {
   /// changed, when the vector of a text is not stored.
   virtual Status finalize(const PassContext& context, const Manifest& manifest) = 0;
   /// What is finalized for `keys`: answer[i] for keys[i]. kRefused (the default): this persister can't tell. The
-  /// reconciler then leaves its specs alone.
+  /// reconciler then leaves its specs alone, and a status knows only what jobs tell.
   virtual Result<std::vector<SpecState>> describe(std::span<const SpecKey> keys);
 };
 

@@ -14,8 +14,6 @@
 namespace embedjobs::postgres {
 namespace {
 
-constexpr std::size_t kMaxClaimedAtOnce = 1000;
-
 constexpr const char* kCatalogOfId = "SELECT name, target_space FROM @catalogs WHERE id = $1";
 // Another claim may be choosing at this moment: its choice is seen the next time.
 constexpr const char* kLockUnchosen =
@@ -174,7 +172,7 @@ class Picker {
 
 /// The ids of due jobs, in order; they are locked.
 std::vector<std::int64_t> pick_due(Connection& connection, const ClaimRequest& request, DueFloor& floor, DueScan scan) {
-  const std::size_t count = std::min(request.max_jobs, kMaxClaimedAtOnce);
+  const std::size_t count = std::min(request.max_jobs, core::kMaxRowsPerTransaction);
   while (true) {
     Picker picker(connection, request.space_id, scan);
     picker.by_age(std::min(request.by_age, count));
@@ -339,7 +337,8 @@ Result<Peek> PostgresStore::peek(std::string_view space_id) {
     Peek peek;
     const DueScan scan = due_floor_.begin_thorough(space_id);
     const WallTime now = connection.now();
-    Query row = connection.query(claim_sql::kPeek, space_id, now, now + rules::kFarAhead, scan.above[0], scan.above[1]);
+    Query row = connection.query(claim_sql::kPeek, space_id, now, now + rules::kFarAhead, scan.above[0], scan.above[1],
+                                 core::kMaxOtherCounted);
     if (connection.ok()) {
       due_floor_.end(scan, space_id, {});
     }

@@ -74,7 +74,8 @@ inline constexpr const char* kOtherDue = "SELECT count(*), coalesce(min(d.catalo
     "0") " UNION ALL " EMBEDJOBS_OTHER_DUE("1") ") AS d";
 
 // Everything that a peek answers, in one row. Of jobs of other spaces it says only whether one is among the oldest. $2
-// is now, $3 is too far ahead to be true. $4 and $5: read jobs that are due after these (urgent, patient).
+// is now, $3 is too far ahead to be true. $4 and $5: read jobs that are due after these (urgent, patient). $6: look at
+// so many of the oldest.
 #define EMBEDJOBS_OPEN "j.catalog_id NOT IN " EMBEDJOBS_OTHER_CATALOGS
 #define EMBEDJOBS_NEXT(priority, low)                                                                               \
   "(SELECT j.next_run_at FROM @jobs AS j WHERE j.status = 0 AND j.priority = " priority " AND j.next_run_at > " low \
@@ -91,6 +92,6 @@ inline constexpr const char* kPeek =
     " (SELECT min(l.lease_until) FROM @leases AS l JOIN @jobs AS j ON j.id = ANY (ARRAY[l.job_id])"
     "  WHERE " EMBEDJOBS_OPEN "),"
     " EXISTS (SELECT 1 FROM (SELECT x.id FROM @catalogs AS x WHERE " EMBEDJOBS_IS_OTHER("x")
-    " OFFSET 0) AS c WHERE c.id IN (SELECT j.catalog_id FROM @jobs AS j ORDER BY j.id LIMIT 1000))";
+    " OFFSET 0) AS c WHERE c.id IN (SELECT j.catalog_id FROM @jobs AS j ORDER BY j.id LIMIT $6))";
 
 }  // namespace embedjobs::postgres::claim_sql

@@ -32,7 +32,7 @@ constexpr const char* kProgress =
     " CASE WHEN p.tuples_total > 0 THEN p.tuples_total ELSE p.blocks_total END "
     "FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.relid = to_regclass('@vectors')";
 
-/// How many dimensions an HNSW index bears.
+/// How many dimensions an HNSW index takes.
 std::size_t most_dimensions(PostgresVectors kind) {
   return kind == PostgresVectors::kHalfvec ? 4000 : 2000;
 }
@@ -86,10 +86,10 @@ Status check_dimension(const VectorType& type, const Space& space) {
     return {};
   }
   return {Code::kRefused,
-          fmt::format("the space {} has {} dimensions, an index of {} bears {}: {}", space.id(), space.dimension,
+          fmt::format("the space {} has {} dimensions, an index of {} takes {}: {}", space.id(), space.dimension,
                       to_string(type.kind), most,
                       space.dimension <= most_dimensions(PostgresVectors::kHalfvec)
-                          ? "a schema with vectors=halfvec bears 4000"
+                          ? "a schema with vectors=halfvec takes 4000"
                           : "choose a model, or a size of its vectors, with fewer; searches work without an index")};
 }
 

@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::size_t kFewestTexts = 64;
 constexpr std::size_t kMostTexts = std::size_t{1} << 30;
+constexpr std::size_t kMaxEfSearch = 1000;  ///< pgvector allows no more.
 /// The server adds up floats, this side doubles: distances that differ by less may stand in the other order.
 constexpr double kDistanceTolerance = 1e-4;
 
@@ -91,7 +92,7 @@ class NearestSearch {
     if (indexed) {
       // Both take effect when the extension's library is loaded, if it is not yet.
       (void)connection_.execute(fmt::format("SET LOCAL hnsw.ef_search = {}{}",
-                                            std::clamp<std::size_t>(limit, kFewestTexts, 1000),
+                                            std::clamp<std::size_t>(limit, kFewestTexts, kMaxEfSearch),
                                             type_.iterates ? "; SET LOCAL hnsw.iterative_scan = strict_order" : ""));
     }
     // The space is a literal, so that the planner finds its index; "+ 0" keeps it from one.

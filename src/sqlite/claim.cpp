@@ -16,7 +16,6 @@ namespace embedjobs::sqlite {
 namespace {
 
 constexpr std::size_t kMaxClaimedAtOnce = 200;
-constexpr std::size_t kMaxRunningSeen = 10000;
 constexpr WallTime kNever{Duration(std::numeric_limits<std::int64_t>::max())};
 constexpr WallTime kAlways{Duration(std::numeric_limits<std::int64_t>::min())};
 
@@ -33,7 +32,7 @@ struct RunningJob {
 
 std::vector<RunningJob> running_jobs(Connection& connection) {
   std::vector<RunningJob> jobs;
-  Query row = connection.query(claim_sql::kRunning, kMaxRunningSeen);
+  Query row = connection.query(claim_sql::kRunning, core::kMaxRunningSeen);
   while (row.next()) {
     jobs.push_back({.id = row.integer(0),
                     .catalog_id = row.integer(1),

@@ -48,18 +48,6 @@ std::vector<Job> read_jobs(Query&& row) {
   return jobs;
 }
 
-Failure read_failure(const Query& row) {
-  Failure failure;
-  failure.occurrences = row.integer(0);
-  failure.first_failed_at = row.time(1);
-  failure.last_failed_at = row.time(2);
-  failure.last_error = row.text(3);
-  failure.last_success_at = row.time(4);
-  failure.resolved = row.boolean(5);
-  failure.key = {std::string(row.text(6)), std::string(row.text(7))};
-  return failure;
-}
-
 }  // namespace
 
 Result<Job> SqliteStore::get(JobId id) {
@@ -131,7 +119,7 @@ Result<std::vector<Failure>> SqliteStore::failures(std::optional<std::string> ca
     std::vector<Failure> failures;
     Query row = connection.query(kOpenFailures, catalog_id.value_or(""), limit);
     while (row.next()) {
-      failures.push_back(read_failure(row));
+      failures.push_back(read_failure(row, {std::string(row.text(6)), std::string(row.text(7))}));
     }
     return failures;
   });

@@ -251,19 +251,19 @@ void clear_in_flight(Connection& connection, JobId id) {
   connection.run(kClearInFlight, id);
 }
 
+Failure read_failure(const Query& row, const SpecKey& key) {
+  return {.key = key,
+          .occurrences = row.integer(0),
+          .first_failed_at = row.time(1),
+          .last_failed_at = row.time(2),
+          .last_error = std::string(row.text(3)),
+          .last_success_at = row.time(4),
+          .resolved = row.boolean(5)};
+}
+
 Failure load_failure(Connection& connection, std::int64_t key_id, const SpecKey& key) {
-  Failure failure;
-  failure.key = key;
   Query row = connection.query(kLoadFailure, key_id);
-  if (row.next()) {
-    failure.occurrences = row.integer(0);
-    failure.first_failed_at = row.time(1);
-    failure.last_failed_at = row.time(2);
-    failure.last_error = row.text(3);
-    failure.last_success_at = row.time(4);
-    failure.resolved = row.boolean(5);
-  }
-  return failure;
+  return row.next() ? read_failure(row, key) : Failure{.key = key, .last_error = {}};
 }
 
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure) {

@@ -76,6 +76,8 @@ std::vector<rules::InFlight> load_in_flight(Connection& connection, JobId id);
 void save_in_flight(Connection& connection, JobId id, const std::vector<rules::InFlight>& rows);
 void clear_in_flight(Connection& connection, JobId id);
 
+/// From the first six columns of a failure's row, as load_failure() selects them.
+Failure read_failure(const Query& row, const SpecKey& key);
 /// A failure with occurrences 0 where there is none.
 Failure load_failure(Connection& connection, std::int64_t key_id, const SpecKey& key);
 void save_failure(Connection& connection, std::int64_t key_id, const Failure& failure);

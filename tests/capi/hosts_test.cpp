@@ -56,6 +56,35 @@ TEST_CASE("documents and vectors are the host's, on its thread too") {
         EMBEDJOBS_REFUSED);
 }
 
+TEST_CASE("a count that nobody tells is -1, and a persister that describes is believed") {
+  HostScene scene;
+  scene.with_resolver();
+  const bool describes = GENERATE(true, false);
+  if (!describes) {
+    scene.persister_table.describe = nullptr;
+  }
+  scene.open();
+  scene.resolver.documents["spec"] = spec_with(25, "users");
+  embedjobs_statuses* statuses = nullptr;
+  scene.ok(embedjobs_engine_statuses(scene.engine, nullptr, &statuses, scene.error.out()));
+  REQUIRE(statuses->count == 1);
+  const embedjobs_spec_status& status = *statuses->items[0];
+  CHECK(status.operation_count == -1);
+  CHECK(status.embedding_count == -1);
+  CHECK(status.embedded_so_far == 0);              // no pass runs
+  CHECK(status.job_status == EMBEDJOBS_JOB_NONE);  // the library's store tells; else EMBEDJOBS_JOB_UNKNOWN
+  REQUIRE(status.provider_pause != nullptr);
+  CHECK((status.visible_space_id == nullptr) != describes);
+  CHECK(std::string(status.badge_label) == (describes ? "not indexed" : "unknown"));
+  embedjobs_statuses_destroy(statuses);
+  embedjobs_health* health = nullptr;
+  scene.ok(embedjobs_engine_health(scene.engine, nullptr, &health, scene.error.out()));
+  CHECK(health->specs == 1);
+  CHECK(health->unknown == (describes ? 0 : 1));
+  CHECK(health->pending + health->running + health->failed + health->degraded == 0);  // the library's store tells
+  embedjobs_health_destroy(health);
+}
+
 TEST_CASE("a list that does not move on is an error and no endless walk") {
   HostScene scene;
   scene.with_resolver();

@@ -59,8 +59,16 @@ TEST_CASE("floats read back as the same float") {
 
 TEST_CASE("what is not there is null") {
   CHECK(JsonObject().time("t", WallTime{}).text_or_null("w", "").str() == "{\"t\":null,\"w\":null}");
+  const std::optional<std::int64_t> known = 3, unknown;
+  CHECK(JsonObject().integer("k", known).integer("u", unknown).str() == "{\"k\":3,\"u\":null}");
   CHECK(JsonObject().time("t", WallTime(std::chrono::milliseconds(1500))).str() ==
         "{\"t\":\"1970-01-01T00:00:01.500Z\"}");
+}
+
+TEST_CASE("an error of a name that there is not says where the names are") {
+  CHECK(with_hint(Status(Code::kNotFound, "there is no catalog 'c'")).message() ==
+        "there is no catalog 'c'; 'embedjobs status' lists them");
+  CHECK(with_hint(Status(Code::kUnusable, "damaged")).message() == "damaged");
 }
 
 TEST_CASE("a spec is named after its file") {

@@ -83,6 +83,12 @@ class HostsTest(unittest.TestCase):
         persister.states = {}
         folder.documents[KEY] = openapi(3)
         engine = self.engine(embedder=Words().embedder(), persister=persister, resolver=folder)
+        (status,) = engine.statuses()
+        self.assertEqual((status.operation_count, status.embedding_count, status.embedded_so_far), (None, None, 0))
+        self.assertEqual((status.provider_pause, status.visible_space_id, status.job_status, status.badge_label),
+                         ("", "", embedjobs.JobStatus.NONE, "not indexed"))
+        health = engine.health()
+        self.assertEqual((health.unknown, health.pending, health.degraded), (0, 0, False))
         self.assertEqual(engine.reconcile(), 1)
         engine.start()
         self.log.wait_for_first_round()  # which would find the next gap, too
@@ -149,6 +155,7 @@ class HostsTest(unittest.TestCase):
         persister.errors = [OSError("once")]
         engine = self.engine(embedder=words.embedder(), persister=persister)
         engine.put(*KEY, openapi(3))
+        self.assertIsNone(engine.statuses()[0].visible_space_id)  # who can tell what this persister shows?
         engine.start()
         engine.wait_idle()
         (job,) = engine.jobs()

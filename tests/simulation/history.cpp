@@ -222,7 +222,7 @@ class History {
     process.worker->request_stop([this, index, weak] {
       const auto runtime = weak.lock();
       if (runtime && runtime->alive()) {
-        check_handed_back(runtime->name());
+        check_released(runtime->name());
         world_.trace(runtime->name() + " stopped");
         runtime->end();
         bury(index);
@@ -230,7 +230,7 @@ class History {
     });
   }
 
-  void check_handed_back(const std::string& worker) {
+  void check_released(const std::string& worker) {
     const auto running = shared_.store->list({.status = JobStatus::kRunning, .limit = 1000});
     for (const Job& job : *running) {
       // With faults about the last try of a release may have gone wrong, or the lease ended while the process was

@@ -80,6 +80,29 @@ TEST_CASE("every line of the badge table") {
   }
 }
 
+TEST_CASE("what nobody tells is unknown, and a persister that knows its rows to be complete tells it") {
+  SpecStatus status;
+  CHECK(make_badge(status).label == "unknown");  // no job, no count, no word of the persister
+  CHECK(make_badge(status).tone == Tone::kMuted);
+  status.complete = false;
+  CHECK(make_badge(status).label == "not indexed");
+  status.complete = true;
+  CHECK(make_badge(status).label == "indexed");
+  CHECK(make_badge(status).tooltip == "All operations indexed; semantic ranking active");
+  status.job_status = kRunning;
+  CHECK(make_badge(status).label == "indexing");
+  status.job_known = false;  // then the job's members mean nothing
+  CHECK(make_badge(status).label == "indexed");
+  status.operation_count = 0;
+  CHECK(make_badge(status).label == "empty");
+  status.operation_count = 5;
+  status.embedding_count = 5;
+  CHECK(make_badge(status).label == "5/5 indexed");
+  status.complete = false;  // the rows are those of an older document
+  CHECK(make_badge(status).label == "unknown");
+  CHECK(make_badge(status).tooltip == "Neither the store nor the persister tells how this spec stands");
+}
+
 TEST_CASE("a Retry button stands only at failed specs") {
   for (const Line& line : kTable) {
     INFO(line.what);
@@ -108,6 +131,10 @@ TEST_CASE("every form of the banner leaves its zero parts out") {
        "3/9 specs indexed (1 running, 2 queued, 3 failed)",
        Tone::kRed},
       {{}, "0/0 specs indexed", Tone::kAmber},
+      {{.specs = 3, .unknown = 3}, "0/0 specs indexed (3 unknown)", Tone::kMuted},
+      {{.specs = 3, .indexed = 2, .unknown = 1}, "2/2 specs indexed (1 unknown)", Tone::kMuted},
+      {{.specs = 4, .indexed = 2, .pending = 1, .unknown = 1}, "2/3 specs indexed (1 queued, 1 unknown)", Tone::kAmber},
+      {{.specs = 4, .indexed = 2, .failed = 1, .unknown = 1}, "2/3 specs indexed (1 failed, 1 unknown)", Tone::kRed},
   };
   for (const Form& form : forms) {
     const Banner banner = make_banner(form.health);

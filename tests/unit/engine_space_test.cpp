@@ -259,7 +259,7 @@ TEST_CASE("a DSN says what to open, and a wrong one what is allowed") {
   CHECK(open_backend("memory:", {}, nullptr).ok());
 }
 
-TEST_CASE("searches from many threads keep within what the embedder bears") {
+TEST_CASE("searches from many threads keep within what the embedder allows") {
   EngineScene scene;
   scene.index(kKey, kDocument);
   std::vector<std::jthread> threads;

@@ -138,11 +138,11 @@ TEST_CASE("start twice acts once; stop is idempotent, before start too, and fina
 }
 
 TEST_CASE("stop says false while a provider call does not return, and releases the job all the same") {
-  std::promise<void> handed_back;
+  std::promise<void> job_released;
   EngineOptions options = memory_options();
   options.events = [&](const Event& event) {
     if (event.kind == EventKind::kJobReleased) {
-      handed_back.set_value();
+      job_released.set_value();
     }
   };
   EngineScene scene({}, nullptr, options);
@@ -152,7 +152,7 @@ TEST_CASE("stop says false while a provider call does not return, and releases t
   scene.provider->wait_for_calls(1);
   CHECK_FALSE(scene->stop(10ms));
   CHECK_FALSE(scene->stop(0ms));
-  const bool released = handed_back.get_future().wait_for(60s) == std::future_status::ready;
+  const bool released = job_released.get_future().wait_for(60s) == std::future_status::ready;
   CHECK(released);
   CHECK(scene->store().counts()->pending == 1);
   CHECK_FALSE(scene->stop(1500ms));  // the machines have ended, the call has not

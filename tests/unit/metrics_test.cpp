@@ -55,7 +55,7 @@ TEST_CASE("metrics are valid text exposition: one HELP and TYPE a family, counte
   snapshot.jobs.emplace();
   snapshot.workers_live = 0;
   MetricsSnapshot with_providers = snapshot;
-  with_providers.providers = {{.provider = "http://a nomic"}, {.provider = "b"}};
+  with_providers.providers = {ProviderState{.provider = "http://a nomic"}, ProviderState{.provider = "b"}};
   CHECK(parse(render_prometheus(with_providers)).size() == 28);
   const auto families = parse(render_prometheus(snapshot));
   CHECK(families.size() == 24);
@@ -114,7 +114,7 @@ TEST_CASE("every counter and gauge is shown under its own name") {
   set(snapshot.jobs->succeeded, "embedjobs_jobs{status=\"succeeded\"}");
   set(snapshot.jobs->failed, "embedjobs_jobs{status=\"failed\"}");
   set(snapshot.jobs->cancelled, "embedjobs_jobs{status=\"cancelled\"}");
-  ProviderState& provider = snapshot.providers.emplace_back();
+  ProviderState& provider = snapshot.providers.emplace().emplace_back();
   provider.provider = "http://a nomic";
   set(provider.tokens_total, "embedjobs_ledger_tokens_total{provider=\"http://a nomic\"}");
   set(provider.tokens_today, "embedjobs_ledger_tokens_today{provider=\"http://a nomic\"}");
@@ -132,6 +132,6 @@ TEST_CASE("every counter and gauge is shown under its own name") {
 
 TEST_CASE("a provider's name can't break the exposition") {
   MetricsSnapshot snapshot;
-  snapshot.providers = {{.provider = "a \"quoted\" \\ name"}};
+  snapshot.providers = {ProviderState{.provider = "a \"quoted\" \\ name"}};
   CHECK(render_prometheus(snapshot).find("{provider=\"a \\\"quoted\\\" \\\\ name\"}") != std::string::npos);
 }

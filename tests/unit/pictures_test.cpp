@@ -1,6 +1,7 @@
 // The pictures of docs/job-states.md show the edges that the code has: no edge is missing, and none is invented.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <random>
@@ -17,7 +18,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// From, to, and the function that leads there; the function is empty in the picture of a pass.
+/// From, to, and the label: in the picture of a job the function that leads there.
 struct Edge {
   std::string from, to, by;
   friend auto operator<=>(const Edge&, const Edge&) = default;
@@ -46,7 +47,7 @@ std::vector<std::string> split_at(const std::string& text, const std::string& se
 }
 
 /// The edges of the mermaid block of docs/job-states.md that draws `picture`. `[*]` is "none".
-Edges edges_of_picture(const std::string& picture, bool with_functions) {
+Edges edges_of_picture(const std::string& picture) {
   const std::string page = read_file("docs/job-states.md");
   const std::size_t begin = page.find("%% picture: " + picture + "\n");
   REQUIRE(begin != std::string::npos);
@@ -59,7 +60,7 @@ Edges edges_of_picture(const std::string& picture, bool with_functions) {
       continue;
     }
     const std::string from = match[1] == "[*]" ? "none" : match[1].str();
-    for (const std::string& by : with_functions ? split_at(match[3], ", ") : std::vector<std::string>{""}) {
+    for (const std::string& by : split_at(match[3], ", ")) {
       edges.insert({from, match[2], by});
     }
   }
@@ -208,10 +209,16 @@ std::string name_of(core::PassPhase phase) {
   return names.at(phase);
 }
 
+/// What was true when a pass went from a phase to the next: what it was told, and what had happened before. In the
+/// words of the picture.
+using Facts = std::set<std::string>;
+/// Each step that was seen, by its phases, with all the sets of facts that it was seen with.
+using Steps = std::map<std::pair<std::string, std::string>, std::set<Facts>>;
+
 /// One pass under answers that a seed chooses: good ones, all kinds of errors, and what comes from outside.
 class History {
  public:
-  History(unsigned seed, Edges& edges) : random_(seed), edges_(edges), pass_(lease(), settings()) {}
+  History(unsigned seed, Steps& steps) : random_(seed), steps_(steps), pass_(lease(), settings()) {}
 
   void run() {
     call([&](auto& out) { pass_.start(now_, out); });
@@ -233,7 +240,16 @@ class History {
 
  private:
   std::size_t draw(std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(random_); }
+  /// How an action is answered. A failure may be final, and may mean that the lease is lost.
   Status status() {
+    const Status drawn = draw_status();
+    failed_ = failed_ || !drawn.ok();
+    if (drawn.code() == Code::kLeaseLost) {
+      facts_.insert("lease lost");
+    }
+    return drawn;
+  }
+  Status draw_status() {
     static const std::vector<Code> codes = {Code::kRetry,         Code::kTimeout,    Code::kFailed,
                                             Code::kInputRejected, Code::kIncomplete, Code::kLeaseLost,
                                             Code::kUnusable,      Code::kPaused,     Code::kInvalidDocument};
@@ -253,12 +269,15 @@ class History {
     lease.job.errors_in_row = static_cast<std::int64_t>(draw(5));
     lease.state.crashes = static_cast<std::int64_t>(draw(2));
     if (lease.state.crashes > 0) {
+      crashed_ = true;
       lease.suspects.push_back({hash_text("a"), 1, draw(2) == 0});
+      failed_ = lease.suspects.front().set_aside;
     }
     return lease;
   }
   core::PassSettings settings() {
-    return {.space = {.model = "m", .dimension = 4}, .splitter_version = "s/1", .host_compute = draw(3) == 0};
+    computes_ = draw(3) == 0;
+    return {.space = {.model = "m", .dimension = 4}, .splitter_version = "s/1", .host_compute = computes_};
   }
 
   template <typename Function>
@@ -267,9 +286,24 @@ class History {
     core::PassActions out;
     function(out);
     if (pass_.phase() != before) {
-      edges_.insert({name_of(before), name_of(pass_.phase()), ""});
+      if (failed_) {
+        facts_.insert("a failure that would be final");
+      }
+      if (before == core::PassPhase::kEmbed && !writes_out()) {
+        facts_.insert(elsewhere_ ? "others embed the rest" : "all persisted");
+      }
+      facts_.insert("how it ended");
+      steps_[{name_of(before), name_of(pass_.phase())}].insert(facts_);
     }
+    facts_.clear();
     std::move(out.begin(), out.end(), std::back_inserter(todo_));
+  }
+
+  /// Vectors are on their way: from the provider, or to the persister.
+  bool writes_out() const {
+    return std::any_of(todo_.begin(), todo_.end(), [](const core::PassAction& action) {
+      return std::holds_alternative<core::EmbedAction>(action) || std::holds_alternative<core::PersistAction>(action);
+    });
   }
 
   void from_outside() {
@@ -277,25 +311,34 @@ class History {
       case 0: call([&](auto& out) { pass_.on_stop(now_, out); }); return;
       case 1: call([&](auto& out) { pass_.on_yield(now_, out); }); return;
       case 2: call([&](auto& out) { pass_.on_pause(1min, "busy", now_, out); }); return;
-      case 3: call([&](auto& out) { pass_.on_lease_lost(now_, out); }); return;
-      case 4: call([&](auto& out) { pass_.on_lease_expired(now_, out); }); return;
+      case 3:
+        facts_ = {"lease lost"};
+        call([&](auto& out) { pass_.on_lease_lost(now_, out); });
+        return;
+      case 4:
+        facts_ = {"lease lost"};
+        call([&](auto& out) { pass_.on_lease_expired(now_, out); });
+        return;
       default: now_ += 2h; call([&](auto& out) { pass_.on_time(now_, out); });
     }
   }
 
   void answer(const core::ResolveAction&, core::PassActions& out) {
     const std::size_t kind = draw(6);
+    facts_.insert(kind == 0 ? "deleted" : "not deleted");
     if (kind == 0) {
       pass_.on_resolved(Status(Code::kGone, "deleted"), now_, out);
     } else if (kind == 1) {
       pass_.on_resolved(Status(Code::kRetry, "busy"), now_, out);
     } else {
+      facts_.insert(computes_ ? "a host's computer" : "document");
       pass_.on_resolved(Document{"content", "v" + std::to_string(draw(2))}, now_, out);
     }
   }
   void answer(const core::SplitAction&, core::PassActions& out) {
     const Status error = status();
     if (error.ok()) {
+      facts_.insert("operations");
       pass_.on_split(std::make_shared<const core::Plan>(operations()), now_, out);
     } else {
       pass_.on_split(error, now_, out);
@@ -312,6 +355,11 @@ class History {
     for (std::size_t i = 0; i < stored.size(); ++i) {
       stored[i] = all || draw(3) == 0;
     }
+    if (std::find(stored.begin(), stored.end(), false) != stored.end()) {
+      facts_.insert("some are missing");
+    } else {
+      facts_.insert(crashed_ ? "all stored (a crash before)" : "all stored");
+    }
     pass_.on_listed(stored, now_, out);
   }
   void answer(const core::ReserveAction& reserve, core::PassActions& out) {
@@ -327,6 +375,11 @@ class History {
                                                      Reservation::kElsewhere};
       answers.push_back(all_stored ? Reservation::kStored : kinds[draw(kinds.size())]);
     }
+    facts_.insert("reserved");
+    if (std::all_of(answers.begin(), answers.end(), [](Reservation each) { return each == Reservation::kStored; })) {
+      facts_.insert("all stored");
+    }
+    elsewhere_ = std::find(answers.begin(), answers.end(), Reservation::kElsewhere) != answers.end();
     pass_.on_reserved(answers, now_, out);
   }
   void answer(const core::RecordAction&, core::PassActions& out) { pass_.on_recorded(status(), now_, out); }
@@ -344,14 +397,22 @@ class History {
     pass_.on_host_progress(1, 3, now_, out);
     const Status error = status();
     if (error.ok()) {
+      facts_.insert("manifest");
       pass_.on_computed(operations().manifest(), now_, out);
     } else {
       pass_.on_computed(error, now_, out);
     }
   }
-  void answer(const core::FinalizeAction&, core::PassActions& out) { pass_.on_finalized(status(), now_, out); }
+  void answer(const core::FinalizeAction&, core::PassActions& out) {
+    const Status answer = status();
+    if (answer.code() == Code::kIncomplete) {
+      facts_.insert("a vector is missing");
+    }
+    pass_.on_finalized(answer, now_, out);
+  }
   void answer(const core::SettleAction&, core::PassActions& out) {
     const Status error = status();
+    facts_.insert("settled");
     if (error.ok()) {
       pass_.on_settled(JobStatus::kPending, now_, out);
     } else {
@@ -361,8 +422,10 @@ class History {
   void answer(const core::EmitAction&, core::PassActions&) {}
 
   std::mt19937 random_;
-  Edges& edges_;
+  Steps& steps_;
   MonoTime now_{1h};
+  bool crashed_ = false, computes_ = false, failed_ = false, elsewhere_ = false;
+  Facts facts_;
   core::Pass pass_;
   core::PassActions todo_;
 };
@@ -382,7 +445,7 @@ Edges with_every_phase(const Edges& picture) {
       edges.insert({phase, edge.to, edge.by});
     }
   }
-  edges.erase({"none", "resolve", ""});  // where it begins
+  edges.erase({"none", "resolve", "claimed"});  // where it begins
   return edges;
 }
 
@@ -391,13 +454,26 @@ Edges with_every_phase(const Edges& picture) {
 TEST_CASE("the picture of a job's states, the comment of the rules and the rules have the same edges") {
   const Edges observed = edges_of_rules();
   CHECK(edges_of_header() == observed);
-  CHECK(edges_of_picture("job-states.svg", true) == observed);
+  CHECK(edges_of_picture("job-states.svg") == observed);
 }
 
-TEST_CASE("the picture of a pass has the edges that random histories of a pass show") {
-  Edges observed;
+TEST_CASE("the picture of a pass has the edges that random histories of a pass show, and its labels are true") {
+  Steps observed;
   for (unsigned seed = 0; seed < 6000; ++seed) {
     History(seed, observed).run();
   }
-  CHECK(with_every_phase(edges_of_picture("pass.svg", false)) == observed);
+  std::map<std::pair<std::string, std::string>, Facts> labels;
+  for (const Edge& edge : with_every_phase(edges_of_picture("pass.svg"))) {
+    INFO(edge);
+    const std::set<Facts>& seen = observed[{edge.from, edge.to}];
+    CHECK(std::any_of(seen.begin(), seen.end(), [&](const Facts& facts) { return facts.contains(edge.by); }));
+    labels[{edge.from, edge.to}].insert(edge.by);
+  }
+  for (const auto& [step, seen] : observed) {
+    for (const Facts& facts : seen) {
+      INFO(step.first << " -> " << step.second << " where " << Catch::Detail::stringify(facts));
+      const Facts& drawn = labels[step];
+      CHECK(std::any_of(drawn.begin(), drawn.end(), [&](const std::string& label) { return facts.contains(label); }));
+    }
+  }
 }

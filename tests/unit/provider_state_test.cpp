@@ -33,7 +33,7 @@ void log_times(WorkerScene& scene, std::vector<MonoTime>& times) {
 
 // --- batch sizes ---
 
-TEST_CASE("the next worker starts at the batch size that the provider was found to bear") {
+TEST_CASE("the next worker starts at the batch size that the provider was found to take") {
   WorkerScene scene;
   scene.options.batch_size = 8;
   scene.embedder->on_call = [](Texts texts, const CallContext&) {

@@ -142,7 +142,7 @@ TEST_CASE("a timeout halves the batch for all that follows, and it grows back") 
   CHECK(scene.rows().size() == 200);
 }
 
-TEST_CASE("the batch that a provider bears is kept for the next job") {
+TEST_CASE("the batch that a provider takes is kept for the next job") {
   WorkerScene scene;
   scene.options.batch_size = 8;
   scene.embedder->on_call = [](Texts texts, const CallContext&) {

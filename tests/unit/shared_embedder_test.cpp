@@ -21,7 +21,7 @@ Code embed_one(Embedder& embedder, CallContext context = {}) {
 
 }  // namespace
 
-TEST_CASE("callers together never exceed what the provider bears") {
+TEST_CASE("callers together never exceed what the provider allows") {
   const auto provider = std::make_shared<test::Provider>(Space{"m", 4, ""}, EmbedderLimits{.concurrent_calls = 2});
   core::SharedEmbedder shared(provider);
   std::vector<std::jthread> threads;

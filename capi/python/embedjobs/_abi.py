@@ -45,6 +45,7 @@ class JobKind(enum.IntEnum):
 class JobStatus(enum.IntEnum):
     """Where a job stands."""
 
+    UNKNOWN = -2
     NONE = -1
     PENDING = 0
     RUNNING = 1
@@ -282,9 +283,9 @@ class Statuses(Struct):
 
 class Health(Struct):
     _fields_ = [
-        ("struct_size", c_size_t), ("specs", c_int64), ("indexed", c_int64), ("pending", c_int64), ("running", c_int64),
-        ("failed", c_int64), ("degraded_reason", c_char_p), ("banner_text", c_char_p), ("banner_tone", c_int32),
-        ("degraded", c_int32),
+        ("struct_size", c_size_t), ("specs", c_int64), ("indexed", c_int64), ("unknown", c_int64), ("pending", c_int64),
+        ("running", c_int64), ("failed", c_int64), ("degraded_reason", c_char_p), ("banner_text", c_char_p),
+        ("banner_tone", c_int32), ("degraded", c_int32),
     ]
 
 

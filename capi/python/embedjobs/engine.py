@@ -371,9 +371,10 @@ class Engine:
         """Who works: workers of all processes."""
         return self._list("workers", _abi.Workers, Worker)
 
-    def metrics(self) -> Dict[str, int]:
-        """Counters of this engine and gauges of the store, by name."""
-        return self._read("metrics", _abi.Metrics, lambda given: {name: getattr(given, name) for name in _METRICS})
+    def metrics(self) -> Dict[str, Optional[int]]:
+        """Counters of this engine and gauges of the store, by name. None: the store does not tell."""
+        return self._read("metrics", _abi.Metrics,
+                          lambda given: {name: _known(name, getattr(given, name)) for name in _METRICS})
 
     def prometheus(self) -> str:
         """All of the metrics in Prometheus' text format."""
@@ -459,6 +460,17 @@ def _numbers(options: Mapping[str, float]) -> Dict[str, int]:
 
 _ENUMS = {"badge_tone": Tone, "banner_tone": Tone, "job_status": JobStatus, "status": JobStatus, "kind": JobKind}
 _BOOLS = ("offers_retry", "degraded", "equal", "live")
+#: What may be -1 in C: not known.
+_MAY_BE_UNKNOWN = ("operation_count", "embedding_count", "embedded_so_far", "pending", "running", "failed", "degraded",
+                   "store_pending", "store_running", "store_succeeded", "store_failed", "store_cancelled")
+
+
+#: None where it is not known. Other texts that are NULL are "".
+_NULLABLE = (*_MAY_BE_UNKNOWN, "provider_pause", "visible_space_id")
+
+
+def _known(name: str, value: Any) -> Any:
+    return None if name in _MAY_BE_UNKNOWN and value == -1 else value
 
 
 def _value(kind: Type[T], given: Any) -> T:
@@ -467,8 +479,10 @@ def _value(kind: Type[T], given: Any) -> T:
     given = _memory.whole(given)
     members = {}
     for name in kind.__dataclass_fields__:  # type: ignore[attr-defined]
-        value = given.lease_duration_ms / 1000 if name == "lease_duration" else getattr(given, name)
-        if name == "operation_id":
+        value = given.lease_duration_ms / 1000 if name == "lease_duration" else _known(name, getattr(given, name))
+        if value is None and name in _NULLABLE:
+            pass
+        elif name == "operation_id":
             value = _memory.bytes_at(value, given.operation_id_size).decode("utf-8", "replace")
         elif value is None or isinstance(value, bytes):
             value = _memory.text(value)

@@ -103,7 +103,7 @@ def wants_call(function: Callable[..., Any], count: int = 1) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Embedder:
-    """A function with the space that its vectors belong to, and what it bears. 0: the engine decides."""
+    """A function with the space that its vectors belong to, and what it allows. 0: the engine decides."""
 
     function: EmbedFunction
     model: str  #: Names the space, with dimension and variant. An engine refuses to mix spaces.
@@ -219,7 +219,7 @@ class Persister(Protocol):
 
 
 class DescribingPersister(Persister, Protocol):
-    """A persister that also lets the reconciler look."""
+    """A persister that also lets the reconciler and a status look."""
 
     def describe(self, keys: Sequence[Tuple[str, str]]) -> Sequence[Optional[SpecState]]:
         """What finalize recorded last, for each key; None: nothing."""

@@ -36,17 +36,20 @@ class IdleReport:
 
 @dataclasses.dataclass(frozen=True)
 class SpecStatus:
+    """One spec, as a person sees it. A count is None where nobody tells it: of vectors that the host keeps only the
+    last job has counts."""
+
     catalog_id: str
     spec_name: str
-    operation_count: int
-    embedding_count: int
-    embedded_so_far: int
+    operation_count: Optional[int]
+    embedding_count: Optional[int]
+    embedded_so_far: Optional[int]
     job_attempts: int
     job_last_error: str
     job_updated_at: float
     job_next_run_at: float
-    visible_space_id: str
-    provider_pause: str
+    visible_space_id: Optional[str]  #: "": nothing is visible; None: nobody tells.
+    provider_pause: Optional[str]  #: "": it does not wait; None: the store does not tell.
     badge_label: str
     badge_tooltip: str
     badge_tone: Tone
@@ -59,15 +62,18 @@ class SpecStatus:
 
 @dataclasses.dataclass(frozen=True)
 class Health:
+    """One line above a list of specs. None: the store does not tell."""
+
     specs: int
     indexed: int
-    pending: int
-    running: int
-    failed: int
+    unknown: int  #: Specs of which nobody tells how they stand. They are in no other count but `specs`.
+    pending: Optional[int]
+    running: Optional[int]
+    failed: Optional[int]
     degraded_reason: str
     banner_text: str
     banner_tone: Tone
-    degraded: bool
+    degraded: Optional[bool]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -119,24 +119,7 @@ Result<EnqueueResult> Engine::Impl::retry(const SpecKey& key) {
 
 Result<std::size_t> Engine::Impl::retry_failed() {
   std::set<SpecKey> failed;
-  if (catalog_) {
-    const Status status = for_each_spec(std::nullopt, [&](const SpecInfo& info, const std::optional<Job>& job) {
-      if (job && job->status == JobStatus::kFailed) {
-        failed.insert(info.key);
-      }
-      return Status();
-    });
-    if (!status.ok()) {
-      return status;
-    }
-  } else {
-    Result<std::vector<Failure>> failures = store_->failures(std::nullopt, kMaxFailed);
-    if (!failures.ok()) {
-      return failures.status();
-    }
-    std::vector<SpecKey> keys;
-    std::transform(failures->begin(), failures->end(), std::back_inserter(keys),
-                   [](const Failure& failure) { return failure.key; });
+  const auto add_failed = [&](const std::vector<SpecKey>& keys) -> Status {
     const Result<std::vector<std::optional<Job>>> jobs = store_->last_jobs(keys);
     if (!jobs.ok()) {
       return jobs.status();
@@ -146,6 +129,24 @@ Result<std::size_t> Engine::Impl::retry_failed() {
         failed.insert(job->key);
       }
     }
+    return {};
+  };
+  Status status;
+  if (catalog_) {
+    status = for_each_page(
+        std::nullopt, [&](const std::vector<SpecInfo>&, const std::vector<SpecKey>& keys) { return add_failed(keys); });
+  } else {
+    Result<std::vector<Failure>> failures = store_->failures(std::nullopt, kMaxFailed);
+    if (!failures.ok()) {
+      return failures.status();
+    }
+    std::vector<SpecKey> keys;
+    std::transform(failures->begin(), failures->end(), std::back_inserter(keys),
+                   [](const Failure& failure) { return failure.key; });
+    status = add_failed(keys);
+  }
+  if (!status.ok()) {
+    return status;
   }
   for (const SpecKey& key : failed) {
     const Result<EnqueueResult> result = store_->enqueue(key, JobKind::kManualRetry);

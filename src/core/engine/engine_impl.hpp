@@ -42,6 +42,18 @@ inline constexpr Duration kForegroundTimeout = std::chrono::seconds(30);
 /// What put() spends, once, on asking a host's computer for its space.
 inline constexpr Duration kCheapSpaceTimeout = std::chrono::seconds(2);
 
+/// None where a part of the host's does not tell (kRefused). Other errors stay.
+template <typename T>
+Result<std::optional<T>> if_told(Result<T> answer) {
+  if (answer.status().code() == Code::kRefused) {
+    return std::optional<T>();
+  }
+  if (!answer.ok()) {
+    return answer.status();
+  }
+  return std::optional<T>(*std::move(answer));
+}
+
 /// Something happened: wakes those who wait for the queue to change.
 class Signal {
  public:
@@ -131,15 +143,18 @@ class Engine::Impl {
   // engine_run.cpp
   Result<IdleReport> run(const RunOptions& options, std::stop_token stop);
 
-  // engine_read.cpp
+  // engine_status.cpp
   Result<std::vector<SpecStatus>> status(const std::optional<std::string>& catalog_id);
+  Result<CatalogHealth> health(const std::optional<std::string>& catalog_id);
+
+  // engine_read.cpp
   Result<std::vector<ProviderState>> providers() { return store_->providers(); }
   Result<std::vector<WorkerStatus>> workers();
-  Result<CatalogHealth> health(const std::optional<std::string>& catalog_id);
   Result<std::vector<VerifyReport>> verify(std::string_view catalog_id, const std::optional<std::string>& spec_name);
-  /// Calls `visit` for each spec with its last job, in order of keys; an error ends it.
-  Status for_each_spec(const std::optional<std::string>& catalog_id,
-                       const std::function<Status(const SpecInfo&, const std::optional<Job>&)>& visit);
+  /// Some specs of the built-in catalog, and their keys.
+  using VisitPage = std::function<Status(const std::vector<SpecInfo>&, const std::vector<SpecKey>&)>;
+  /// Calls `visit` for each page of specs, in order of keys; an error ends it.
+  Status for_each_page(const std::optional<std::string>& catalog_id, const VisitPage& visit);
 
   // engine_search.cpp
   Result<std::vector<SearchHit>> search(std::string_view catalog_id, std::string_view query, std::size_t k);
@@ -197,8 +212,13 @@ class Engine::Impl {
   Result<std::string> undecided_catalog();
   using VisitStatus = std::function<void(const SpecStatus&, const std::optional<Job>&)>;
   Status for_each_status(const std::optional<std::string>& catalog_id, const VisitStatus& visit);
+  /// The same for vectors that the host keeps.
   Status host_statuses(const std::optional<std::string>& catalog_id, const VisitStatus& visit);
-  /// Sets provider_pause of the rows whose open job waits for a provider.
+  Status visit_host_page(const std::vector<SpecVersion>& page, const VisitStatus& visit);
+  /// Of each key; none where the store does not tell about jobs.
+  using LastJobs = std::optional<std::vector<std::optional<Job>>>;
+  Result<LastJobs> last_jobs(const std::vector<SpecKey>& keys);
+  /// Sets provider_pause of the rows whose open job waits for a provider, and pause_known.
   Status add_pauses(std::vector<SpecStatus>& rows, const std::vector<std::string>& providers_of_rows);
   /// The pause of the worker's provider, when it keeps pending jobs or passes of ours waiting for `max_wait` or longer.
   [[nodiscard]] std::optional<ProviderPause> kept_waiting(const Peek& peek, Duration max_wait);

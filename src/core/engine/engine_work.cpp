@@ -151,10 +151,10 @@ Result<Engine::Impl::Work> Engine::Impl::prepare_work() {
 
 LaneSizes Engine::Impl::lane_sizes(const EmbedderLimits& limits) const {
   constexpr std::size_t kMostThreads = 64;
-  const std::size_t bears = std::clamp<std::size_t>(limits.concurrent_calls, 1, kMostThreads);
+  const std::size_t allowed = std::clamp<std::size_t>(limits.concurrent_calls, 1, kMostThreads);
   const auto wanted = static_cast<std::size_t>(std::max(0, options_.worker.provider_concurrency));
   LaneSizes sizes;
-  sizes.provider = static_cast<int>(wanted == 0 ? bears : std::min(bears, wanted));
+  sizes.provider = static_cast<int>(wanted == 0 ? allowed : std::min(allowed, wanted));
   if (computer_) {
     sizes.compute = std::clamp(options_.worker.slots, 1, static_cast<int>(kMostThreads));
   }
@@ -327,24 +327,18 @@ Result<MetricsSnapshot> Engine::Impl::metrics() {
       snapshot.worker = worker_->metrics();
     }
   }
-  // A host's store need not tell: then it is unknown.
-  const auto fault = [](const Status& status) { return !status.ok() && status.code() != Code::kRefused; };
-  const Result<StoreCounts> counts = store_->counts();
-  Result<std::vector<ProviderState>> known = store_->providers();
-  const Result<std::vector<WorkerInfo>> workers = store_->workers();
-  for (const Status& status : {counts.status(), known.status(), workers.status()}) {
-    if (fault(status)) {
+  const auto counts = core::if_told(store_->counts());
+  auto providers = core::if_told(store_->providers());
+  const auto workers = core::if_told(store_->workers());
+  for (const Status& status : {counts.status(), providers.status(), workers.status()}) {
+    if (!status.ok()) {
       return status;
     }
   }
-  if (counts.ok()) {
-    snapshot.jobs = *counts;
-  }
-  if (known.ok()) {
-    snapshot.providers = *std::move(known);
-  }
-  if (workers.ok()) {
-    snapshot.workers_live = std::count_if(workers->begin(), workers->end(), is_live);
+  snapshot.jobs = *counts;
+  snapshot.providers = *std::move(providers);
+  if (*workers) {
+    snapshot.workers_live = std::count_if((*workers)->begin(), (*workers)->end(), is_live);
   }
   return snapshot;
 }

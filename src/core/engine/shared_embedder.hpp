@@ -1,4 +1,4 @@
-// One embedder for the worker's passes and for searches, within what its provider bears.
+// One embedder for the worker's passes and for searches, within what its provider allows.
 #pragma once
 
 #include <condition_variable>

@@ -14,6 +14,8 @@ inline constexpr std::size_t kReadPieceRows = 2000;
 inline constexpr std::size_t kSpecsPerTransaction = 100;
 /// A claim puts back at most this many leases that have ended. The next claim takes the rest.
 inline constexpr std::size_t kExpiredPerClaim = 100;
+/// Of running jobs at most this many are looked at: by a claim, and for the list of workers.
+inline constexpr std::size_t kMaxRunningSeen = 10'000;
 /// Jobs of other spaces are counted up to this.
 inline constexpr std::size_t kMaxOtherCounted = 1000;
 

@@ -11,24 +11,39 @@ namespace {
 /// The table's rows, in the order in which they are tried.
 enum class BadgeRule { kUnknown, kIndexed, kIndexing, kRetrying, kQueued, kFailed, kEmpty, kNotIndexed };
 
+bool counts_known(const SpecStatus& s) {
+  return s.job_known && s.operation_count && s.embedding_count;
+}
+
+bool has_all_rows(const SpecStatus& s) {
+  return counts_known(s) ? *s.embedding_count == *s.operation_count : s.complete.value_or(false);
+}
+
 BadgeRule rule_of(const SpecStatus& s) {
-  if (!s.job_known) {
+  if (is_unknown(s)) {
     return BadgeRule::kUnknown;
   }
-  const bool rests = !s.job_status || *s.job_status == JobStatus::kSucceeded;
-  if (s.operation_count > 0 && s.embedding_count == s.operation_count && rests) {
+  const bool empty = s.operation_count && *s.operation_count == 0;
+  const std::optional<JobStatus> job = s.job_known ? s.job_status : std::nullopt;
+  const bool rests = !job || *job == JobStatus::kSucceeded;
+  if (rests && !empty && has_all_rows(s)) {
     return BadgeRule::kIndexed;
   }
-  if (s.job_status == JobStatus::kRunning) {
+  if (job == JobStatus::kRunning) {
     return BadgeRule::kIndexing;
   }
-  if (s.job_status == JobStatus::kPending) {
+  if (job == JobStatus::kPending) {
     return s.job_attempts > 0 ? BadgeRule::kRetrying : BadgeRule::kQueued;
   }
-  if (s.job_status == JobStatus::kFailed) {
+  if (job == JobStatus::kFailed) {
     return BadgeRule::kFailed;
   }
-  return s.operation_count == 0 ? BadgeRule::kEmpty : BadgeRule::kNotIndexed;
+  return empty ? BadgeRule::kEmpty : BadgeRule::kNotIndexed;
+}
+
+/// "12/40"; empty where a count is not known.
+std::string fraction(const std::optional<std::int64_t>& count, const std::optional<std::int64_t>& total) {
+  return count && total ? fmt::format("{}/{}", *count, *total) : std::string();
 }
 
 std::string tries(std::int64_t count) {
@@ -58,6 +73,13 @@ std::string_view to_string(Tone tone) noexcept {
   return "unknown";
 }
 
+bool is_unknown(const SpecStatus& status) noexcept {
+  if (!status.job_known) {
+    return !status.complete.value_or(false);
+  }
+  return !status.job_status && !status.operation_count && !status.complete;
+}
+
 Badge make_badge(const std::optional<SpecStatus>& status) {
   if (!status) {
     return {"loading…", Tone::kMuted, "Embedding status not yet loaded"};
@@ -65,13 +87,17 @@ Badge make_badge(const std::optional<SpecStatus>& status) {
   const SpecStatus& s = *status;
   switch (rule_of(s)) {
     case BadgeRule::kUnknown:
-      return {"unknown", Tone::kMuted, "The store of this spec's jobs does not tell how they stand"};
-    case BadgeRule::kIndexed:
-      return {fmt::format("{}/{} indexed", s.embedding_count, s.operation_count), Tone::kGreen,
-              fmt::format("{}/{} operations indexed; semantic ranking active", s.embedding_count, s.operation_count)};
-    case BadgeRule::kIndexing:
-      return {fmt::format("indexing {}/{}", s.embedded_so_far, s.operation_count), Tone::kBlue,
+      return {"unknown", Tone::kMuted, "Neither the store nor the persister tells how this spec stands"};
+    case BadgeRule::kIndexed: {
+      const std::string counts = fraction(s.embedding_count, s.operation_count);
+      return {counts.empty() ? "indexed" : counts + " indexed", Tone::kGreen,
+              fmt::format("{} operations indexed; semantic ranking active", or_else(counts, "All"))};
+    }
+    case BadgeRule::kIndexing: {
+      const std::string counts = fraction(s.embedded_so_far, s.operation_count);
+      return {counts.empty() ? "indexing" : "indexing " + counts, Tone::kBlue,
               with_pause(fmt::format("Worker is embedding this spec (attempt {})", s.job_attempts), s)};
+    }
     case BadgeRule::kRetrying:
       return {fmt::format("retrying ({})", tries(s.job_attempts)), Tone::kAmberStrong,
               with_pause(fmt::format("Retrying after failure. {} so far. Last error: {}", tries(s.job_attempts),
@@ -101,11 +127,13 @@ Banner make_banner(const CatalogHealth& health) {
   add(health.pending, "queued");
   add(health.failed, "failed");
   add(health.unknown, "unknown");
-  std::string text = fmt::format("{}/{} specs indexed", health.indexed, health.specs);
+  const std::int64_t known = health.specs - health.unknown;
+  std::string text = fmt::format("{}/{} specs indexed", health.indexed, known);
   if (!parts.empty()) {
     text += fmt::format(" ({})", fmt::join(parts, ", "));
   }
-  return {std::move(text), health.failed > 0 ? Tone::kRed : Tone::kAmber};
+  const bool only_unknown = health.unknown > 0 && health.indexed == known;
+  return {std::move(text), health.failed > 0 ? Tone::kRed : only_unknown ? Tone::kMuted : Tone::kAmber};
 }
 
 }  // namespace embedjobs

@@ -19,7 +19,7 @@ constexpr Counter kCounters[] = {
     {"jobs_succeeded", &WorkerMetrics::jobs_succeeded, "Passes that ended with every operation embedded."},
     {"jobs_retried", &WorkerMetrics::jobs_retried, "Passes that ended with an error and are tried again."},
     {"jobs_failed", &WorkerMetrics::jobs_failed, "Passes that ended their job as failed."},
-    {"jobs_released", &WorkerMetrics::jobs_released, "Passes that handed their job back: stop, yield or pause."},
+    {"jobs_released", &WorkerMetrics::jobs_released, "Passes that released their job: stop, yield or pause."},
     {"leases_renewed", &WorkerMetrics::leases_renewed, "Lease renewals that the store confirmed."},
     {"leases_lost", &WorkerMetrics::leases_lost, "Leases that were lost while their pass ran."},
     {"renewals_failed", &WorkerMetrics::renewals_failed, "Heartbeats that got no answer in time."},
@@ -70,7 +70,7 @@ constexpr ProviderFamily kProviderFamilies[] = {
      [](const ProviderState& state) { return state.tokens_total; }},
     {"ledger_tokens_today", "gauge", "Prompt tokens of all processes since midnight UTC.",
      [](const ProviderState& state) { return state.tokens_today; }},
-    {"provider_batch_texts", "gauge", "Texts a call that the provider was found to bear; 0: no limit was met.",
+    {"provider_batch_texts", "gauge", "Texts a call that the provider was found to take; 0: no limit was met.",
      [](const ProviderState& state) { return std::uint64_t{state.batch_texts}; }},
     {"provider_paused", "gauge", "1 while a worker waits for the provider.",
      [](const ProviderState& state) { return is_paused(state, state.read_at) ? std::uint64_t{1} : std::uint64_t{0}; }},
@@ -116,11 +116,11 @@ std::string render_prometheus(const MetricsSnapshot& snapshot) {
     fmt::format_to(std::back_inserter(text), "embedjobs_workers_live {}\n", *snapshot.workers_live);
   }
   for (const ProviderFamily& each : kProviderFamilies) {
-    if (snapshot.providers.empty()) {
+    if (!snapshot.providers || snapshot.providers->empty()) {
       break;
     }
     family(fmt::format("embedjobs_{}", each.name), each.type, each.help);
-    for (const ProviderState& state : snapshot.providers) {
+    for (const ProviderState& state : *snapshot.providers) {
       fmt::format_to(std::back_inserter(text), "embedjobs_{}{{provider=\"{}\"}} {}\n", each.name,
                      label_value(state.provider), each.value(state));
     }

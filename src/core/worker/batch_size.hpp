@@ -1,4 +1,4 @@
-// How much a provider bears in one call, learned from its answers and shared by all passes of a worker.
+// How much a provider takes in one call, learned from its answers and shared by all passes of a worker.
 #pragma once
 
 #include <algorithm>

@@ -18,7 +18,7 @@ enum class Due {
   kRegister,  ///< Say "I am here", for the fleet view.
   kRenew,     ///< Renew all leases.
   kClaim,     ///< Claim jobs into free slots, or ask again for a claim that was not answered.
-  kRelease,   ///< Give back jobs that would wait for the provider longer than a lease.
+  kRelease,   ///< Release jobs that would wait for the provider longer than a lease.
   kCalls,     ///< Hand provider calls to passes.
   kPeek,      ///< Ask the store when there is something to claim.
   kSignOff,   ///< Nothing is left after a stop: sign off, and be stopped.

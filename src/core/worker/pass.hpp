@@ -71,7 +71,7 @@ class Pass {
   /// and which releases the job if it is still ours.
   void on_lease_expired(MonoTime now, PassActions& out);
   void on_stop(MonoTime now, PassActions& out) { release(kStopped, now, out); }
-  /// Ends the pass and gives the job back, for whatever reason: calls are cancelled, what has come back is persisted.
+  /// Ends the pass and releases the job, for whatever reason: calls are cancelled, what has come back is persisted.
   void release(const std::string& why, MonoTime now, PassActions& out);
   void on_yield(MonoTime now, PassActions& out);
   /// The provider pauses until `until`, longer than a lease.

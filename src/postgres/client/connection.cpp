@@ -104,7 +104,7 @@ pg_result* Connection::run_statement(const char* sql, const Params& params) {
 }
 
 void Connection::queue_statement(const char* sql, const Params& params, Awaited awaited) {
-  if (!prepared_) {  // a pooler may not bear a pipeline
+  if (!prepared_) {  // a pooler may not allow a pipeline
     pg_result* result = run_statement(sql, params);
     if (result != nullptr) {
       take_answer(awaited, result);
