@@ -10,7 +10,7 @@
 /// What a failed check prints is read by people.
 template <>
 struct Catch::StringMaker<embedjobs::Code> {
-  static std::string convert(embedjobs::Code code) { return std::string(embedjobs::to_string(code)); }
+  static std::string convert(embedjobs::Code code) { return std::string(embedjobs::code_name(code)); }
 };
 template <>
 struct Catch::StringMaker<embedjobs::JobStatus> {
