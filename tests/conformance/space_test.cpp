@@ -102,7 +102,7 @@ TEST_CASE("a search in another space than the catalog's is refused", "[catalog]"
   scene.index(kKey, {{"a", "1"}});
   const Status status = scene.catalog.search("catalog", kNewSpace, vector_of("1", kNewSpace), 5).status();
   CHECK(status.code() == Code::kRefused);
-  CHECK_THAT(status.message(), Catch::Contains(kSpace.id()));
+  CHECK_THAT(status.message(), containing(kSpace.id()));
 }
 
 TEST_CASE("a switch enqueues every spec of the catalog, below edits", "[catalog]") {
