@@ -98,7 +98,10 @@ std::vector<std::string> narrowed(const std::vector<std::string>& specs, const s
     }
     narrow.push_back(text);
   }
-  return narrow.empty() && !also.empty() ? std::vector{also} : narrow;
+  if (narrow.empty() && !also.empty()) {
+    narrow.push_back(also + "~[.]");  // hidden cases stay so
+  }
+  return narrow;
 }
 
 /// Leaves out the cases that need what the host does not offer.
