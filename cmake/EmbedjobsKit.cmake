@@ -12,6 +12,7 @@ install(FILES
   ${PROJECT_SOURCE_DIR}/tests/conformance/sources.cmake
   DESTINATION ${embedjobs_kit_dir}/conformance COMPONENT conformance EXCLUDE_FROM_ALL)
 install(FILES
+  ${PROJECT_SOURCE_DIR}/tests/support/catch.hpp
   ${PROJECT_SOURCE_DIR}/tests/support/manual_clock.hpp
   ${PROJECT_SOURCE_DIR}/tests/support/results.hpp
   DESTINATION ${embedjobs_kit_dir}/support COMPONENT conformance EXCLUDE_FROM_ALL)

@@ -113,6 +113,13 @@ class Vectors final : public Persister {
     }
     return rows;
   }
+  /// The vector of an operation in the space that was finalized; empty: there is none.
+  std::vector<float> vector(const SpecKey& key, const std::string& operation_id) {
+    const std::lock_guard transaction(mutex_);
+    const Spec& spec = specs_[key];
+    const auto row = spec.rows.find({spec.state.space_id, operation_id});
+    return row == spec.rows.end() ? std::vector<float>() : row->second.vector;
+  }
 
  private:
   struct Row {

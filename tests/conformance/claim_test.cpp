@@ -145,6 +145,47 @@ TEST_CASE("the same claim sent again finds its own effect", "[store]") {
   CHECK(scene.claim(10).leases.size() == 2);  // the two that are left
 }
 
+TEST_CASE("a claim is known again by its nonce alone, whichever worker sends it", "[store]") {
+  Scene scene;
+  scene.enqueue(numbered(1));
+  scene.enqueue(numbered(2));
+  ClaimRequest request = scene.request(1);
+  request.worker_id = "first";
+  const ClaimResult first = get(scene.store.claim(request));
+  request.worker_id = "second";
+  const ClaimResult second = get(scene.store.claim(request));
+  CHECK(ids(second) == ids(first));
+  REQUIRE(second.leases.size() == 1);
+  CHECK(second.leases[0].job.worker_id == "first");
+}
+
+TEST_CASE("the same claim sent again renews no lease", "[store]") {
+  Scene scene;
+  scene.enqueue();
+  const ClaimRequest request = scene.request();
+  const ClaimResult first = get(scene.store.claim(request));
+  scene.clock->advance(kLease / 2);
+  const ClaimResult second = get(scene.store.claim(request));
+  REQUIRE(second.leases.size() == 1);
+  CHECK(second.leases[0].job.lease_expires_at == first.leases[0].job.lease_expires_at);
+  scene.clock->advance(kLease / 2 + 1ms);
+  CHECK(get(scene.store.reap(10)) == 1);
+}
+
+TEST_CASE("a claim's provider is the job's, until the next claim says another", "[store]") {
+  Scene scene;
+  scene.enqueue();
+  ClaimRequest request = scene.request();
+  request.provider = "provider one";
+  const ClaimResult first = get(scene.store.claim(request));
+  REQUIRE(first.leases.size() == 1);
+  CHECK(first.leases[0].job.provider == "provider one");
+  CHECK(scene.last_job().provider == "provider one");
+  scene.settle(first.leases[0], {.kind = OutcomeKind::kRelease});
+  CHECK(scene.last_job().provider == "provider one");
+  CHECK(scene.claim_one().job.provider.empty());
+}
+
 TEST_CASE("the same claim sent again runs no more jobs, by the store's counts", "[history]") {
   Scene scene;
   for (int i = 0; i < 4; ++i) {
@@ -200,7 +241,7 @@ TEST_CASE("a worker of another space than the first claim chose does not touch t
   REQUIRE(result.leases.size() == 1);
   CHECK(result.leases[0].job.key.catalog_id == "elsewhere");
   CHECK(result.other_space == 2);
-  CHECK_THAT(result.other_space_example, Catch::Contains("catalog") && Catch::Contains(kSpace.id()));
+  CHECK_THAT(result.other_space_example, containing("catalog") && containing(kSpace.id()));
   const ClaimResult ours = scene.claim(10);
   CHECK(ours.leases.size() == 2);
   CHECK(ours.other_space == 0);
@@ -215,7 +256,7 @@ TEST_CASE("a worker of another space does not touch the catalog and is told so",
   REQUIRE(result.leases.size() == 1);
   CHECK(result.leases[0].job.key.catalog_id == "elsewhere");
   CHECK(result.other_space == 2);
-  CHECK_THAT(result.other_space_example, Catch::Contains("catalog") && Catch::Contains(kSpace.id()));
+  CHECK_THAT(result.other_space_example, containing("catalog") && containing(kSpace.id()));
   CHECK(scene.claim(10).other_space == 0);
 }
 

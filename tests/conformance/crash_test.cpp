@@ -15,8 +15,8 @@ void crash(Scene& scene) {
   REQUIRE(get(scene.store.reap(10)) == 1);
 }
 
-void fly(Scene& scene, const Lease& lease, const std::vector<TextHash>& sent,
-         const std::vector<TextHash>& answered = {}) {
+void record_sent(Scene& scene, const Lease& lease, const std::vector<TextHash>& sent,
+                 const std::vector<TextHash>& answered = {}) {
   ok(scene.store.record_in_flight(ref(lease), sent, answered));
 }
 
@@ -74,13 +74,13 @@ TEST_CASE("crashes with progress between them are forgiven", "[store]") {
 TEST_CASE("what was in flight at a crash is suspect, until it answers", "[store]") {
   Scene scene;
   scene.enqueue();
-  fly(scene, scene.claim_one(), {kKiller, kOther});
+  record_sent(scene, scene.claim_one(), {kKiller, kOther});
   crash(scene);
   Lease lease = scene.claim_one();
   REQUIRE(lease.suspects.size() == 2);
   CHECK(lease.suspects[0].alone == 0);
-  fly(scene, lease, {kOther});
-  fly(scene, lease, {kKiller}, {kOther});
+  record_sent(scene, lease, {kOther});
+  record_sent(scene, lease, {kKiller}, {kOther});
   crash(scene);
   lease = scene.claim_one();
   REQUIRE(lease.suspects.size() == 1);
@@ -94,7 +94,7 @@ TEST_CASE("a text that is alone in flight when its process dies, again and again
   Scene scene;
   scene.enqueue();
   for (int n = 1; n <= 3; ++n) {
-    fly(scene, scene.claim_one(), {kKiller});
+    record_sent(scene, scene.claim_one(), {kKiller});
     crash(scene);
   }
   CHECK(scene.last_job().status == JobStatus::kPending);
@@ -107,10 +107,10 @@ TEST_CASE("a text that is alone in flight when its process dies, again and again
 TEST_CASE("suspects come with the one first that was alone most often", "[store]") {
   Scene scene;
   scene.enqueue();
-  fly(scene, scene.claim_one(), {kOther, kKiller});
+  record_sent(scene, scene.claim_one(), {kOther, kKiller});
   crash(scene);
   const Lease lease = scene.claim_one();
-  fly(scene, lease, {kKiller});
+  record_sent(scene, lease, {kKiller});
   crash(scene);
   const Lease next = scene.claim_one();
   REQUIRE(next.suspects.size() == 2);
@@ -122,7 +122,7 @@ TEST_CASE("suspects come with the one first that was alone most often", "[store]
 TEST_CASE("suspects are remembered over orderly outcomes of the same generation", "[store]") {
   Scene scene;
   scene.enqueue();
-  fly(scene, scene.claim_one(), {kKiller, kOther});
+  record_sent(scene, scene.claim_one(), {kKiller, kOther});
   crash(scene);
   scene.settle(scene.claim_one(), {.kind = OutcomeKind::kRelease});
   CHECK(scene.claim_one().suspects.size() == 2);
@@ -132,7 +132,7 @@ TEST_CASE("a pass that ended in order left nothing in flight for the next crash 
   Scene scene;
   scene.enqueue();
   const Lease lease = scene.claim_one();
-  fly(scene, lease, {kOther});
+  record_sent(scene, lease, {kOther});
   scene.settle(lease, {.kind = OutcomeKind::kRelease});
   scene.claim_one();
   crash(scene);
@@ -143,7 +143,7 @@ TEST_CASE("a new generation, a success and a removal forget the suspects", "[sto
   const int way = GENERATE(0, 1, 2, 3);
   Scene scene;
   scene.enqueue();
-  fly(scene, scene.claim_one(), {kKiller, kOther});
+  record_sent(scene, scene.claim_one(), {kKiller, kOther});
   crash(scene);
   if (way == 0) {
     scene.enqueue();
@@ -167,7 +167,7 @@ TEST_CASE("a job with nothing in flight is not blamed for the crash of its worke
   scene.enqueue();
   int crashes = 0;
   while (scene.last_job().status == JobStatus::kPending && crashes < 1000) {
-    fly(scene, scene.claim_one(), {});
+    record_sent(scene, scene.claim_one(), {});
     crash(scene);
     CHECK(scene.last_job().crashes_in_row == 0);
     CHECK(scene.last_state().crashes == ++crashes);
@@ -180,8 +180,8 @@ TEST_CASE("a record sent again changes nothing", "[store]") {
   Scene scene;
   scene.enqueue();
   const Lease lease = scene.claim_one();
-  fly(scene, lease, {kKiller, kOther});
-  fly(scene, lease, {kKiller, kOther});
+  record_sent(scene, lease, {kKiller, kOther});
+  record_sent(scene, lease, {kKiller, kOther});
   crash(scene);
   CHECK(scene.claim_one().suspects.size() == 2);
 }

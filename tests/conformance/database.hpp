@@ -27,10 +27,12 @@ struct Offers {
   bool providers = false;  ///< Store::provider_state, note_provider and providers.
   bool fleet = false;      ///< Store::register_worker, unregister_worker, workers and forget_workers.
   bool durable = false;    ///< What was written is seen by the next Database::open().
-  bool boot = false;       ///< Leases end with a boot of the machine: they are stamped with its boot-time clock.
+  bool boot = false;       ///< Leases end with a boot of the machine: they are stamped with its boot-time clock. Leave
+                           ///< it out only where they end by the clock of a database server.
   bool catalog = false;    ///< Backend::catalog: documents, rows and search.
   bool persister = false;  ///< The catalog, or Database::persister().
   bool rows = false;       ///< The catalog, or Database::rows().
+  bool vectors = false;    ///< The catalog, or Database::vector().
 };
 
 /// Operation ids with texts' hashes in hex, by id: what a reader sees of a spec.
@@ -50,6 +52,11 @@ class Database {
   virtual void make_document(const SpecKey& key);
   /// What a reader sees of a spec whose rows the persister stores.
   virtual Seen rows(const SpecKey& key);
+  /// The vector that a reader finds for an operation of such a spec.
+  virtual std::vector<float> vector(const SpecKey& key, const std::string& operation_id);
+  /// How often each race of threads is run, on a new database each time: about 2 s worth. A database that takes a
+  /// millisecond for a call may ask for 10.
+  [[nodiscard]] virtual int race_rounds() const { return 200; }
   /// Random sequences that the model test runs by default: about 20 s worth.
   [[nodiscard]] virtual int model_sequences() const { return 100; }
 };

@@ -94,6 +94,40 @@ TEST_CASE("the reconciler leaves a removed key alone; any other enqueue makes it
   CHECK(again.generation == 3);
 }
 
+TEST_CASE("an enqueue makes a removed key one like any other: it can be reconciled, and removed", "[store]") {
+  Scene scene;
+  scene.enqueue();
+  ok(scene.store.remove_key(kKey));
+  scene.settle(scene.run());
+  CHECK(scene.enqueue(kKey, JobKind::kReconciler).created);
+  ok(scene.store.remove_key(kKey));
+}
+
+TEST_CASE("a removal ends what a manual retry forbade: the key that is made again may reuse any vector", "[store]") {
+  Scene scene;
+  REQUIRE(scene.run(kKey, JobKind::kManualRetry).reuse_floor > 0);
+  ok(scene.store.remove_key(kKey));
+  CHECK(scene.run().reuse_floor == 0);
+}
+
+TEST_CASE("the epoch moves with a manual retry of any key, and with nothing else", "[store]") {
+  Scene scene;
+  const auto epoch_of = [&](const SpecKey& key, JobKind kind) {
+    const Lease lease = scene.run(key, kind);
+    scene.settle(lease);
+    return lease.state.epoch;
+  };
+  const std::uint64_t first = epoch_of(kKey, JobKind::kSpecWrite);
+  CHECK(epoch_of(kKey, JobKind::kSpecWrite) == first);
+  CHECK(epoch_of(kKey, JobKind::kReconciler) == first);
+  ok(scene.store.remove_key(kKey));
+  CHECK(epoch_of(kOtherKey, JobKind::kSpecWrite) == first);
+  const std::uint64_t second = epoch_of(kKey, JobKind::kManualRetry);
+  CHECK(second > first);
+  CHECK(epoch_of(kOtherKey, JobKind::kReconciler) == second);
+  CHECK(epoch_of(kOtherKey, JobKind::kManualRetry) > second);
+}
+
 TEST_CASE("removal of a key cancels its pending job", "[store]") {
   Scene scene;
   const EnqueueResult result = scene.enqueue();

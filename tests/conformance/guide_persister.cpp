@@ -20,6 +20,10 @@ struct GuideDatabase final : Database {
     }
     return rows;
   }
+  std::vector<float> vector(const SpecKey& key, const std::string& operation_id) override {
+    const Tables::Spec& spec = tables.specs[key];
+    return spec.rows.at({spec.state.space_id, operation_id}).vector;
+  }
 };
 
 std::unique_ptr<Database> make_database() {
@@ -27,7 +31,7 @@ std::unique_ptr<Database> make_database() {
 }
 
 Offers offers() {
-  return {.store = false, .persister = true, .rows = true};
+  return {.store = false, .persister = true, .rows = true, .vectors = true};
 }
 
 }  // namespace embedjobs::test

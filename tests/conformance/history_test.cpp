@@ -303,6 +303,22 @@ TEST_CASE("peek's counter moves with every enqueue, and with nothing else", "[st
   CHECK_FALSE(moved());
 }
 
+TEST_CASE("peek's counter moves with an enqueue of every kind, whether a job is open or not", "[store]") {
+  const JobKind kind = GENERATE(JobKind::kSpecWrite, JobKind::kReconciler, JobKind::kManualRetry);
+  Scene scene;
+  std::uint64_t last = peek(scene).enqueue_counter;
+  const auto moved = [&] { return std::exchange(last, peek(scene).enqueue_counter) != last; };
+  scene.enqueue(kKey, kind);
+  CHECK(moved());
+  if (kind != JobKind::kReconciler) {  // it leaves an open job alone
+    scene.enqueue(kKey, kind);
+    CHECK(moved());
+  }
+  scene.settle(scene.claim_one());
+  scene.enqueue(kKey, kind);
+  CHECK(moved());
+}
+
 TEST_CASE("peek's counter moves with a document that is put", "[catalog]") {
   Scene scene;
   const std::uint64_t before = peek(scene).enqueue_counter;

@@ -47,9 +47,20 @@ class Persisting : public Scene {
   }
   std::vector<bool> existing(const Lease& lease, const Ops& ops) { return get(list(lease, ops)); }
   Seen rows(const SpecKey& key = kKey) { return own_ ? database->rows(key) : Scene::rows(key); }
+  std::vector<float> vector(const SpecKey& key, const std::string& operation_id) {
+    return own_ ? database->vector(key, operation_id) : Scene::vector(key, operation_id);
+  }
 };
 
 using Known = std::vector<bool>;
+
+/// No call with this fence is accepted.
+void refuses_all(Persisting& scene, const Lease& lease) {
+  lost(scene.list(lease, {{"a", "1"}}).status());
+  lost(scene.persist(lease, {{"b", "2"}}));
+  lost(scene.persist(lease, {}));
+  lost(scene.finalize(lease, {}));
+}
 
 }  // namespace
 
@@ -125,6 +136,32 @@ TEST_CASE("a persister refuses a stale fence in finalize, and what is finalized 
   CHECK(scene.existing(current, {{"a", "1"}, {"b", "2"}}) == Known{true, true});
 }
 
+TEST_CASE("a persister refuses another nonce with the same counter: accepts", "[persister]") {
+  Persisting scene;
+  const Lease lease = scene.begin();
+  ok(scene.persist(lease, {{"a", "1"}}));
+  Lease other = lease;
+  ++other.job.fence.nonce;
+  refuses_all(scene, other);
+  CHECK(scene.existing(lease, {{"a", "1"}, {"b", "2"}}) == Known{true, false});
+  ok(scene.finalize(lease, {{"a", "1"}}));
+}
+
+TEST_CASE("a persister refuses a nonce of zero, whatever the counter: accepts", "[persister]") {
+  Persisting scene;
+  const Lease lease = scene.begin();
+  Lease none = lease;
+  none.job.fence = {};
+  refuses_all(scene, none);
+  ok(scene.persist(lease, {{"a", "1"}}));
+  for (const std::uint64_t above : {0U, 1U}) {
+    none.job.fence = {lease.job.fence.counter + above, 0};
+    refuses_all(scene, none);
+  }
+  CHECK(scene.existing(lease, {{"a", "1"}, {"b", "2"}}) == Known{true, false});
+  ok(scene.finalize(lease, {{"a", "1"}}));
+}
+
 TEST_CASE("a fence is of one key: a later claim of one document makes no holder of another stale", "[persister]") {
   Persisting scene;
   const Lease older = scene.begin(kOtherKey);
@@ -184,6 +221,30 @@ TEST_CASE("a stale holder changes no row that readers see", "[persister][rows]")
   lost(scene.persist(stale, {{"a", "old"}}));
   lost(scene.finalize(stale, {{"a", "1"}}));
   CHECK(scene.rows() == seen(ops));
+}
+
+TEST_CASE("a reader finds the vector that was stored for each operation", "[persister][vectors]") {
+  Persisting scene;
+  const Lease lease = scene.begin();
+  ok(scene.persist(lease, {{"a", "1"}, {"b", "2"}}));
+  ok(scene.persist(lease, {{"c", "3"}}));
+  ok(scene.finalize(lease, {{"a", "1"}, {"b", "2"}, {"c", "3"}}));
+  CHECK(scene.vector(kKey, "a") == vector_of("1", kSpace));
+  CHECK(scene.vector(kKey, "b") == vector_of("2", kSpace));
+  CHECK(scene.vector(kKey, "c") == vector_of("3", kSpace));
+}
+
+TEST_CASE("vectors that are stored again replace those before: a manual retry's are new ones", "[persister][vectors]") {
+  Persisting scene;
+  const Ops ops{{"a", "1"}};
+  const Lease first = scene.begin();
+  ok(scene.persist(first, ops));
+  ok(scene.finalize(first, ops));
+  scene.settle(first);
+  const Lease retry = scene.begin(kKey, JobKind::kManualRetry);
+  ok(scene.persister.persist_batch(scene.context(retry), Rows(ops, kSpace, 50).all()));
+  ok(scene.finalize(retry, ops));
+  CHECK(scene.vector(kKey, "a") == vector_of("1", kSpace, 50));
 }
 
 TEST_CASE("documents do not share rows: the same id in two of them is two", "[persister][rows]") {

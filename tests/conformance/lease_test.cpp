@@ -12,6 +12,14 @@ bool renew(Scene& scene, const Lease& lease, Duration duration = 0s) {
   return answer[0];
 }
 
+/// Nothing that a holder may do can be done with `lease`.
+void no_right(Scene& scene, const LeaseRef& lease) {
+  CHECK(get(scene.store.renew(std::vector{lease}, 0s, 1s)) == std::vector{false});
+  lost(scene.store.progress(lease, {.operation_count = 7, .embedded = 7}));
+  lost(scene.store.record_in_flight(lease, std::vector{hash_text("new")}, {}));
+  lost(scene.store.settle(lease, {.kind = OutcomeKind::kFail, .error = "not the holder"}).status());
+}
+
 }  // namespace
 
 TEST_CASE("a lease ends after its duration, and not before", "[store]") {
@@ -115,6 +123,34 @@ TEST_CASE("a lease that has ended but was not taken can still be renewed", "[sto
   CHECK(scene.settle(lease) == JobStatus::kSucceeded);
 }
 
+TEST_CASE("a lease that has ended but was not taken still publishes progress", "[store]") {
+  Scene scene;
+  const Lease lease = scene.run();
+  scene.clock->advance(kLease * 2);
+  ok(scene.store.progress(ref(lease), {.operation_count = 3, .embedded = 1, .missing = 2}));
+  CHECK(scene.job(lease.job.id).embedded_count == 1);
+  CHECK(scene.job(lease.job.id).status == JobStatus::kRunning);
+}
+
+TEST_CASE("a lease that has ended but was not taken still records what is in flight", "[store]") {
+  Scene scene;
+  const Lease lease = scene.run();
+  scene.clock->advance(kLease * 2);
+  ok(scene.store.record_in_flight(ref(lease), std::vector{hash_text("sent late")}, {}));
+  const Lease next = scene.claim_one();
+  REQUIRE(next.suspects.size() == 1);
+  CHECK(next.suspects[0].text_hash == hash_text("sent late"));
+}
+
+TEST_CASE("a lease that has ended but was not taken still settles, and no crash counts", "[store]") {
+  Scene scene;
+  const Lease lease = scene.run();
+  scene.clock->advance(kLease * 2);
+  CHECK(scene.settle(lease) == JobStatus::kSucceeded);
+  CHECK(get(scene.store.reap(10)) == 0);
+  CHECK(scene.last_state().crashes == 0);
+}
+
 TEST_CASE("a renewal answers for each lease by itself", "[store]") {
   Scene scene;
   const Lease kept = scene.run(kKey);
@@ -132,6 +168,47 @@ TEST_CASE("a renewal answers for each lease by itself", "[store]") {
   const std::vector leases{ref(kept), ref(settled), ref(third), wrong_counter, wrong_nonce, wrong_job, unknown};
   CHECK(get(scene.store.renew(leases, 0s, 1s)) == std::vector{true, false, true, false, false, false, false});
   CHECK(get(scene.store.renew({}, 0s, 1s)).empty());
+}
+
+TEST_CASE("a lease is of one job and its key: with another key it is lost, though the fences of one claim are equal",
+          "[store]") {
+  Scene scene;
+  scene.enqueue(kKey);
+  scene.enqueue(kOtherKey);
+  const std::vector<Lease> leases = scene.claim(2).leases;
+  REQUIRE(leases.size() == 2);
+  REQUIRE(leases[0].job.fence == leases[1].job.fence);
+  const SpecKey key = GENERATE(SpecKey{}, SpecKey{"no", "such"});
+  LeaseRef wrong = ref(leases[0]);
+  wrong.key = key.catalog_id.empty() ? leases[1].job.key : key;
+
+  no_right(scene, wrong);
+  const Job before = scene.job(wrong.job_id);
+  CHECK(before.status == JobStatus::kRunning);
+  CHECK(before.operation_count == 0);
+  CHECK(scene.settle(leases[0]) == JobStatus::kSucceeded);
+  no_right(scene, wrong);  // nor is it the same outcome sent again
+  CHECK(scene.job(leases[1].job.id).status == JobStatus::kRunning);
+  CHECK(scene.settle(leases[1]) == JobStatus::kSucceeded);
+}
+
+TEST_CASE("a fence with a zero for a nonce is none, whatever the job's state", "[store]") {
+  Scene scene;
+  const JobId id = scene.enqueue().job_id;
+  const auto refused = [&](JobStatus status) {
+    for (const std::uint64_t counter : {0U, 1U, 2U}) {
+      no_right(scene, {id, kKey, {counter, 0}});
+    }
+    CHECK(scene.job(id).status == status);
+  };
+  refused(JobStatus::kPending);
+  Lease lease = scene.claim_one();
+  refused(JobStatus::kRunning);
+  scene.settle(lease, {.kind = OutcomeKind::kRelease});
+  refused(JobStatus::kPending);
+  lease = scene.claim_one();
+  scene.settle(lease);
+  refused(JobStatus::kSucceeded);
 }
 
 TEST_CASE("a holder whose lease was taken changes nothing", "[store]") {

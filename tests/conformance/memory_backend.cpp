@@ -28,7 +28,8 @@ Offers offers() {
           .fleet = true,
           .catalog = true,
           .persister = true,
-          .rows = true};
+          .rows = true,
+          .vectors = true};
 }
 
 }  // namespace embedjobs::test

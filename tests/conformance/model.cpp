@@ -36,7 +36,7 @@ void Model::start_over(ModelJob& job, ModelSpec& spec) {
   job.fewest_missing = -1;
   job.progressed = false;
   job.paused_since = {};
-  spec.flights.clear();
+  spec.in_flight.clear();
 }
 
 void Model::leave(ModelJob& job, ModelSpec& spec) {
@@ -49,7 +49,7 @@ void Model::fail(ModelJob& job, ModelSpec& spec) {
   job.status = JobStatus::kFailed;
   job.completed_at = now();
   spec.open = 0;
-  spec.flights.clear();
+  spec.in_flight.clear();
   if (spec.failure.occurrences++ == 0) {
     spec.failure.first_failed_at = now();
   }
@@ -102,7 +102,7 @@ void Model::cancel(ModelSpec& spec) {
   spec.removed = true;
   spec.holder = 0;
   spec.floor = 0;
-  spec.flights.clear();
+  spec.in_flight.clear();
   spec.failure = {};
   if (spec.open != 0) {
     ModelJob& job = jobs.at(std::exchange(spec.open, 0));
@@ -189,9 +189,9 @@ Lease Model::lease_of(JobId id) const {
   const ModelJob& job = jobs.at(id);
   const ModelSpec& spec = specs.at(job.key);
   Lease lease{.job = job, .state = job, .reuse_floor = spec.floor, .suspects = {}};
-  for (const auto& [text, flight] : spec.flights) {
-    if (flight.suspect || flight.set_aside) {
-      lease.suspects.push_back({hash_text(text), flight.alone, flight.set_aside});
+  for (const auto& [text, row] : spec.in_flight) {
+    if (row.suspect || row.set_aside) {
+      lease.suspects.push_back({hash_text(text), row.alone, row.set_aside});
     }
   }
   std::sort(lease.suspects.begin(), lease.suspects.end(), [](const Suspect& a, const Suspect& b) {
@@ -266,10 +266,9 @@ Code Model::progress(const LeaseRef& lease, const Progress& progress) {
   return Code::kOk;
 }
 
-void Model::land(ModelSpec& spec) {
-  std::erase_if(spec.flights, [](const auto& flight) {
-    return !flight.second.sent && !flight.second.suspect && !flight.second.set_aside;
-  });
+void Model::drop_answered(ModelSpec& spec) {
+  std::erase_if(spec.in_flight,
+                [](const auto& row) { return !row.second.sent && !row.second.suspect && !row.second.set_aside; });
 }
 
 Code Model::record_in_flight(const LeaseRef& lease, const std::set<std::string>& sent,
@@ -281,16 +280,16 @@ Code Model::record_in_flight(const LeaseRef& lease, const std::set<std::string>&
   job->progressed = job->progressed || !answered.empty();
   job->records_in_flight = true;
   ModelSpec& spec = specs.at(lease.key);
-  for (auto& [text, flight] : spec.flights) {
-    flight.sent = false;
+  for (auto& [text, row] : spec.in_flight) {
+    row.sent = false;
     if (answered.contains(text)) {
-      flight.suspect = false;
+      row.suspect = false;
     }
   }
   for (const std::string& text : sent) {
-    spec.flights[text].sent = true;
+    spec.in_flight[text].sent = true;
   }
-  land(spec);
+  drop_answered(spec);
   return Code::kOk;
 }
 
@@ -329,10 +328,10 @@ std::pair<Code, JobStatus> Model::settle(const LeaseRef& lease, const Outcome& o
   if (outcome.progress) {
     apply(job, *outcome.progress);
   }
-  for (auto& [text, flight] : spec.flights) {
-    flight.sent = false;
+  for (auto& [text, row] : spec.in_flight) {
+    row.sent = false;
   }
-  land(spec);
+  drop_answered(spec);
   const WallTime later = now() + std::min<Duration>(outcome.delay, 1h);
   if (outcome.kind == OutcomeKind::kComplete) {
     spec.failure.occurrences = 0;
@@ -348,7 +347,7 @@ std::pair<Code, JobStatus> Model::settle(const LeaseRef& lease, const Outcome& o
     job.status = JobStatus::kSucceeded;
     job.completed_at = now();
     spec.open = 0;
-    spec.flights.clear();
+    spec.in_flight.clear();
   } else if (outcome.kind == OutcomeKind::kFail) {
     fail(job, spec);
   } else if (outcome.kind == OutcomeKind::kRetry && outcome.retry_at_once) {
@@ -376,22 +375,22 @@ void Model::crash(ModelJob& job, ModelSpec& spec) {
   }
   ++job.crashes;
   job.last_error = "*";  // any text
-  const auto flying =
-      std::count_if(spec.flights.begin(), spec.flights.end(), [](const auto& flight) { return flight.second.sent; });
-  if (job.records_in_flight && flying == 0) {  // some other job's fault
+  const auto sent =
+      std::count_if(spec.in_flight.begin(), spec.in_flight.end(), [](const auto& row) { return row.second.sent; });
+  if (job.records_in_flight && sent == 0) {  // some other job's fault
     release(job, spec, now());
     return;
   }
   ++job.crashes_in_row;
-  for (auto& [text, flight] : spec.flights) {
-    if (!std::exchange(flight.sent, false)) {
+  for (auto& [text, row] : spec.in_flight) {
+    if (!std::exchange(row.sent, false)) {
       continue;
     }
-    flight.suspect = true;
-    flight.alone += flying == 1 ? 1 : 0;
-    flight.strikes += flying == 1 && !job.progressed ? 1 : 0;
-    if (flying == 1 && !job.progressed && flight.strikes >= 2) {
-      flight.set_aside = true;
+    row.suspect = true;
+    row.alone += sent == 1 ? 1 : 0;
+    row.strikes += sent == 1 && !job.progressed ? 1 : 0;
+    if (sent == 1 && !job.progressed && row.strikes >= 2) {
+      row.set_aside = true;
       job.crashes_in_row = 0;
     }
   }

@@ -20,7 +20,7 @@
 namespace embedjobs::test {
 
 /// A text that is or was in flight.
-struct ModelFlight {
+struct ModelInFlight {
   bool sent = false;
   bool suspect = false;
   int alone = 0;
@@ -49,7 +49,7 @@ struct ModelSpec {
   JobId open = 0;
   JobId last = 0;
   Duration lease_until{0};
-  std::map<std::string, ModelFlight> flights;  ///< By text.
+  std::map<std::string, ModelInFlight> in_flight;  ///< By text.
   Failure failure;
   bool exists = false;  ///< It has a document, or rows.
   std::optional<std::string> content;
@@ -125,7 +125,7 @@ class Model {
   void fail(ModelJob& job, ModelSpec& spec);
   void count_error(ModelJob& job, ModelSpec& spec, WallTime next);
   void release(ModelJob& job, ModelSpec& spec, WallTime next);
-  void land(ModelSpec& spec);
+  void drop_answered(ModelSpec& spec);
   void crash(ModelJob& job, ModelSpec& spec);
   void apply(ModelJob& job, const Progress& progress);
   void count(ModelJob& job, std::uint64_t tokens);

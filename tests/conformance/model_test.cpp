@@ -99,7 +99,7 @@ class Sequence : Comparison {
     } else if (choice < 56) {
       progress();
     } else if (choice < 62) {
-      fly();
+      record_in_flight();
     } else if (choice < 72) {
       settle();
     } else if (choice < 84) {
@@ -126,7 +126,7 @@ class Sequence : Comparison {
     } else if (choice < 67) {
       progress();
     } else if (choice < 77) {
-      fly();
+      record_in_flight();
     } else {
       settle();
     }
@@ -277,7 +277,7 @@ class Sequence : Comparison {
     test::same("progress", scene_.store.progress(lease, progress).code(), model_.progress(lease, progress));
   }
 
-  void fly() {
+  void record_in_flight() {
     const LeaseRef lease = ref(any_lease());
     const std::set<std::string> sent = any_texts();
     const std::set<std::string> answered = chance(50) ? any_texts() : std::set<std::string>();

@@ -93,6 +93,29 @@ TEST_CASE("a worker that stops releases its jobs at once, at no cost", "[store]"
   CHECK(scene.claim_one().job.attempts == 1);
 }
 
+TEST_CASE("a pass whose document changed is due again at once, without backoff", "[store]") {
+  Scene scene;
+  const Lease lease = scene.run();
+  scene.clock->advance(1s);
+  CHECK(scene.settle(lease, {.kind = OutcomeKind::kRetry, .error = "changed", .retry_at_once = true}) ==
+        JobStatus::kPending);
+  CHECK(scene.last_job().next_run_at == scene.clock->wall_now());
+  CHECK(scene.last_job().errors_in_row == 0);
+  CHECK(scene.claim_one().job.id == lease.job.id);
+}
+
+TEST_CASE("a release is not due before its delay is over, whatever its reason", "[store]") {
+  const ReleaseReason reason = GENERATE(ReleaseReason::kStop, ReleaseReason::kYield, ReleaseReason::kPause);
+  Scene scene;
+  const Lease lease = scene.run();
+  scene.settle(lease, {.kind = OutcomeKind::kRelease, .reason = reason, .delay = 30s});
+  CHECK(scene.last_job().next_run_at == scene.clock->wall_now() + 30s);
+  scene.clock->advance(29s);
+  CHECK(scene.claim().leases.empty());
+  scene.clock->advance(1s);
+  CHECK(scene.claim().leases.size() == 1);
+}
+
 TEST_CASE("every fifth release without progress costs an attempt, so that nothing loops for ever", "[store]") {
   Scene scene;
   scene.enqueue();

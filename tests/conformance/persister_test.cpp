@@ -151,7 +151,7 @@ TEST_CASE("finalize fails when a text has no vector, names the operation, and ch
   const Lease lease = scene.claim_one();
   const Status status = scene.finalize(lease, {{"a", "1"}, {"missing one", "2"}, {"c", "3"}});
   CHECK(status.code() == Code::kIncomplete);
-  CHECK_THAT(status.message(), Catch::Contains("missing one"));
+  CHECK_THAT(status.message(), containing("missing one"));
   CHECK(scene.rows() == seen({{"a", "1"}}));
   CHECK(scene.info().operation_count == before.operation_count);
   CHECK_FALSE(scene.info().complete);

@@ -1,4 +1,3 @@
-#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <sstream>
 #include <stdexcept>
@@ -8,6 +7,7 @@
 #include "embedjobs/backend.hpp"
 #include "embedjobs/postgres.hpp"
 #include "embedjobs/sys/runtime.hpp"
+#include "support/catch.hpp"
 #include "support/raw_postgres.hpp"
 
 namespace embedjobs::test {
@@ -27,6 +27,7 @@ class PostgresDatabase final : public Database {
     }
     return *backend;
   }
+  [[nodiscard]] int race_rounds() const override { return 3; }
   [[nodiscard]] int model_sequences() const override { return 30; }
 
  private:
@@ -48,7 +49,8 @@ Offers offers() {
           .durable = true,
           .catalog = true,
           .persister = true,
-          .rows = true};
+          .rows = true,
+          .vectors = true};
 }
 
 }  // namespace embedjobs::test

@@ -53,6 +53,11 @@ Seen Database::rows(const SpecKey& /*key*/) {
   return {};
 }
 
+std::vector<float> Database::vector(const SpecKey& /*key*/, const std::string& /*operation_id*/) {
+  FAIL("offers() says that there are vectors: let Database::vector() read them");
+  return {};
+}
+
 void lost(const Status& status) {
   INFO(status.to_string());
   REQUIRE(status.code() == Code::kLeaseLost);

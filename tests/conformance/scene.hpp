@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "embedjobs/search.hpp"
 #include "embedjobs/sys/catalog.hpp"
 #include "embedjobs/sys/store.hpp"
+#include "support/catch.hpp"
 #include "support/manual_clock.hpp"
 #include "support/results.hpp"
 

@@ -65,7 +65,7 @@ TEST_CASE("search finds the nearest operations, best first", "[catalog]") {
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(hits[i].key == kKey);
     CHECK(hits[i].operation_id == names[i]);
-    CHECK(hits[i].score == Approx(scores[i]).margin(1e-6));
+    CHECK_THAT(hits[i].score, Catch::Matchers::WithinAbs(scores[i], 1e-5));
   }
   CHECK(get(scene.catalog.search("catalog", kSpace, query, 2)).size() == 2);
   CHECK(get(scene.catalog.search("catalog", kSpace, query, 0)).empty());
@@ -102,7 +102,7 @@ TEST_CASE("a search in another space than the catalog's is refused", "[catalog]"
   scene.index(kKey, {{"a", "1"}});
   const Status status = scene.catalog.search("catalog", kNewSpace, vector_of("1", kNewSpace), 5).status();
   CHECK(status.code() == Code::kRefused);
-  CHECK_THAT(status.message(), Catch::Contains(kSpace.id()));
+  CHECK_THAT(status.message(), containing(kSpace.id()));
 }
 
 TEST_CASE("a switch enqueues every spec of the catalog, below edits", "[catalog]") {

@@ -40,6 +40,7 @@ class SqliteDatabase final : public Database {
     }
     return *backend;
   }
+  [[nodiscard]] int race_rounds() const override { return 20; }
   [[nodiscard]] int model_sequences() const override { return 300; }
 
  private:
@@ -62,7 +63,8 @@ Offers offers() {
           .boot = true,
           .catalog = true,
           .persister = true,
-          .rows = true};
+          .rows = true,
+          .vectors = true};
 }
 
 }  // namespace embedjobs::test

@@ -1,11 +1,11 @@
 // Calls that must succeed.
 #pragma once
 
-#include <catch2/catch.hpp>
 #include <utility>
 
 #include "embedjobs/status.hpp"
 #include "embedjobs/types.hpp"
+#include "support/catch.hpp"
 
 /// What a failed check prints is read by people.
 template <>

@@ -123,6 +123,9 @@ struct ProgressReport {
 /// After kLeaseLost, kNotFound, kInvalidArgument, kRefused and kUnusable the call had no effect. After any other error
 /// it may have taken effect. The caller then sends the same call again, and the call finds its own effect.
 ///
+/// A lease that has ended is its holder's until claim() or reap() takes it. Until then renew, progress,
+/// record_in_flight and settle take effect.
+///
 /// A store implements the pure virtual functions. All others have a default. A read that a store does not implement
 /// answers kRefused. The library then shows "unknown", and never "nothing".
 class Store {
