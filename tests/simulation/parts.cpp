@@ -31,6 +31,12 @@ Result<Embeddings> Provider::embed(std::span<const std::string_view> texts, cons
     const bool says = world_.chance(0.5);
     return Status::paused(says ? world_.between(Duration(0), std::chrono::seconds(20)) : Duration(0), "429");
   }
+  if (world_.chance(odds.refuse)) {
+    refuses_until_ = world_.elapsed() + world_.between(Duration(0), std::chrono::seconds(30));
+  }
+  if (world_.elapsed() < refuses_until_ && odds.refuse > 0) {
+    return {Code::kFailed, "the budget is spent"};
+  }
   for (const std::string_view text : texts) {
     ++texts_sent;
     world_.trace(fmt::format("  text {}", text.substr(0, 40)));

@@ -24,6 +24,7 @@ class LineSplitter final : public Splitter {
 /// What the provider does wrong, a call.
 struct ProviderOdds {
   double error = 0, pause = 0, timeout = 0, wrong_count = 0, bad_vector = 0, too_large = 0;
+  double refuse = 0;  ///< It begins to refuse every text, for some seconds.
 };
 
 /// One provider, whoever calls. A text with "poison" in it is refused, one with "killer" kills the caller, one longer
@@ -46,6 +47,7 @@ class Provider {
 
  private:
   World& world_;
+  Duration refuses_until_{0};
 };
 
 class SimEmbedder final : public Embedder {
