@@ -341,7 +341,8 @@ int run_doctor(const Session& session) {
 void add_doctor(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("doctor", "Check the provider and the database, and say what to do");
   command->footer(
-      "Sends a short text and two long ones to the provider, and changes nothing. Exit code 0: all is well, 1: something is not.\n"
+      "Sends a short text and two long ones to the provider, and changes nothing. Exit code 0: all is well, 1: "
+      "something is not.\n"
       "Example: embedjobs doctor --embedder ollama:nomic-embed-text");
   command->callback([&session] { session.action = [&session] { return run_doctor(session); }; });
 }

@@ -21,8 +21,8 @@ struct ProviderState {
   /// Bytes of a long text that the provider took, when it had refused more: the first try for the next text that it
   /// refuses. Never a limit. 0: not known.
   std::size_t input_bytes = 0;
-  WallTime paused_until{};      ///< A worker waits for it until then. In the past, or zero: none does.
-  std::string pause_reason;     ///< One line; empty when it was never paused, or has answered since.
+  WallTime paused_until{};   ///< A worker waits for it until then. In the past, or zero: none does.
+  std::string pause_reason;  ///< One line; empty when it was never paused, or has answered since.
   /// It refuses every text until somebody does something (a key, a budget). One job has failed and said so; the others
   /// wait until a call succeeds.
   bool stopped = false;

@@ -43,7 +43,7 @@ struct Rule {
   HealthState health = HealthState::kFaulty;
   std::string_view advice;  ///< For a person; {model} and {url} are filled in.
   bool any_status = false;  ///< Not of the words: a status alone. Not believed of an error inside a 200.
-  Duration wait{0};         ///< Of a pause for which the provider gives no time. Zero: the worker chooses, longer each time.
+  Duration wait{0};  ///< Of a pause for which the provider gives no time. Zero: the worker chooses, longer each time.
 };
 std::span<const Rule> rules();
 

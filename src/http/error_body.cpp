@@ -10,8 +10,8 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-constexpr int kDeepest = 4;                // {"error": {"message": [{"detail": ...}]}}
-constexpr std::size_t kPageHead = 4096;    // where a page says that it is one
+constexpr int kDeepest = 4;                 // {"error": {"message": [{"detail": ...}]}}
+constexpr std::size_t kPageHead = 4096;     // where a page says that it is one
 constexpr std::size_t kLongestPlace = 200;  // of "body.input.0"
 constexpr std::array<std::string_view, 8> kMessages{"error",  "errors",        "message",   "msg",
                                                     "detail", "error_message", "error_msg", "title"};

@@ -13,7 +13,7 @@ namespace {
 // No model is known whose largest number is outside of this range; what is read in a wrong format nearly always is.
 constexpr double kSmallestPeak = 1e-6;
 constexpr double kLargestPeak = 1e6;
-constexpr double kClearPeak = 1e-3;   // of a vector that was read rightly; floats taken for doubles are smaller
+constexpr double kClearPeak = 1e-3;     // of a vector that was read rightly; floats taken for doubles are smaller
 constexpr double kUnitWithin = 0.01;    // of the length of a normalised vector
 constexpr double kSurelyUnit = 0.0001;  // of the same, read as doubles: a large float among small ones comes near
 

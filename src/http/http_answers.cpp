@@ -108,8 +108,7 @@ bool same_model(std::string_view asked, std::string_view answered) {
   const bool ends = other.ends_with(one);
   return other.size() == one.size() ? begins
          : begins                   ? kSeparators.find(other[one.size()]) != std::string_view::npos
-                                    : ends && kSeparators.find(other[other.size() - one.size() - 1]) !=
-                                                  std::string_view::npos;
+                  : ends && kSeparators.find(other[other.size() - one.size() - 1]) != std::string_view::npos;
 }
 
 }  // namespace
@@ -240,15 +239,17 @@ void HttpEmbedder::note_model(const std::string& answered, std::string_view key)
     return;
   }
   model_noted_ = true;
-  warn(fmt::format("was asked for the model {} and says that {} answered: if these are two models, their vectors can't "
-                   "be compared",
-                   identity_->model, clean_text(answered, key, kWordsBytes)));
+  warn(
+      fmt::format("was asked for the model {} and says that {} answered: if these are two models, their vectors can't "
+                  "be compared",
+                  identity_->model, clean_text(answered, key, kWordsBytes)));
 }
 
 void HttpEmbedder::note_key(std::string_view key) {
   const std::lock_guard lock(mutex_);
   if (!key.empty() && key.size() < kShortestSecret && !std::exchange(key_noted_, true)) {
-    warn(fmt::format("gets a key of fewer than {} bytes: it is not removed from what the server says", kShortestSecret));
+    warn(
+        fmt::format("gets a key of fewer than {} bytes: it is not removed from what the server says", kShortestSecret));
   }
 }
 

@@ -196,8 +196,8 @@ bool HttpEmbedder::make_plainer(const Attempt& attempt) {
   return true;
 }
 
-HttpEmbedder::Attempt HttpEmbedder::ask_plainly(Call& call, std::span<const std::string_view> texts,
-                                                const Terms& terms, Matrix& vectors) {
+HttpEmbedder::Attempt HttpEmbedder::ask_plainly(Call& call, std::span<const std::string_view> texts, const Terms& terms,
+                                                Matrix& vectors) {
   for (;;) {
     Attempt attempt = ask_once(call, texts, terms, false, vectors);
     if (attempt.ok() || attempt.action != Action::kPlainNumbers) {

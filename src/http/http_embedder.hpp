@@ -35,7 +35,7 @@ class HttpEmbedder final : public Embedder, public HealthCheck {
   ProviderHealth check_closely(const CallContext& context) override;
 
  private:
-  static constexpr std::string_view kHarmlessText = "embedjobs";  // no model has trouble with it
+  static constexpr std::string_view kHarmlessText = "embedjobs";     // no model has trouble with it
   static constexpr Duration kSpaceLimit = std::chrono::seconds(30);  // for a caller that sets none
 
   using Deadline = std::optional<std::chrono::steady_clock::time_point>;
@@ -64,7 +64,7 @@ class HttpEmbedder final : public Embedder, public HealthCheck {
     Action action = Action::kRetry;  ///< The rule's, unless something is known that makes it another.
     int status = 0;
     NumberFormat format = NumberFormat::kUnsaid;  ///< That was asked for.
-    std::string what;  ///< What was seen, for a person.
+    std::string what;                             ///< What was seen, for a person.
     Duration wait{0};
     std::optional<std::uint64_t> prompt_tokens;
     [[nodiscard]] bool ok() const { return rule == nullptr; }

@@ -81,14 +81,15 @@ void HttpEmbedder::measure(Call& call, const Terms& terms, ProviderHealth& healt
   health.long_bytes = head.size() + whole.size();
   if (attempt.ok()) {
     health.batches = "two texts in one call, two vectors";
-    health.long_texts = cosine(both.row(0), both.row(1)) > kSame
-                            ? fmt::format("cut unseen: the vector of {} bytes is that of their first half", whole.size())
-                            : fmt::format("read to their end, up to {} bytes at least", whole.size());
+    health.long_texts =
+        cosine(both.row(0), both.row(1)) > kSame
+            ? fmt::format("cut unseen: the vector of {} bytes is that of their first half", whole.size())
+            : fmt::format("read to their end, up to {} bytes at least", whole.size());
     return;
   }
   if (attempt.rule->action == Action::kSplitBatch && attempt.status == 0) {
-    health.batches = fmt::format("two texts in one call are not answered rightly ({}): one goes at a time",
-                                 attempt.what);
+    health.batches =
+        fmt::format("two texts in one call are not answered rightly ({}): one goes at a time", attempt.what);
     return;
   }
   // The long text may have been too much for it, and not the two.

@@ -350,7 +350,8 @@ Exchange Channel::Transfer::end_of(CURLcode code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_PROXY: return end(Fault::kUnreachable, std::move(detail));
     case CURLE_OPERATION_TIMEDOUT:
-      return connected() ? end(Fault::kTimeout, std::move(detail)) : end(Fault::kUnreachable, why_late(detail, request_.url, machine_is_busy_));
+      return connected() ? end(Fault::kTimeout, std::move(detail))
+                         : end(Fault::kUnreachable, why_late(detail, request_.url, machine_is_busy_));
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CIPHER:
@@ -390,7 +391,8 @@ Exchange Channel::Transfer::run(const std::stop_token& stop, std::optional<Stead
     const auto now = Steady::now();
     if (deadline && now >= *deadline) {
       return connected() ? end(Fault::kTimeout)
-                         : end(Fault::kUnreachable, why_late("no connection within the time limit", request_.url, machine_is_busy_));
+                         : end(Fault::kUnreachable,
+                               why_late("no connection within the time limit", request_.url, machine_is_busy_));
     }
     if (stalled()) {
       return end(Fault::kStalled);

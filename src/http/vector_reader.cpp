@@ -369,10 +369,10 @@ bool VectorReader::read_base64(ondemand::value value, std::size_t position) {
   }
   if (dimension_ != 0 && *count != dimension_) {
     const std::string_view kind = foreign_by_length(*count, dimension_);
-    return kind.empty() ? fault(Fault::kWrongDimension,
-                                fmt::format("{} numbers in {}, expected are {}", *count, nth(position), dimension_))
-                        : fault(Fault::kForeignBase64, fmt::format("{} looks like the base64 of {}", nth(position),
-                                                                   kind));
+    return kind.empty()
+               ? fault(Fault::kWrongDimension,
+                       fmt::format("{} numbers in {}, expected are {}", *count, nth(position), dimension_))
+               : fault(Fault::kForeignBase64, fmt::format("{} looks like the base64 of {}", nth(position), kind));
   }
   if (!make_room(*count, position)) {
     return false;

@@ -46,7 +46,7 @@ class VectorReader {
   Reading reading_;
   bool seen_vectors_ = false;
   std::size_t found_ = 0;
-  std::size_t indexed_ = 0;  // records with an index
+  std::size_t indexed_ = 0;                                   // records with an index
   std::size_t without_index_ = static_cast<std::size_t>(-1);  // the last record that has none
   bool in_order_ = true;
   std::vector<std::size_t> positions_;  // which record has the row: filled when records come in another order

@@ -11,7 +11,8 @@ std::string_view host_of(std::string_view url) {
 }
 
 bool needs_no_name_server(std::string_view host) {
-  return host.starts_with('[') || host == "localhost" || host.find_first_not_of("0123456789.") == std::string_view::npos;
+  return host.starts_with('[') || host == "localhost" ||
+         host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
 }  // namespace

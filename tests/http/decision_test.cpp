@@ -223,8 +223,7 @@ TEST_CASE("a code counts where codes stand, and not in a message") {
   const auto decided = [&](ProviderKind kind, int status, const std::string& json) {
     Body body;
     body.assign(json);
-    return std::string(
-        decide({.kind = kind, .fault = Fault::kNone, .status = status, .error = read_error(body)}).name);
+    return std::string(decide({.kind = kind, .fault = Fault::kNone, .status = status, .error = read_error(body)}).name);
   };
   struct CodeCase {
     std::string line, code;
@@ -244,8 +243,10 @@ TEST_CASE("a code counts where codes stand, and not in a message") {
     CHECK(decided(kOpenAi, expected.status, R"({"error":{"message":"no","type":")" + expected.code + R"("}})") ==
           expected.line);
   }
-  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"invalid input: '... set billing_plan ...'"}})") == "client error");
-  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"invalid input: '... matryoshka dolls ...'"}})") == "client error");
+  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"invalid input: '... set billing_plan ...'"}})") ==
+        "client error");
+  CHECK(decided(kOpenAi, 400, R"({"error":{"message":"invalid input: '... matryoshka dolls ...'"}})") ==
+        "client error");
   // A gateway puts the provider's code into its message; a text that is cut for nothing costs little.
   CHECK(decided(kOpenAi, 400, R"({"error":{"message":"BadRequest: code context_length_exceeded"}})") ==
         "context_length_exceeded");

@@ -83,10 +83,8 @@ TEST_CASE("a text that is refused while a harmless one is answered may be too lo
            {200, R"({"error":"the sequence is out of range"})"},
            {200, R"({"data":[]})"}}) {
     INFO(said.status << " " << said.body);
-    ProviderServer server({.play = Play::kOpenAi,
-                           .max_input_bytes = 1000,
-                           .too_long_status = said.status,
-                           .too_long_body = said.body});
+    ProviderServer server(
+        {.play = Play::kOpenAi, .max_input_bytes = 1000, .too_long_status = said.status, .too_long_body = said.body});
     const auto embedder = made(options_for(Play::kOpenAi, server.url()));
     CHECK(embed(*embedder, {"short", std::string(2000, 'x')}).status().code() == Code::kInputRejected);  // to be split
     CHECK(embed(*embedder, {std::string(2000, 'x')}).status().code() == Code::kInputTooLarge);           // to be cut
@@ -160,8 +158,9 @@ TEST_CASE("base64 of other numbers is recognised, and arrays are asked for from 
 }
 
 TEST_CASE("a server that makes no embeddings, or whose budget is spent, is terminal and says so") {
-  for (const auto& [trouble, words] : std::vector<std::pair<Trouble, std::string>>{
-           {Trouble::kNotImplemented, "embeddings are switched off"}, {Trouble::kBudget, "the budget of this key is spent"}}) {
+  for (const auto& [trouble, words] :
+       std::vector<std::pair<Trouble, std::string>>{{Trouble::kNotImplemented, "embeddings are switched off"},
+                                                    {Trouble::kBudget, "the budget of this key is spent"}}) {
     ProviderServer server({.play = Play::kOpenAi});
     server.always(trouble);
     const auto embedder = made(options_for(Play::kOpenAi, server.url()));
@@ -176,9 +175,8 @@ TEST_CASE("the server's words are quoted once, and a web page is called one") {
   ProviderServer server({.play = Play::kOpenAi});
   const auto embedder = made(options_for(Play::kOpenAi, server.url()));
   const auto said = [&](int status, const std::string& body) {
-    server.answer_with([=](std::string_view, std::size_t) {
-      return Answer{.status = status, .body = body, .headers = {}};
-    });
+    server.answer_with(
+        [=](std::string_view, std::size_t) { return Answer{.status = status, .body = body, .headers = {}}; });
     return embed(*embedder, {"text"}).status().message();
   };
   const std::string inside = said(200, R"({"error":"no such method here: POST /embeddings"})");
@@ -224,7 +222,8 @@ TEST_CASE("another model's answer is a warning, once; the same under a longer na
   REQUIRE(other.size() == 1);
   CHECK_THAT(other.front(), Contains("asked for the model bge-m3") && Contains("all-minilm answered"));
   CHECK(warnings("text-embedding-3-small", "text-embedding-3-large").size() == 1);
-  for (const char* const same : {"BAAI/bge-m3", "bge-m3", "BGE-M3", "bge-m3:latest", "bge-m3-v2", "openai/BAAI/bge-m3"}) {
+  for (const char* const same :
+       {"BAAI/bge-m3", "bge-m3", "BGE-M3", "bge-m3:latest", "bge-m3-v2", "openai/BAAI/bge-m3"}) {
     INFO(same);
     CHECK(warnings("bge-m3", same).empty());
   }

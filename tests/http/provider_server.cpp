@@ -284,7 +284,9 @@ void ProviderServer::Impl::answer(const httplib::Request& request, httplib::Resp
     case Trouble::kHtml: return reply(200, "<html><body>Please log in</body></html>", "text/html");
     case Trouble::kQuota:
       return reply(429, error_json("You exceeded your current quota, please check your plan", "insufficient_quota"));
-    case Trouble::kBackendAway: response.set_header("retry-after-ms", "20"); return reply(424, error_json("the backend is away", "Backend"));
+    case Trouble::kBackendAway:
+      response.set_header("retry-after-ms", "20");
+      return reply(424, error_json("the backend is away", "Backend"));
     case Trouble::kErrorInside: return reply(200, error_json("no upstream answered", "404"));
     case Trouble::kBudget: return reply(429, error_json("the budget of this key is spent", "budget_exceeded"));
     case Trouble::kNotImplemented: return reply(501, error_json("embeddings are switched off", "501"));

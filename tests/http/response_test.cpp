@@ -109,7 +109,8 @@ TEST_CASE("of one vector for one text there is no order to be told") {
   }
 }
 
-TEST_CASE("base64 that is not of little-endian 32-bit floats is told by its length, or by numbers that no model makes") {
+TEST_CASE(
+    "base64 that is not of little-endian 32-bit floats is told by its length, or by numbers that no model makes") {
   CHECK(foreign_by_length(16, 8) == "64-bit floats");
   CHECK(foreign_by_length(4, 8) == "16-bit floats");
   CHECK(foreign_by_length(9, 8).empty());
@@ -183,28 +184,17 @@ TEST_CASE("anything else is an error, never a vector") {
     INFO(json);
     CHECK(fault_of(json, 1) != Fault::kNone);
   }
-  for (const char* json : {"1",
-                           "\"text\"",
-                           "true",
-                           "{}",
-                           R"({"error":"no"})",
-                           R"({"embeddings":1})",
-                           R"({"embeddings":{"0":[1]}})",
-                           R"({"data":[[1]]})",
-                           R"({"data":[{"index":0}]})",
-                           R"({"data":[{"index":0,"embedding":7}]})",
-                           R"({"data":[{"index":0,"embedding":{}}]})",
-                           R"({"data":[{"index":0,"embedding":[1],"embedding":[1]}]})",
-                           R"({"embeddings":[[1]],"data":[]})"}) {
+  for (const char* json :
+       {"1", "\"text\"", "true", "{}", R"({"error":"no"})", R"({"embeddings":1})", R"({"embeddings":{"0":[1]}})",
+        R"({"data":[[1]]})", R"({"data":[{"index":0}]})", R"({"data":[{"index":0,"embedding":7}]})",
+        R"({"data":[{"index":0,"embedding":{}}]})", R"({"data":[{"index":0,"embedding":[1],"embedding":[1]}]})",
+        R"({"embeddings":[[1]],"data":[]})"}) {
     INFO(json);
     CHECK(fault_of(json, 1) == Fault::kWrongShape);
   }
-  for (const char* json : {R"({"data":[{"embedding":"AAA"}]})",
-                           R"({"data":[{"embedding":"AAAA"}]})",
-                           R"({"data":[{"embedding":"AACAPw="}]})",
-                           R"({"data":[{"embedding":"AACA!w=="}]})",
-                           R"({"data":[{"embedding":"AACAPx=="}]})",
-                           R"({"data":[{"embedding":"===="}]})",
+  for (const char* json : {R"({"data":[{"embedding":"AAA"}]})", R"({"data":[{"embedding":"AAAA"}]})",
+                           R"({"data":[{"embedding":"AACAPw="}]})", R"({"data":[{"embedding":"AACA!w=="}]})",
+                           R"({"data":[{"embedding":"AACAPx=="}]})", R"({"data":[{"embedding":"===="}]})",
                            R"({"data":[{"embedding":"AA==AA=="}]})"}) {
     INFO(json);
     CHECK(fault_of(json, 1) == Fault::kForeignBase64);

@@ -95,8 +95,8 @@ TEST_CASE("broken connections and broken answers cost a try") {
 }
 
 TEST_CASE("an answer that even a harmless text gets is the provider's fault, and pauses it") {
-  for (const Trouble trouble :
-       {Trouble::kBadGateway, Trouble::kBrokenJson, Trouble::kHtml, Trouble::kWrongDimension, Trouble::kEmpty, Trouble::kBackendAway, Trouble::kErrorInside}) {
+  for (const Trouble trouble : {Trouble::kBadGateway, Trouble::kBrokenJson, Trouble::kHtml, Trouble::kWrongDimension,
+                                Trouble::kEmpty, Trouble::kBackendAway, Trouble::kErrorInside}) {
     INFO(to_string(trouble));
     const Status status = status_with(trouble);
     INFO(status.to_string());

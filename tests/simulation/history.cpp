@@ -96,13 +96,7 @@ class History {
                    .crash_after = trouble / 10,
                    .slow = world_.chance(0.5) ? 0.03 : 0.0,
                    .slow_by = 3 * lease_};
-    provider_.odds = {.error = trouble,
-                      .pause = trouble / 2,
-                      .timeout = trouble,
-                      .wrong_count = trouble / 4,
-                      .bad_vector = trouble / 2,
-                      .too_large = trouble,
-                      .refuse = trouble / 20};
+    provider_.odds = provider_odds(trouble);
     const std::size_t catalogs = 1 + world_.below(2);
     const std::size_t specs = 1 + world_.below(3);
     for (std::size_t c = 0; c < catalogs; ++c) {

@@ -27,6 +27,9 @@ struct ProviderOdds {
   double refuse = 0;  ///< It begins to refuse every text, for some seconds.
 };
 
+/// What goes wrong with a call, where a part of `trouble` of everything does.
+ProviderOdds provider_odds(double trouble);
+
 /// One provider, whoever calls. A text with "poison" in it is refused, one with "killer" kills the caller, one longer
 /// than kLongest bytes is too long.
 class Provider {
@@ -46,6 +49,8 @@ class Provider {
   std::uint64_t texts_sent = 0;
 
  private:
+  bool refuses();
+
   World& world_;
   Duration refuses_until_{0};
 };

@@ -57,7 +57,8 @@ TEST_CASE("a size that is too much each time that it is grown to is tried ever m
   CHECK(calls_between == std::vector{9, 17, 33, 65});
 }
 
-TEST_CASE("a provider that refuses every text is stopped until a call succeeds; whoever hears of it later is told to wait") {
+TEST_CASE(
+    "a provider that refuses every text is stopped until a call succeeds; whoever hears of it later is told to wait") {
   core::ProviderGate gate({.calls = 3});
   const MonoTime start{};
   CHECK_FALSE(gate.stopped());
