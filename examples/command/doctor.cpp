@@ -82,6 +82,29 @@ Finding describe_health(const ProviderHealth& health) {
   return finding;
 }
 
+/// What a close look has measured, as the end of a line.
+void describe_measures(const ProviderHealth& health, Finding& finding) {
+  const auto milliseconds = [](Duration time) { return time / std::chrono::milliseconds(1); };
+  if (!health.batches.empty()) {
+    finding.detail += "; " + health.batches;
+    finding.more.text("batches", health.batches);
+  }
+  if (!health.long_texts.empty()) {
+    finding.detail += "; long texts: " + health.long_texts;
+    finding.more.text("long_texts", health.long_texts);
+  }
+  if (health.long_bytes != 0) {
+    finding.detail += fmt::format("; a short text takes {} ms, {} bytes {} ms", milliseconds(health.short_time),
+                                  health.long_bytes, milliseconds(health.long_time));
+    finding.more.integer("short_ms", milliseconds(health.short_time))
+        .integer("long_ms", milliseconds(health.long_time))
+        .integer("long_bytes", static_cast<std::int64_t>(health.long_bytes));
+  }
+  for (const std::string& warning : health.warnings) {
+    finding.advice += (finding.advice.empty() ? "" : "; ") + warning;
+  }
+}
+
 /// Asks the provider; `space_id` is its space, where it has one.
 Finding check_provider(const std::string& spec, std::string& space_id) {
   Finding finding{.check = "provider", .ok = false, .detail = {}, .advice = {}, .more = {}};
@@ -98,7 +121,9 @@ Finding check_provider(const std::string& spec, std::string& space_id) {
   CallContext context;
   context.time_limit = kProviderLimit;
   if (const auto checkable = std::dynamic_pointer_cast<HealthCheck>(*embedder)) {
-    finding = describe_health(checkable->check(context));
+    const ProviderHealth health = checkable->check_closely(context);
+    finding = describe_health(health);
+    describe_measures(health, finding);
     if (!finding.ok) {
       return finding;
     }
@@ -316,7 +341,8 @@ int run_doctor(const Session& session) {
 void add_doctor(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("doctor", "Check the provider and the database, and say what to do");
   command->footer(
-      "Sends one short text to the provider, and changes nothing. Exit code 0: all is well, 1: something is not.\n"
+      "Sends a short text and two long ones to the provider, and changes nothing. Exit code 0: all is well, 1: "
+      "something is not.\n"
       "Example: embedjobs doctor --embedder ollama:nomic-embed-text");
   command->callback([&session] { session.action = [&session] { return run_doctor(session); }; });
 }

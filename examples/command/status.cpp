@@ -16,6 +16,9 @@ std::optional<std::string> given(const std::string& text) {
 std::string provider_line(const ProviderState& state) {
   std::string line = fmt::format("provider {}: {} prompt tokens today, {} in all", printable(state.provider),
                                  state.tokens_today, state.tokens_total);
+  if (state.stopped) {
+    line += "; refuses every text";
+  }
   if (state.batch_texts > 0) {
     line += fmt::format("; at most {} texts a call", state.batch_texts);
   }

@@ -49,6 +49,7 @@ struct CallContext {
 struct Embeddings {
   Matrix vectors;                              ///< One row a text, in the order of the texts.
   std::optional<std::uint64_t> prompt_tokens;  ///< As the provider counted them, where it does.
+  std::vector<std::string> warnings;           ///< For the log, one line each. Say each of them once.
 };
 
 /// What a provider can take. Zero means "no limit known".
@@ -80,8 +81,10 @@ class Embedder {
   virtual bool adopt(const Space& recorded);
   /// Vectors for `texts`: one text at least and a batch at most, each non-empty UTF-8 that lives until the call
   /// returns. The code of an error decides what follows. For kRetry, kPaused, kTimeout, kBatchTooLarge, kInputTooLarge,
-  /// kInputRejected, kFailed and kCancelled see their comments. Any other code ends the pass like kRetry. The library
-  /// itself checks count, dimension, finiteness and non-zero length of the vectors. It refuses a wrong answer.
+  /// kInputRejected, kFailed and kCancelled see their comments. kFailed says that every text is refused until somebody
+  /// does something: one job fails, and the others wait until a call succeeds. Any other code ends the pass like
+  /// kRetry. The library itself checks count, dimension, finiteness and non-zero length of the vectors. It refuses a
+  /// wrong answer.
   virtual Result<Embeddings> embed(std::span<const std::string_view> texts, const CallContext& context) = 0;
   /// Read once when the worker starts.
   [[nodiscard]] virtual EmbedderLimits limits() const { return {}; }

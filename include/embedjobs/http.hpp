@@ -27,12 +27,15 @@ class Secret {
   /// fails with kRetry. The text of the exception is not repeated.
   explicit Secret(std::function<std::string()> source);
   [[nodiscard]] bool empty() const noexcept { return !source_; }
+  /// It was given as a string, and holds what no key can: a line break or another control character.
+  [[nodiscard]] bool malformed() const noexcept { return malformed_; }
   /// The value now, without white space around it.
   [[nodiscard]] std::string reveal() const;
   friend std::ostream& operator<<(std::ostream&, const Secret&) = delete;
 
  private:
   std::function<std::string()> source_;
+  bool malformed_ = false;
 };
 
 /// Zero, or empty, means "as the provider's table says" wherever nothing else is written.

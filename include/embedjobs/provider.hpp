@@ -18,8 +18,14 @@ struct ProviderState {
   std::string space_id;         ///< Of the worker that noted something last; empty: its space was not known yet.
   std::size_t batch_texts = 0;  ///< Texts per call that the provider can take; 0: no limit was met.
   std::size_t batch_bytes = 0;  ///< The same in bytes of text.
-  WallTime paused_until{};      ///< A worker waits for it until then. In the past, or zero: none does.
-  std::string pause_reason;     ///< One line; empty when it was never paused, or has answered since.
+  /// Bytes of a long text that the provider took, when it had refused more: the first try for the next text that it
+  /// refuses. Never a limit. 0: not known.
+  std::size_t input_bytes = 0;
+  WallTime paused_until{};   ///< A worker waits for it until then. In the past, or zero: none does.
+  std::string pause_reason;  ///< One line; empty when it was never paused, or has answered since.
+  /// It refuses every text until somebody does something (a key, a budget). One job has failed and said so; the others
+  /// wait until a call succeeds.
+  bool stopped = false;
   /// Prompt tokens as the provider counted them. Passes report them with their fenced writes. The tokens of stored
   /// vectors are counted, once. If a pass died or lost its lease, the tokens since its last write are not counted.
   std::uint64_t tokens_total = 0;
@@ -36,9 +42,11 @@ struct ProviderNote {
     std::size_t texts = 0, bytes = 0;  ///< As in ProviderState; 0 forgets the limit.
   };
   std::optional<Batch> batch;
+  std::optional<std::size_t> input_bytes;  ///< As in ProviderState.
   struct Pause {
     Duration wait{0};  ///< From now on. Zero or less: the pause is over, and forgotten.
     std::string reason;
+    bool stopped = false;  ///< As in ProviderState.
   };
   std::optional<Pause> pause;
 };

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "embedjobs/embedder.hpp"
 
@@ -30,6 +31,15 @@ struct ProviderHealth {
   HealthState state = HealthState::kOk;
   std::string detail;  ///< What was seen, one line; empty when ok.
   std::string advice;  ///< What to do, one line; may be empty.
+  /// What is not wrong, but should be known: another model answers, a key is too short to be removed from messages.
+  std::vector<std::string> warnings;
+
+  // What check_closely() has measured. Empty and zero: not known.
+  std::string batches;     ///< What two texts in one call become.
+  std::string long_texts;  ///< What becomes of a text that is long: "cut unseen" is what nobody would notice.
+  Duration short_time{0};  ///< Of a call with one short text.
+  Duration long_time{0};   ///< Of the call with a long one, of `long_bytes`.
+  std::size_t long_bytes = 0;
 };
 
 /// An embedder that can report its health also implements this.
@@ -38,6 +48,9 @@ class HealthCheck {
   virtual ~HealthCheck() = default;
   /// Embeds one short text and says how that went. Thread-safe; counts as one call of the embedder.
   virtual ProviderHealth check(const CallContext& context) = 0;
+  /// The same, and what it does with two texts of different length: a few calls, of some kilobytes. Without an own
+  /// implementation: check().
+  virtual ProviderHealth check_closely(const CallContext& context) { return check(context); }
 };
 
 }  // namespace embedjobs

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kReplacement = "[key]";
 constexpr std::size_t kMostLine = 4096;
+constexpr std::size_t kTellingBytes = kShortestSecret;  // of a key: fewer may be any word
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
@@ -116,6 +117,19 @@ Match match_key(std::string_view text, std::string_view key, bool escaped) {
   return {at, true};
 }
 
+/// How far `text` goes on like any part of the key: the longest such part, if that gives a key away.
+Match match_part(std::string_view text, std::string_view key) {
+  std::size_t longest = 0;
+  for (std::size_t from = 0; from + kTellingBytes <= key.size(); ++from) {
+    std::size_t same = 0;
+    while (same < text.size() && from + same < key.size() && lower(text[same]) == lower(key[from + same])) {
+      ++same;
+    }
+    longest = std::max(longest, same);
+  }
+  return {longest >= kTellingBytes ? longest : 0, longest >= kTellingBytes};
+}
+
 /// `text` with "[key]" for each key. `cut`: more stood behind it, so that the beginning of a key at its end is one as
 /// well.
 std::string without_key(std::string_view text, std::string_view key, bool cut) {
@@ -125,6 +139,9 @@ std::string without_key(std::string_view text, std::string_view key, bool cut) {
     if (!found.whole) {
       const Match escaped = match_key(text.substr(at), key, true);
       found = escaped.whole || found.length == 0 ? escaped : found;
+    }
+    if (!found.whole && !(cut && found.length != 0)) {
+      found = match_part(text.substr(at), key);
     }
     if (found.whole || (cut && found.length != 0)) {
       result += kReplacement;
@@ -188,10 +205,11 @@ std::string one_line(std::string_view text) {
 }  // namespace
 
 bool contains_key(std::string_view text, std::string_view key) {
-  return !key.empty() && without_key(text, key, false) != text;
+  return key.size() >= kShortestSecret && without_key(text, key, false) != text;
 }
 
 std::string clean_text(std::string_view text, std::string_view key, std::size_t max_bytes) {
+  key = key.size() >= kShortestSecret ? key : std::string_view();
   bool more = text.size() >= kErrorBodyBytes;
   text = text.substr(0, kErrorBodyBytes);
   std::string line = one_line(key.empty() ? std::string(text) : without_key(text, key, more));

@@ -18,6 +18,9 @@ constexpr auto kKey = HealthState::kUnauthorised;
 constexpr auto kQuota = HealthState::kQuotaExhausted;
 
 constexpr std::string_view kSetKey = "set EMBEDJOBS_API_KEY to a key that may use it";
+constexpr std::string_view kSpent =
+    "the budget is spent, and waiting does not bring it back: raise it, or give another key";
+constexpr std::string_view kNoModel = "the server has no model {model}: check its name, or load it there";
 constexpr std::string_view kPay =
     "the quota is exhausted, and waiting does not bring it back: check the account's plan and billing";
 
@@ -30,7 +33,34 @@ Rule text_rule(std::string_view name, int from, int to, std::string_view marker,
 }
 Rule status_rule(std::string_view name, int from, int to, Action action, HealthState health = HealthState::kFaulty,
                  std::string_view advice = {}) {
-  return {.name = name, .status_from = from, .status_to = to, .action = action, .health = health, .advice = advice};
+  return {.name = name,
+          .status_from = from,
+          .status_to = to,
+          .action = action,
+          .health = health,
+          .advice = advice,
+          .any_status = true};
+}
+Rule code_rule(std::string_view name, std::string_view code, Action action, HealthState health,
+               std::string_view advice) {
+  return {.name = name,
+          .status_from = 400,
+          .status_to = 429,
+          .code = code,
+          .action = action,
+          .health = health,
+          .advice = advice};
+}
+// A message may repeat an input, and say anything: a harmless text tells.
+Rule model_rule(std::string_view name, std::string_view marker) {
+  return {.name = name,
+          .status_from = 400,
+          .status_to = 422,
+          .json = true,
+          .marker = marker,
+          .action = Action::kSuspectInput,
+          .health = kMissing,
+          .advice = kNoModel};
 }
 
 // table: one row a rule, the first that fits counts
@@ -70,33 +100,28 @@ std::vector<Rule> make_rules() {
       fault_rule("local", Fault::kLocal, Action::kRetry),
 
       // An answer of 200 that can't be stored.
-      fault_rule("broken json", Fault::kBrokenJson, Action::kRetry),
-      fault_rule("wrong shape", Fault::kWrongShape, Action::kRetry, HealthState::kFaulty,
+      fault_rule("broken json", Fault::kBrokenJson, Action::kSuspectInput),
+      fault_rule("wrong shape", Fault::kWrongShape, Action::kSuspectInput, HealthState::kFaulty,
                  "is this the URL of a provider?"),
-      fault_rule("empty answer", Fault::kEmptyAnswer, Action::kRetry),
-      fault_rule("wrong count", Fault::kWrongCount, Action::kRetry),
-      fault_rule("wrong order", Fault::kWrongOrder, Action::kRetry),
-      fault_rule("wrong dimension", Fault::kWrongDimension, Action::kRetry, HealthState::kFaulty,
+      fault_rule("error inside", Fault::kErrorInside, Action::kSuspectInput),
+      fault_rule("web page", Fault::kWebPage, Action::kSuspectInput, HealthState::kFaulty,
+                 "is this the URL of a provider? A login or a proxy may stand before it"),
+      fault_rule("foreign base64", Fault::kForeignBase64, Action::kPlainNumbers),
+      fault_rule("empty answer", Fault::kEmptyAnswer, Action::kSuspectInput),
+      fault_rule("wrong count", Fault::kWrongCount, Action::kSplitBatch),
+      fault_rule("wrong order", Fault::kWrongOrder, Action::kSplitBatch),
+      fault_rule("wrong dimension", Fault::kWrongDimension, Action::kSuspectInput, HealthState::kFaulty,
                  "was the model behind {model} exchanged?"),
       fault_rule("not finite", Fault::kNotFinite, Action::kSuspectInput),
       fault_rule("zero vector", Fault::kZeroVector, Action::kSuspectInput, HealthState::kFaulty,
                  "an embedder that is switched off answers zeros"),
 
       // Money and keys.
-      {.name = "quota",
-       .status_from = 400,
-       .status_to = 429,
-       .code = "insufficient_quota",
-       .action = Action::kFail,
-       .health = kQuota,
-       .advice = kPay},
-      {.name = "billing limit",
-       .status_from = 400,
-       .status_to = 429,
-       .code = "billing_",
-       .action = Action::kFail,
-       .health = kQuota,
-       .advice = kPay},
+      code_rule("quota", "insufficient_quota", Action::kFail, kQuota, kPay),
+      code_rule("balance", "insufficient_balance", Action::kFail, kQuota, kPay),
+      code_rule("current quota", "exceeded_current_quota", Action::kFail, kQuota, kPay),
+      code_rule("budget", "budget_exceeded", Action::kFail, kQuota, kSpent),
+      code_rule("billing limit", "billing_", Action::kFail, kQuota, kPay),
       status_rule("payment", 402, 402, Action::kFail, kQuota, kPay),
       status_rule("unauthorised", 401, 401, Action::kFail, kKey, kSetKey),
       status_rule("forbidden", 403, 403, Action::kFail, kKey, kSetKey),
@@ -131,10 +156,6 @@ std::vector<Rule> make_rules() {
       too_long("context window", "context window"),
       too_long("context_length_exceeded", "context_length_exceeded"),
       status_rule("body too large", 413, 413, Action::kSplitBatch),
-
-      // One input can't be embedded, and the provider says so.
-      text_rule("nan", 400, 500, "contains nan or inf", Action::kRejectInput),
-      text_rule("unsupported nan", 400, 500, "unsupported value: nan", Action::kRejectInput),
 
       // How it is asked.
       {.name = "no base64",
@@ -173,7 +194,7 @@ std::vector<Rule> make_rules() {
        .code = "model_not_found",
        .action = Action::kFail,
        .health = kMissing,
-       .advice = "check the model's name"},
+       .advice = kNoModel},
       {.name = "deployment missing",
        .status_from = 404,
        .status_to = 404,
@@ -181,6 +202,14 @@ std::vector<Rule> make_rules() {
        .action = Action::kFail,
        .health = kMissing,
        .advice = "check `deployment`"},
+      {.name = "model missing",
+       .status_from = 404,
+       .status_to = 404,
+       .json = true,
+       .marker = "model",
+       .action = Action::kFail,
+       .health = kMissing,
+       .advice = kNoModel},
       {.name = "does not exist",
        .status_from = 404,
        .status_to = 404,
@@ -188,7 +217,12 @@ std::vector<Rule> make_rules() {
        .marker = "does not exist",
        .action = Action::kFail,
        .health = kMissing,
-       .advice = "check the model's name"},
+       .advice = kNoModel},
+      model_rule("invalid model name", "invalid model name"),
+      model_rule("not a valid model", "not a valid model"),
+      model_rule("unknown model", "unknown model"),
+      model_rule("no such model", "no such model"),
+      model_rule("model not found", "model not found"),
       {.name = "ollama without /api/embed",
        .kind = kOllama,
        .status_from = 404,
@@ -220,15 +254,15 @@ std::vector<Rule> make_rules() {
       status_rule("overloaded", 529, 529, Action::kPause, kLimited),
       status_rule("slow request", 408, 409, Action::kRetry),
 
+      // Nobody's model runs there.
+      status_rule("not implemented", 501, 501, Action::kFail, HealthState::kFaulty,
+                  "this server makes no embeddings: name another one, or switch them on there"),
+
       // Anybody's fault.
-      status_rule("bad request", 400, 400, Action::kSuspectInput),
-      status_rule("unprocessable", 422, 422, Action::kSuspectInput),
-      status_rule("backend", 424, 424, Action::kSuspectInput),
-      status_rule("internal error", 500, 500, Action::kSuspectInput),
       status_rule("redirect", 300, 399, Action::kFail, HealthState::kFaulty,
                   "it redirects, which is not followed: give the URL that it leads to"),
-      status_rule("client error", 400, 499, Action::kFail),
-      status_rule("server error", 500, 599, Action::kRetry),
+      status_rule("client error", 400, 499, Action::kSuspectInput),
+      status_rule("server error", 500, 599, Action::kSuspectInput),
       status_rule("anything else", 0, 999, Action::kRetry),
   };
 }

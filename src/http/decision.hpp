@@ -9,7 +9,7 @@
 
 #include "embedjobs/http.hpp"
 #include "embedjobs/provider_health.hpp"
-#include "http/response.hpp"
+#include "http/error_body.hpp"
 #include "http/transport.hpp"
 
 namespace embedjobs::http {
@@ -22,12 +22,11 @@ enum class Action {
   kShrink,        ///< kTimeout: smaller batches.
   kSplitBatch,    ///< kBatchTooLarge.
   kCutInput,      ///< kInputTooLarge.
-  kRejectInput,   ///< kInputRejected: the provider says that one text is at fault.
-  kSuspectInput,  ///< One text may be at fault, or the provider: a batch is split, a text that stands alone is tried
-                  ///< against a harmless one.
-  kFail,          ///< kFailed.
+  kRejectInput,   ///< kInputRejected: a text of the batch is at fault.
+  kSuspectInput,  ///< A text may be at fault, or the provider: a harmless text tells.
+  kFail,          ///< kFailed: every text is refused, until somebody does something about it.
   kOldRoute,      ///< Ask /api/embeddings instead, from now on.
-  kPlainNumbers,  ///< Ask for arrays instead of base64, from now on.
+  kPlainNumbers,  ///< Ask for the numbers in a plainer way, from now on.
 };
 
 /// One line of the table. An empty condition always holds.
@@ -43,6 +42,7 @@ struct Rule {
   Action action = Action::kRetry;
   HealthState health = HealthState::kFaulty;
   std::string_view advice;  ///< For a person; {model} and {url} are filled in.
+  bool any_status = false;  ///< Not of the words: a status alone. Not believed of an error inside a 200.
   Duration wait{0};  ///< Of a pause for which the provider gives no time. Zero: the worker chooses, longer each time.
 };
 std::span<const Rule> rules();

@@ -9,6 +9,7 @@
 
 #include "core/values/utf8.hpp"
 #include "embedjobs/limits.hpp"
+#include "http/borrowed_call.hpp"
 #include "http/clean_text.hpp"
 #include "http/request.hpp"
 #include "http/retry_after.hpp"
@@ -18,10 +19,6 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
-constexpr std::string_view kHarmless = "embedjobs";         // a text that no model has trouble with
-constexpr Duration kSpaceLimit = std::chrono::seconds(30);  // for a caller that sets none
-constexpr std::size_t kWordsBytes = 200;                    // of what a provider wrote
-constexpr std::size_t kKeepBytes = std::size_t{8} << 20;    // memory that a call keeps for the next one
 constexpr std::size_t kBytesANumber = 48;                   // of JSON, with white space
 constexpr std::size_t kUsualDimension = 8192;               // where it is not known yet
 constexpr std::size_t kAnswerBytes = std::size_t{1} << 20;  // besides the numbers
@@ -31,55 +28,6 @@ constexpr Fault kNoFault = Fault::kNone;
 bool has_control(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
-/// What a provider did, as the end of a sentence that begins with its name.
-std::string_view describe(Fault fault) {
-  switch (fault) {
-    case Fault::kNone: return "answers";
-    case Fault::kCancelled: return "was not waited for: the call was cancelled";
-    case Fault::kTimeout: return "did not answer within the time limit";
-    case Fault::kUnreachable: return "is not reachable";
-    case Fault::kTls: return "has no connection that can be trusted";
-    case Fault::kStalled: return "answers too slowly, fewer than 64 bytes a second";
-    case Fault::kConnectionLost: return "broke the connection";
-    case Fault::kTruncated: return "ended its answer early";
-    case Fault::kOversized: return "answers more than is read";
-    case Fault::kNotHttp: return "does not speak HTTP";
-    case Fault::kLocal: return "could not be asked";
-    case Fault::kBrokenJson: return "answered broken JSON";
-    case Fault::kWrongShape: return "answered something else than vectors";
-    case Fault::kEmptyAnswer: return "answered nothing";
-    case Fault::kWrongCount: return "answered another number of vectors";
-    case Fault::kWrongOrder: return "answered vectors whose order can't be told";
-    case Fault::kWrongDimension: return "answered vectors of another dimension";
-    case Fault::kNotFinite: return "answered a vector that is not finite";
-    case Fault::kZeroVector: return "answered a vector of zeros";
-  }
-  return "failed";
-}
-
-struct CodeStatus {
-  std::string_view code;
-  int status;
-};
-constexpr std::array<CodeStatus, 5> kCodes{{{"insufficient_quota", 429},
-                                            {"rate_limit_exceeded", 429},
-                                            {"invalid_api_key", 401},
-                                            {"model_not_found", 404},
-                                            {"context_length_exceeded", 400}}};
-
-/// Of an error that came with 200, as some gateways write it: the status that its code means. Zero: it is not known.
-int status_meant(const ErrorBody& error) {
-  for (const CodeStatus& known : kCodes) {
-    if (error.json && (error.code == known.code || error.type == known.code)) {
-      return known.status;
-    }
-  }
-  int status = 0;
-  const char* const end = error.code.data() + error.code.size();
-  const auto [stop, bad] = std::from_chars(error.code.data(), end, status);
-  return error.json && bad == std::errc() && stop == end && status >= 400 && status <= 599 ? status : 0;
 }
 
 void normalise(std::span<float> row) {
@@ -95,44 +43,13 @@ void normalise(std::span<float> row) {
 
 }  // namespace
 
-/// A call of the pool, for as long as this lives.
-class HttpEmbedder::BorrowedCall {
- public:
-  explicit BorrowedCall(HttpEmbedder& owner) : owner_(owner) {
-    {
-      const std::lock_guard lock(owner_.mutex_);
-      if (!owner_.idle_.empty()) {
-        call_ = std::move(owner_.idle_.back());
-        owner_.idle_.pop_back();
-      }
-    }
-    if (!call_) {
-      call_ = std::make_unique<Call>(owner_.transport_);
-    }
-  }
-  ~BorrowedCall() {
-    if (call_->channel.body().capacity() > kKeepBytes) {
-      call_->channel.body().shrink(kKeepBytes);
-      call_->parser.shrink();
-    }
-    const std::lock_guard lock(owner_.mutex_);
-    owner_.idle_.push_back(std::move(call_));
-  }
-  BorrowedCall(const BorrowedCall&) = delete;
-  BorrowedCall& operator=(const BorrowedCall&) = delete;
-  Call& operator*() { return *call_; }
-
- private:
-  HttpEmbedder& owner_;
-  std::unique_ptr<Call> call_;
-};
-
-HttpEmbedder::HttpEmbedder(HttpEmbedderOptions options, Endpoint endpoint)
+HttpEmbedder::HttpEmbedder(HttpEmbedderOptions options, Endpoint endpoint, Now now)
     : options_(std::move(options)),
       endpoint_(std::move(endpoint)),
       transport_{options_.connect_timeout, options_.stall_timeout, options_.ca_file, options_.proxy},
       dimension_(options_.dimension != 0 ? options_.dimension : options_.request_dimensions),
-      base64_(options_.base64) {
+      format_(options_.base64 ? NumberFormat::kBase64 : NumberFormat::kFloat),
+      now_(now) {
   if (!options_.model.empty()) {
     const Prefixes known = known_prefixes(options_.model);
     identity_ =
@@ -188,6 +105,7 @@ Exchange HttpEmbedder::send(Call& call, const std::string& url, const Terms& ter
     failed.detail = "the key holds control characters";
     return failed;
   }
+  note_key(key);
   call.request.url = url;
   call.request.body_limit = body_limit;
   call.request.headers.clear();
@@ -199,53 +117,16 @@ Exchange HttpEmbedder::send(Call& call, const std::string& url, const Terms& ter
   return exchange;
 }
 
-HttpEmbedder::Attempt HttpEmbedder::fault(Fault fault, const std::string& detail) const {
-  const Rule& rule = decide({.kind = options_.kind, .fault = fault, .status = 0, .error = {}});
-  Attempt attempt;
-  attempt.rule = &rule;
-  attempt.action = rule.action;
-  attempt.wait = rule.wait;
-  attempt.what = std::string(describe(fault)) + (detail.empty() ? "" : fmt::format(" ({})", detail));
-  return attempt;
-}
-
-HttpEmbedder::Attempt HttpEmbedder::judge(Call& call, const Exchange& exchange, const Reading& reading,
-                                          std::string_view key) const {
-  if (exchange.fault != kNoFault) {
-    return fault(exchange.fault, clean_text(exchange.detail, key, kWordsBytes));
-  }
-  Evidence evidence{.kind = options_.kind, .fault = kNoFault, .status = exchange.status, .error = {}};
-  evidence.error = call.parser.read_error(call.channel.body());
-  if (exchange.status == 200) {
-    const bool no_vectors = reading.fault == Fault::kWrongShape || reading.fault == Fault::kEmptyAnswer;
-    evidence.status = no_vectors ? status_meant(evidence.error) : 0;
-    if (evidence.status == 0) {
-      return fault(reading.fault, clean_text(reading.detail, key, kWordsBytes));
-    }
-  }
-  const Rule& rule = decide(evidence);
-  Attempt attempt;
-  attempt.rule = &rule;
-  attempt.action = rule.action;
-  attempt.status = evidence.status;
-  const Duration asked =
-      wait_of(exchange.headers, std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
-  attempt.wait = asked > Duration(0) ? asked : rule.wait;
-  const std::string words =
-      clean_text(evidence.error.message.empty() ? evidence.error.code : evidence.error.message, key, kWordsBytes);
-  attempt.what = fmt::format("answers HTTP {}{}{}", exchange.status, words.empty() ? "" : ": ", words);
-  return attempt;
-}
-
 HttpEmbedder::Attempt HttpEmbedder::ask_once(Call& call, std::span<const std::string_view> texts, const Terms& terms,
                                              bool old_route, Matrix& vectors) {
   const Identity who = *identity();
   const std::size_t dimension = dimension_.load();
+  const NumberFormat format = format_.load();
   write_question({.kind = options_.kind,
                   .model = who.model,
                   .prefix = terms.purpose == Purpose::kQuery ? who.prefixes.query : who.prefixes.document,
                   .dimensions = options_.request_dimensions,
-                  .base64 = base64_.load(),
+                  .format = format,
                   .old_route = old_route},
                  texts, call.request.body);
   const std::size_t limit =
@@ -258,7 +139,9 @@ HttpEmbedder::Attempt HttpEmbedder::ask_once(Call& call, std::span<const std::st
   if (exchange.fault == kNoFault && exchange.status == 200) {
     reading = call.parser.read(call.channel.body(), texts.size(), dimension, vectors);
     if (reading.fault == kNoFault) {
+      note_model(reading.model, key);
       Attempt attempt = hold_dimension(vectors);
+      attempt.format = format;
       attempt.prompt_tokens = reading.prompt_tokens;
       std::uint64_t tokens = 0;
       const std::string& header = exchange.headers.compute_tokens;
@@ -269,7 +152,9 @@ HttpEmbedder::Attempt HttpEmbedder::ask_once(Call& call, std::span<const std::st
       return attempt;
     }
   }
-  return judge(call, exchange, reading, key);
+  Attempt attempt = judge(call, exchange, reading, key);
+  attempt.format = format;
+  return attempt;
 }
 
 HttpEmbedder::Attempt HttpEmbedder::hold_dimension(const Matrix& vectors) {
@@ -300,6 +185,31 @@ HttpEmbedder::Attempt HttpEmbedder::ask_one_by_one(Call& call, std::span<const s
   return {};
 }
 
+/// Whether the same may be asked again, for numbers in a plainer format; remembered.
+bool HttpEmbedder::make_plainer(const Attempt& attempt) {
+  if (options_.kind != ProviderKind::kOpenAi || attempt.format == NumberFormat::kUnsaid) {
+    return false;
+  }
+  // A server that sends strange base64 is asked for arrays. One that refuses the field is not sent it any more.
+  const bool strange = attempt.status == 0 && attempt.format == NumberFormat::kBase64;
+  format_ = strange ? NumberFormat::kFloat : NumberFormat::kUnsaid;
+  return true;
+}
+
+HttpEmbedder::Attempt HttpEmbedder::ask_plainly(Call& call, std::span<const std::string_view> texts, const Terms& terms,
+                                                Matrix& vectors) {
+  for (;;) {
+    Attempt attempt = ask_once(call, texts, terms, false, vectors);
+    if (attempt.ok() || attempt.action != Action::kPlainNumbers) {
+      return attempt;
+    }
+    if (!make_plainer(attempt)) {
+      attempt.action = Action::kSuspectInput;  // refused in the same words, whatever was asked for
+      return attempt;
+    }
+  }
+}
+
 HttpEmbedder::Attempt HttpEmbedder::ask(Call& call, std::span<const std::string_view> texts, const Terms& terms,
                                         Matrix& vectors) {
   if (Attempt attempt = ensure_identity(call, terms); !attempt.ok()) {
@@ -312,13 +222,7 @@ HttpEmbedder::Attempt HttpEmbedder::ask(Call& call, std::span<const std::string_
     }
     old_route_ = false;  // it is gone: a newer server may be there
   }
-  Attempt attempt = ask_once(call, texts, terms, false, vectors);
-  if (!attempt.ok() && attempt.action == Action::kPlainNumbers && base64_.exchange(false)) {
-    attempt = ask_once(call, texts, terms, false, vectors);
-  }
-  if (!attempt.ok() && attempt.action == Action::kPlainNumbers) {
-    attempt.action = Action::kSuspectInput;  // arrays are refused in the same words
-  }
+  Attempt attempt = ask_plainly(call, texts, terms, vectors);
   if (!attempt.ok() && attempt.action == Action::kOldRoute) {
     attempt = ask_one_by_one(call, texts, terms, vectors);
     old_route_ = attempt.ok() || attempt.action != Action::kOldRoute;
@@ -356,67 +260,46 @@ HttpEmbedder::Attempt HttpEmbedder::ensure_identity(Call& call, const Terms& ter
   return judge(call, exchange, reading, key);
 }
 
-// Is it the text, or the provider? A harmless text tells: if that works and the text fails once more, it is the text.
-HttpEmbedder::Attempt HttpEmbedder::examine(Call& call, std::string_view text, const Terms& terms, Attempt first,
-                                            Matrix& vectors) {
+HttpEmbedder::Attempt HttpEmbedder::ask_harmless(Call& call, const Terms& terms, Matrix& vectors) {
+  const std::array<std::string_view, 1> harmless{kHarmlessText};
+  Attempt attempt = ask(call, harmless, terms, vectors);
+  if (attempt.ok() || attempt.status < 400 || attempt.action != Action::kSuspectInput) {
+    return attempt;
+  }
+  // Some refuse a field that they don't know, and don't say which.
+  const NumberFormat before = format_.load();
+  if (attempt.status > 422 || !make_plainer(attempt)) {
+    return attempt;
+  }
+  Attempt plain = ask(call, harmless, terms, vectors);
+  if (plain.ok()) {
+    return plain;
+  }
+  format_ = before;
+  return attempt;
+}
+
+// Is it the texts, or the provider? A harmless text tells. If that works, a batch is split until the text stands alone
+// that is at fault. If that one fails once more, it may be too long, in whatever words the provider says so.
+HttpEmbedder::Attempt HttpEmbedder::examine(Call& call, std::span<const std::string_view> texts, const Terms& terms,
+                                            Attempt first, Matrix& vectors) {
   Matrix scratch;
-  const std::array<std::string_view, 1> harmless{kHarmless};
-  Attempt probe = ask(call, harmless, terms, scratch);
-  if (!probe.ok()) {
-    if (probe.action != Action::kSuspectInput) {
-      return probe;
-    }
-    const bool refuses = probe.status >= 400 && probe.status < 500;  // every text: it is asked in a wrong way
-    first.action = refuses ? Action::kFail : Action::kRetry;
+  if (Attempt probe = ask_harmless(call, terms, scratch); !probe.ok()) {
+    return of_provider(std::move(probe));
+  }
+  if (texts.size() > 1) {
+    first.action = Action::kRejectInput;
     return first;
   }
-  Attempt second = ask(call, std::span(&text, 1), terms, vectors);
-  if (!second.ok() && second.action == Action::kSuspectInput) {
-    second.action = Action::kRejectInput;
+  clear_verdict();
+  Attempt second = ask(call, texts, terms, vectors);
+  if (!second.ok() && (second.action == Action::kSuspectInput || second.action == Action::kSplitBatch)) {
+    second.action = Action::kCutInput;
   }
   return second;
 }
 
 // --- what callers see
-
-Status HttpEmbedder::status_of(const Attempt& attempt) const {
-  if (attempt.ok()) {
-    return {};
-  }
-  const std::string advice = advice_of(attempt);
-  std::string message = fmt::format("{} at {} {}{}{}", to_string(options_.kind), endpoint_.base, attempt.what,
-                                    advice.empty() ? "" : "; ", advice);
-  switch (attempt.action) {
-    case Action::kCancel: return {Code::kCancelled, std::move(message)};
-    case Action::kPause: return Status::paused(attempt.wait, std::move(message));
-    case Action::kShrink: return {Code::kTimeout, std::move(message)};
-    case Action::kSplitBatch: return {Code::kBatchTooLarge, std::move(message)};
-    case Action::kCutInput: return {Code::kInputTooLarge, std::move(message)};
-    case Action::kRejectInput:
-    case Action::kSuspectInput: return {Code::kInputRejected, std::move(message)};
-    case Action::kFail: return {Code::kFailed, std::move(message)};
-    case Action::kRetry:
-    case Action::kOldRoute:
-    case Action::kPlainNumbers: break;
-  }
-  return {Code::kRetry, std::move(message)};
-}
-
-std::string HttpEmbedder::advice_of(const Attempt& attempt) const {
-  if (!options_.environment_key && (attempt.status == 401 || attempt.status == 403)) {
-    return "this address was read from the database, and no key is sent to it: name it with --embedder";
-  }
-  std::string advice(attempt.rule->advice);
-  const auto fill = [&](std::string_view name, const std::string& value) {
-    if (const auto at = advice.find(name); at != std::string::npos) {
-      advice.replace(at, name.size(), value);
-    }
-  };
-  const std::optional<Identity> who = identity();
-  fill("{model}", who ? who->model : std::string("it"));
-  fill("{url}", endpoint_.embed);
-  return advice;
-}
 
 Result<Embeddings> HttpEmbedder::embed(std::span<const std::string_view> texts, const CallContext& context) {
   if (texts.empty()) {
@@ -432,15 +315,17 @@ Result<Embeddings> HttpEmbedder::embed(std::span<const std::string_view> texts, 
   BorrowedCall call(*this);
   Embeddings answer;
   Attempt attempt = ask(*call, texts, terms, answer.vectors);
-  if (!attempt.ok() && attempt.action == Action::kSuspectInput && texts.size() == 1) {
-    attempt = examine(*call, texts.front(), terms, std::move(attempt), answer.vectors);
-  }
   if (!attempt.ok() && attempt.action == Action::kSplitBatch && texts.size() == 1) {
-    attempt.action = Action::kCutInput;
+    attempt.action = attempt.status == 0 ? Action::kSuspectInput : Action::kCutInput;  // a wrong count is no length
+  }
+  if (!attempt.ok() && attempt.action == Action::kSuspectInput) {
+    attempt = examine(*call, texts, terms, std::move(attempt), answer.vectors);
   }
   if (!attempt.ok()) {
     return status_of(attempt);
   }
+  clear_verdict();
+  answer.warnings = take_warnings();
   answer.prompt_tokens = attempt.prompt_tokens;
   return answer;
 }
@@ -450,14 +335,11 @@ Result<Space> HttpEmbedder::space(const CallContext& context) {
     const Terms terms = terms_of(context, kSpaceLimit);
     BorrowedCall call(*this);
     Matrix scratch;
-    const std::array<std::string_view, 1> harmless{kHarmless};
-    Attempt attempt = dimension_.load() == 0 ? ask(*call, harmless, terms, scratch) : ensure_identity(*call, terms);
+    Attempt attempt = dimension_.load() == 0 ? ask_harmless(*call, terms, scratch) : ensure_identity(*call, terms);
     if (!attempt.ok()) {
-      if (attempt.action == Action::kSuspectInput) {  // nobody can say that this text is at fault
-        attempt.action = attempt.status >= 400 && attempt.status < 500 ? Action::kFail : Action::kRetry;
-      }
-      return status_of(attempt);
+      return status_of(of_provider(std::move(attempt)));
     }
+    clear_verdict();
   }
   const Identity who = *identity();
   return make_space(options_.kind, who.model, dimension_.load(), who.prefixes);
@@ -470,27 +352,6 @@ bool HttpEmbedder::adopt(const Space& recorded) {
   }
   std::size_t unknown = 0;
   return dimension_.compare_exchange_strong(unknown, recorded.dimension) || unknown == recorded.dimension;
-}
-
-ProviderHealth HttpEmbedder::check(const CallContext& context) {
-  const Terms terms = terms_of(context, kSpaceLimit);
-  BorrowedCall call(*this);
-  Matrix scratch;
-  const std::array<std::string_view, 1> harmless{kHarmless};
-  const Attempt attempt = ask(*call, harmless, terms, scratch);
-  ProviderHealth health;
-  health.kind = to_string(options_.kind);
-  health.url = endpoint_.base;
-  health.dimension = dimension_.load();
-  if (const std::optional<Identity> who = identity()) {
-    health.model = who->model;
-  }
-  if (!attempt.ok()) {
-    health.state = attempt.rule->health;
-    health.detail = attempt.what;
-    health.advice = advice_of(attempt);
-  }
-  return health;
 }
 
 }  // namespace embedjobs::http

@@ -79,6 +79,8 @@ Status check_options(const HttpEmbedderOptions& options) {
 
 Secret::Secret(std::string value) {
   if (value = trimmed(std::move(value)); !value.empty()) {
+    malformed_ = std::any_of(value.begin(), value.end(),
+                             [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
     source_ = [value = std::move(value)] { return value; };
   }
 }
@@ -100,6 +102,9 @@ Result<std::shared_ptr<Embedder>> make_http_embedder(const HttpEmbedderOptions& 
   HttpEmbedderOptions own = options;
   if (const char* const key = std::getenv(kKeyVariable); own.key.empty() && own.environment_key && key != nullptr) {
     own.key = Secret(std::string(key));
+  }
+  if (own.key.malformed()) {
+    return wrong("the key holds a line break or another control character: give it without");
   }
   return std::shared_ptr<Embedder>(std::make_shared<http::HttpEmbedder>(std::move(own), std::move(endpoint).value()));
 }

@@ -73,7 +73,9 @@ void write_question(const Question& question, std::span<const std::string_view> 
     case ProviderKind::kOllama: body += ",\"truncate\":false"; break;
     case ProviderKind::kTei: body += ",\"truncate\":false,\"normalize\":true"; break;
     case ProviderKind::kOpenAi:
-      body += question.base64 ? ",\"encoding_format\":\"base64\"" : ",\"encoding_format\":\"float\"";
+      body += question.format == NumberFormat::kBase64  ? ",\"encoding_format\":\"base64\""
+              : question.format == NumberFormat::kFloat ? ",\"encoding_format\":\"float\""
+                                                        : "";
       break;
   }
   if (question.dimensions != 0) {

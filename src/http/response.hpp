@@ -1,4 +1,4 @@
-// What providers answer: vectors straight into the caller's floats, errors in their several shapes.
+// What providers answer: vectors straight into the caller's floats.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +17,7 @@ struct Reading {
   Fault fault = Fault::kNone;
   std::string detail;  ///< Of a fault, one line.
   std::optional<std::uint64_t> prompt_tokens;
-};
-
-/// The error that a provider wrote, whatever its shape; all of it untrusted text.
-struct ErrorBody {
-  bool json = false;  ///< It was a JSON object.
-  std::string message, code, type;
+  std::string model;  ///< The one that answered, as the answer says; at most 512 bytes.
 };
 
 /// Reads answers. Keeps its memory from one to the next; one thread at a time.
@@ -37,7 +32,6 @@ class ResponseParser {
   /// shapes are understood: {"embeddings": [[...]]}, {"embedding": [...]}, {"data": [{"index", "embedding": [...] or
   /// base64}]}, [[...]]. Without a fault every row is finite and not zero.
   Reading read(const Body& body, std::size_t rows, std::size_t dimension, Matrix& vectors);
-  ErrorBody read_error(const Body& body);
   /// A string member of an object, as TEI's "model_id".
   std::optional<std::string> read_member(const Body& body, std::string_view name);
   /// Gives memory back that a large answer took.

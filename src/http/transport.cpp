@@ -1,5 +1,7 @@
 #include "http/transport.hpp"
 
+#include "http/why_late.hpp"
+
 #include <curl/curl.h>
 
 #include <algorithm>
@@ -19,6 +21,7 @@ constexpr std::size_t kHeaderValueBytes = 256;
 constexpr std::size_t kErrorBodyMost = std::size_t{4} << 20;  // how much of an answer that is not 200 is read past
 constexpr long long kLeastBytesASecond = 64;
 constexpr Duration kLongestPoll = std::chrono::seconds(1);
+constexpr Duration kMuchTooLate = std::chrono::seconds(1);  // of a poll
 
 bool global_ready() {
   static const bool ready =
@@ -157,6 +160,7 @@ class Channel::Transfer {
   bool added_ = false;
   bool oversized_ = false;
   bool no_memory_ = false;
+  bool machine_is_busy_ = false;  // this thread got no time when it should have
   std::size_t header_bytes_ = 0;
   std::size_t received_ = 0;
   std::optional<Steady::time_point> window_began_;  // since when the stall is measured
@@ -345,7 +349,9 @@ Exchange Channel::Transfer::end_of(CURLcode code) {
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_PROXY: return end(Fault::kUnreachable, std::move(detail));
-    case CURLE_OPERATION_TIMEDOUT: return end(connected() ? Fault::kTimeout : Fault::kUnreachable, std::move(detail));
+    case CURLE_OPERATION_TIMEDOUT:
+      return connected() ? end(Fault::kTimeout, std::move(detail))
+                         : end(Fault::kUnreachable, why_late(detail, request_.url, machine_is_busy_));
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CIPHER:
@@ -384,7 +390,9 @@ Exchange Channel::Transfer::run(const std::stop_token& stop, std::optional<Stead
     }
     const auto now = Steady::now();
     if (deadline && now >= *deadline) {
-      return connected() ? end(Fault::kTimeout) : end(Fault::kUnreachable, "no connection within the time limit");
+      return connected() ? end(Fault::kTimeout)
+                         : end(Fault::kUnreachable,
+                               why_late("no connection within the time limit", request_.url, machine_is_busy_));
     }
     if (stalled()) {
       return end(Fault::kStalled);
@@ -398,6 +406,9 @@ Exchange Channel::Transfer::run(const std::stop_token& stop, std::optional<Stead
     }
     if (code == CURLM_OK) {
       code = curl_multi_poll(multi, nullptr, 0, static_cast<int>(longest / std::chrono::milliseconds(1)), nullptr);
+    }
+    if (Steady::now() - now > longest + kMuchTooLate) {
+      machine_is_busy_ = true;
     }
     if (code != CURLM_OK) {
       return end(Fault::kLocal, curl_multi_strerror(code));

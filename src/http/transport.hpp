@@ -33,6 +33,9 @@ enum class Fault {
   // Of answers of 200, found by the parser.
   kBrokenJson,
   kWrongShape,
+  kErrorInside,  ///< An error, whose status is not known, where vectors should be.
+  kWebPage,
+  kForeignBase64,  ///< Not of little-endian 32-bit floats.
   kEmptyAnswer,
   kWrongCount,
   kWrongOrder,

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "http/base64.hpp"
+#include "http/foreign_base64.hpp"
 
 namespace embedjobs::http {
 
@@ -17,6 +18,7 @@ namespace ondemand = simdjson::ondemand;
 namespace {
 
 constexpr std::size_t kMaxDimension = 65536;
+constexpr std::size_t kMostModelBytes = 512;
 constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 
 std::string nth(std::size_t row) {
@@ -97,6 +99,13 @@ bool VectorReader::read_field(std::string_view key, ondemand::value value) {
   if (key == "usage") {
     return read_usage(value);
   }
+  if (key == "model") {
+    std::string_view name;
+    if (value.get_string().get(name) == simdjson::SUCCESS) {
+      reading_.model = name.substr(0, kMostModelBytes);
+    }
+    return true;
+  }
   if (key == "prompt_eval_count") {
     std::uint64_t tokens = 0;
     if (value.get_uint64().get(tokens) == simdjson::SUCCESS) {
@@ -176,6 +185,10 @@ bool VectorReader::read_record(ondemand::value value, std::size_t position) {
       }
     } else if (key == "index") {
       std::uint64_t number = 0;
+      ondemand::json_type type{};
+      if (rows_ == 1 || (member.type().get(type) == simdjson::SUCCESS && type == ondemand::json_type::null)) {
+        continue;  // of one vector for one text there is no order to be told; null says nothing
+      }
       if (member.get_uint64().get(number) != simdjson::SUCCESS || number >= rows_ || index != kNone) {
         return fault(Fault::kWrongOrder, fmt::format("the index of {} is not one of {} texts", nth(position), rows_));
       }
@@ -185,7 +198,12 @@ bool VectorReader::read_record(ondemand::value value, std::size_t position) {
   if (!has_vector) {
     return fault(Fault::kWrongShape, fmt::format("{} is missing", nth(position)));
   }
+  return note_index(index, position);
+}
+
+bool VectorReader::note_index(std::size_t index, std::size_t position) {
   if (index == kNone) {
+    without_index_ = position;
     return true;
   }
   ++indexed_;
@@ -193,7 +211,9 @@ bool VectorReader::read_record(ondemand::value value, std::size_t position) {
     in_order_ = false;
     positions_.assign(rows_, kNone);
     for (std::size_t before = 0; before < position; ++before) {
-      positions_[before] = before;
+      if (before != without_index_) {
+        positions_[before] = before;
+      }
     }
   }
   if (!in_order_) {
@@ -206,8 +226,12 @@ bool VectorReader::read_record(ondemand::value value, std::size_t position) {
 }
 
 bool VectorReader::put_in_order() {
-  if (indexed_ != 0 && indexed_ != rows_) {
+  if (indexed_ != 0 && indexed_ + 1 < rows_) {
     return fault(Fault::kWrongOrder, "some vectors have an index, others do not");
+  }
+  // Writers that leave zeros out leave one index out: the vector without one has the place that is left.
+  if (indexed_ != 0 && indexed_ < rows_ && !in_order_) {
+    *std::find(positions_.begin(), positions_.end(), kNone) = without_index_;
   }
   if (in_order_) {
     return true;
@@ -341,17 +365,24 @@ bool VectorReader::read_base64(ondemand::value value, std::size_t position) {
   }
   const std::optional<std::size_t> count = base64_floats(text);
   if (!count) {
-    return fault(Fault::kWrongShape, fmt::format("{} is not the base64 of floats", nth(position)));
+    return fault(Fault::kForeignBase64, fmt::format("{} is not the base64 of 32-bit floats", nth(position)));
   }
   if (dimension_ != 0 && *count != dimension_) {
-    return fault(Fault::kWrongDimension,
-                 fmt::format("{} numbers in {}, expected are {}", *count, nth(position), dimension_));
+    const std::string_view kind = foreign_by_length(*count, dimension_);
+    return kind.empty()
+               ? fault(Fault::kWrongDimension,
+                       fmt::format("{} numbers in {}, expected are {}", *count, nth(position), dimension_))
+               : fault(Fault::kForeignBase64, fmt::format("{} looks like the base64 of {}", nth(position), kind));
   }
   if (!make_room(*count, position)) {
     return false;
   }
-  if (!decode_base64(text, vectors_.row(position))) {
-    return fault(Fault::kWrongShape, fmt::format("{} is not base64", nth(position)));
+  const std::span<float> row = vectors_.row(position);
+  if (!decode_base64(text, row)) {
+    return fault(Fault::kForeignBase64, fmt::format("{} is not base64", nth(position)));
+  }
+  if (const std::string_view kind = position == 0 ? foreign_by_values(row) : std::string_view(); !kind.empty()) {
+    return fault(Fault::kForeignBase64, fmt::format("{} looks like the base64 of {}", nth(position), kind));
   }
   return check_row(position);
 }

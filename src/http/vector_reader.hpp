@@ -30,6 +30,7 @@ class VectorReader {
   bool read_rows(simdjson::ondemand::value value, bool records);
   bool read_single(simdjson::ondemand::value value);
   bool read_record(simdjson::ondemand::value value, std::size_t position);
+  bool note_index(std::size_t index, std::size_t position);
   bool read_vector(simdjson::ondemand::value value, std::size_t position);
   bool read_numbers(simdjson::ondemand::value value, std::size_t position);
   bool read_base64(simdjson::ondemand::value value, std::size_t position);
@@ -45,7 +46,8 @@ class VectorReader {
   Reading reading_;
   bool seen_vectors_ = false;
   std::size_t found_ = 0;
-  std::size_t indexed_ = 0;  // records with an index
+  std::size_t indexed_ = 0;                                   // records with an index
+  std::size_t without_index_ = static_cast<std::size_t>(-1);  // the last record that has none
   bool in_order_ = true;
   std::vector<std::size_t> positions_;  // which record has the row: filled when records come in another order
 };

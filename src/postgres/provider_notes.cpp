@@ -15,7 +15,7 @@ constexpr const char* kLockProvider = EMBEDJOBS_SELECT_PROVIDER "WHERE name = $1
 constexpr const char* kSaveProvider =
     "UPDATE @providers SET space = $2, batch_texts = $3, batch_bytes = $4, paused_until = $5, pause_reason = $6, "
     "tokens_total = $7,"
-    " tokens_today = $8, updated_at = $9, token_day = $10 WHERE name = $1";
+    " tokens_today = $8, updated_at = $9, token_day = $10, input_bytes = $11, stopped = $12 WHERE name = $1";
 
 /// Made where there is none; locked, so that nobody's tokens get lost.
 core::ProviderRow lock_provider(Connection& connection, std::string_view name) {
@@ -27,7 +27,7 @@ void save_provider(Connection& connection, const core::ProviderRow& row) {
   const ProviderState& state = row.state;
   connection.run_later(kSaveProvider, state.provider, state.space_id, state.batch_texts, state.batch_bytes,
                        state.paused_until, storable(state.pause_reason), state.tokens_total, state.tokens_today,
-                       state.updated_at, row.token_day);
+                       state.updated_at, row.token_day, state.input_bytes, std::int64_t{state.stopped});
 }
 
 }  // namespace

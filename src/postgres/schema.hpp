@@ -9,7 +9,7 @@
 
 namespace embedjobs::postgres {
 
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 /// kMigrations[n] leads from version n to n + 1. '@' stands for the schema.
 extern const char* const kMigrations[kSchemaVersion];
 

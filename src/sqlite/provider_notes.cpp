@@ -11,10 +11,11 @@ namespace {
 constexpr const char* kLoadProvider = EMBEDJOBS_SELECT_PROVIDER "WHERE name = ?";
 constexpr const char* kListProviders = EMBEDJOBS_SELECT_PROVIDER "ORDER BY name";
 constexpr const char* kSaveProvider = "INSERT INTO providers (" EMBEDJOBS_PROVIDER_COLUMNS
-                                      ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "
+                                      ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "
                                       "ON CONFLICT (name) DO UPDATE SET space = ?2, batch_texts = ?3, batch_bytes = "
                                       "?4, paused_until = ?5, pause_reason = ?6,"
-                                      " tokens_total = ?7, tokens_today = ?8, updated_at = ?9, token_day = ?10";
+                                      " tokens_total = ?7, tokens_today = ?8, updated_at = ?9, token_day = ?10,"
+                                      " input_bytes = ?11, stopped = ?12";
 
 core::ProviderRow load_provider(Connection& connection, std::string_view name) {
   return core::first_provider(connection.query(kLoadProvider, name), name);
@@ -24,7 +25,7 @@ void save_provider(Connection& connection, const core::ProviderRow& row) {
   const ProviderState& state = row.state;
   connection.run(kSaveProvider, state.provider, state.space_id, state.batch_texts, state.batch_bytes,
                  state.paused_until, state.pause_reason, state.tokens_total, state.tokens_today, state.updated_at,
-                 row.token_day);
+                 row.token_day, state.input_bytes, std::int64_t{state.stopped});
 }
 
 }  // namespace

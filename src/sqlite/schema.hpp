@@ -6,7 +6,7 @@
 
 namespace embedjobs::sqlite {
 
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 /// "emjb" as a number, in the file's header: tells our files from those of other programs.
 inline constexpr int kApplicationId = 0x656d6a62;
 /// kMigrations[n] leads from version n to n + 1.

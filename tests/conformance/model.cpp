@@ -231,6 +231,10 @@ void Model::note_provider(const std::string& provider, const ProviderNote& note)
     state.batch_texts = note.batch->texts;
     state.batch_bytes = note.batch->bytes;
   }
+  state.input_bytes = note.input_bytes.value_or(state.input_bytes);
+  if (note.pause) {
+    state.stopped = note.pause->wait > 0s && note.pause->stopped;
+  }
   if (note.pause && note.pause->wait > 0s) {
     state.paused_until = now() + note.pause->wait;
     state.pause_reason = note.pause->reason;

@@ -236,8 +236,11 @@ class Sequence : Comparison {
       news.batch = ProviderNote::Batch{below(40), below(4000)};
     }
     if (chance(50)) {
-      news.pause =
-          ProviderNote::Pause{any(std::vector<Duration>{-1s, 0s, 5s, 1h}), "reason " + std::to_string(below(3))};
+      news.pause = ProviderNote::Pause{any(std::vector<Duration>{-1s, 0s, 5s, 1h}),
+                                       "reason " + std::to_string(below(3)), chance(50)};
+    }
+    if (chance(50)) {
+      news.input_bytes = below(4000);
     }
     note("note of {}", provider);
     test::same("note_provider", scene_.store.note_provider(provider, news).code(), Code::kOk);

@@ -60,6 +60,27 @@ TEST_CASE("a note changes what it names and leaves the rest", "[providers]") {
   CHECK(state.pause_reason.empty());
 }
 
+TEST_CASE("a length that passed, and that a provider refuses every text, are remembered until told otherwise",
+          "[providers]") {
+  Scene scene;
+  CHECK(state_of(scene).input_bytes == 0);
+  CHECK_FALSE(state_of(scene).stopped);
+  ok(scene.store.note_provider(kProvider, {.input_bytes = 750}));
+  ok(scene.store.note_provider(kProvider, {.pause = ProviderNote::Pause{20s, "no key", true}}));
+  CHECK(state_of(scene).input_bytes == 750);
+  CHECK(state_of(scene).stopped);
+  CHECK(get(scene.store.providers()).front().stopped);
+  scene.clock->advance(1min);
+  CHECK(state_of(scene).stopped);  // the pause is over, and nobody has been answered
+  ok(scene.store.note_provider(kProvider, {.batch = ProviderNote::Batch{4, 0}}));
+  CHECK(state_of(scene).stopped);
+  ok(scene.store.note_provider(kProvider, {.pause = ProviderNote::Pause{5s, "429"}}));
+  CHECK_FALSE(state_of(scene).stopped);
+  ok(scene.store.note_provider(kProvider, {.pause = ProviderNote::Pause{0s, "", true}}));
+  CHECK_FALSE(state_of(scene).stopped);
+  CHECK(state_of(scene).input_bytes == 750);
+}
+
 TEST_CASE("a pause ends by itself, and one from a clock that was set back is none", "[providers]") {
   Scene scene;
   ok(scene.store.note_provider(kProvider, {.pause = ProviderNote::Pause{20s, "429"}}));

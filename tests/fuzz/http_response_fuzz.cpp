@@ -9,6 +9,7 @@
 #include "core/values/utf8.hpp"
 #include "http/clean_text.hpp"
 #include "http/decision.hpp"
+#include "http/error_body.hpp"
 #include "http/response.hpp"
 
 namespace {
@@ -62,7 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } else {
     require(reading.fault >= Fault::kBrokenJson && !reading.detail.empty());
   }
-  const ErrorBody error = parser.read_error(body);
+  const ErrorBody error = read_error(body);
   check_line(clean_text(error.message, "secret", 200), 200);
   require(clean_text(text, "secret", 1000).find("secret") == std::string::npos);
   for (const int status : {400, 404, 429, 500, 503}) {

@@ -104,7 +104,7 @@ TEST_CASE("defect: a model that was exchanged left two kinds of vectors in one i
   troubles.resize(300, Trouble::kWrongDimension);
   scene.server->script(troubles);
   scene.start();
-  scene.wait_for(EventKind::kJobRetried);
+  scene.wait_for(EventKind::kProviderPaused);
   CHECK(scene.engine->stop(10s));
   CHECK(scene.check_rows("model") <= 20);  // what is there is of the first
   HttpEmbedderOptions other = options_for(Play::kOllama, scene.server->url());

@@ -44,7 +44,7 @@ TEST_CASE("the dimension is what the first answer has, and no other from then on
   CHECK(server.seen().calls == 1);
   server.always(Trouble::kWrongDimension);
   const Status status = embed(*embedder, numbered(2)).status();
-  CHECK(status.code() == Code::kRetry);
+  CHECK(status.code() == Code::kPaused);
   CHECK_THAT(status.message(), Contains("than the 5 expected"));
 }
 
@@ -188,9 +188,9 @@ TEST_CASE("a text at fault is told from a provider at fault by asking a harmless
   ProviderServer server({.poison = "venom", .poison_status = 500});
   const auto embedder = made(options_for(Play::kOllama, server.url()));
   CHECK(embed(*embedder, {"fine", "venom"}).status().code() == Code::kInputRejected);  // to be split
-  CHECK(embed(*embedder, {"venom"}).status().code() == Code::kInputRejected);          // stands alone: set aside
+  CHECK(embed(*embedder, {"venom"}).status().code() == Code::kInputTooLarge);          // stands alone: cut
   server.always(Trouble::kInternalError);
-  CHECK(embed(*embedder, {"fine"}).status().code() == Code::kRetry);
+  CHECK(embed(*embedder, {"fine"}).status().code() == Code::kPaused);
 }
 
 TEST_CASE("a text that failed once by accident is embedded all the same") {
@@ -198,19 +198,6 @@ TEST_CASE("a text that failed once by accident is embedded all the same") {
   const auto embedder = made(options_for(Play::kOllama, server.url()));
   server.script({Trouble::kInternalError});
   check_rows(embed(*embedder, {"fine"}), {"fine"});
-}
-
-TEST_CASE("a request that no text can make right fails the job instead of every text") {
-  ProviderServer server({.play = Play::kOpenAi});
-  const auto embedder = made(options_for(Play::kOpenAi, server.url()));
-  server.answer_with([](std::string_view, std::size_t) {
-    return Answer{.status = 400,
-                  .body = R"({"error":{"message":"unknown field user","type":"invalid_request_error"}})",
-                  .headers = {}};
-  });
-  const Status status = embed(*embedder, {"fine"}).status();
-  CHECK(status.code() == Code::kFailed);
-  CHECK_THAT(status.message(), Contains("unknown field user"));
 }
 
 TEST_CASE("health tells the states apart and says what to do") {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -20,7 +21,7 @@ struct NamedTrouble {
   Trouble trouble;
   std::string_view name;
 };
-constexpr std::array<NamedTrouble, 22> kTroubles{{{Trouble::kNone, "ok"},
+constexpr std::array<NamedTrouble, 26> kTroubles{{{Trouble::kNone, "ok"},
                                                   {Trouble::kRateLimit, "rate_limit"},
                                                   {Trouble::kBusy, "busy"},
                                                   {Trouble::kLoading, "loading"},
@@ -41,7 +42,11 @@ constexpr std::array<NamedTrouble, 22> kTroubles{{{Trouble::kNone, "ok"},
                                                   {Trouble::kGarbage, "garbage"},
                                                   {Trouble::kReset, "reset"},
                                                   {Trouble::kQuota, "quota"},
-                                                  {Trouble::kUnauthorised, "unauthorised"}}};
+                                                  {Trouble::kUnauthorised, "unauthorised"},
+                                                  {Trouble::kBackendAway, "backend_away"},
+                                                  {Trouble::kErrorInside, "error_inside"},
+                                                  {Trouble::kBudget, "budget"},
+                                                  {Trouble::kNotImplemented, "not_implemented"}}};
 
 std::string json_numbers(const std::vector<float>& vector) {
   std::string json = "[";
@@ -56,9 +61,36 @@ std::string json_numbers(const std::vector<float>& vector) {
   return json + "]";
 }
 
-std::string base64(const std::vector<float>& vector) {
-  std::string bytes(vector.size() * sizeof(float), '\0');
-  std::memcpy(bytes.data(), vector.data(), bytes.size());
+template <typename Number>
+std::string bytes_of(const std::vector<Number>& numbers) {
+  std::string bytes(numbers.size() * sizeof(Number), '\0');
+  std::memcpy(bytes.data(), numbers.data(), bytes.size());
+  return bytes;
+}
+
+/// Good enough for numbers of a normalised vector that are not tiny.
+std::uint16_t half_of(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const auto exponent = static_cast<int>((bits >> 23) & 0xff) - 127 + 15;
+  return exponent <= 0 ? std::uint16_t{0}
+                       : static_cast<std::uint16_t>(((bits >> 16) & 0x8000U) | (static_cast<unsigned>(exponent) << 10) |
+                                                    ((bits >> 13) & 0x3ffU));
+}
+
+std::string base64(const std::vector<float>& vector, const std::string& made_of) {
+  std::string bytes = bytes_of(vector);
+  if (made_of == "doubles") {
+    bytes = bytes_of(std::vector<double>(vector.begin(), vector.end()));
+  } else if (made_of == "halves") {
+    std::vector<std::uint16_t> halves;
+    std::transform(vector.begin(), vector.end(), std::back_inserter(halves), half_of);
+    bytes = bytes_of(halves);
+  } else if (made_of == "big-endian") {
+    for (std::size_t i = 0; i < bytes.size(); i += sizeof(float)) {
+      std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i),
+                   bytes.begin() + static_cast<std::ptrdiff_t>(i + sizeof(float)));
+    }
+  }
   std::string encoded(bytes.size() / 3 * 4 + 8, '\0');
   const int size =
       EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
@@ -123,6 +155,7 @@ std::optional<Asked> read_question(const std::string& body, Play play) {
   }
   if (object["encoding_format"].get(text) == simdjson::SUCCESS) {
     asked.base64 = text == "base64";
+    asked.any_format = true;
   }
   std::uint64_t dimensions = 0;
   if (object["dimensions"].get(dimensions) == simdjson::SUCCESS) {
@@ -178,7 +211,9 @@ std::string vectors_json(const ServerOptions& options, const Asked& asked, Troub
   std::vector<std::string> vectors;
   std::size_t tokens = 0;
   for (std::size_t i = 0; i < asked.texts.size(); ++i) {
-    std::vector<float> vector = vector_of(asked.texts[i], dimension);
+    const std::string_view text = asked.texts[i];
+    std::vector<float> vector =
+        vector_of(options.reads_bytes != 0 ? text.substr(0, options.reads_bytes) : text, dimension);
     tokens += asked.texts[i].size() / 4 + 1;
     const bool last = i + 1 == asked.texts.size();
     if (trouble == Trouble::kNan && last) {
@@ -190,11 +225,14 @@ std::string vectors_json(const ServerOptions& options, const Asked& asked, Troub
     if (options.play == Play::kOldOllama) {
       std::transform(vector.begin(), vector.end(), vector.begin(), [](float value) { return value * 3; });
     }
-    vectors.push_back(asked.base64 && !options.arrays_only ? base64(vector) : json_numbers(vector));
+    vectors.push_back(asked.base64 && !options.arrays_only ? base64(vector, options.base64_of) : json_numbers(vector));
   }
   const bool open_ai = options.play == Play::kOpenAi || options.play == Play::kAzure;
   if (trouble == Trouble::kWrongCount || (trouble == Trouble::kWrongOrder && !open_ai)) {
     vectors.pop_back();
+  }
+  if (options.one_vector) {
+    vectors.resize(1);
   }
   if (trouble == Trouble::kEmpty) {
     vectors.clear();
@@ -212,15 +250,15 @@ std::string vectors_json(const ServerOptions& options, const Asked& asked, Troub
   // Last first: the order is the index's, not the position's.
   std::string list;
   for (std::size_t i = vectors.size(); i-- > 0;) {
-    const std::size_t index = trouble == Trouble::kWrongOrder ? 0 : i;
-    list += fmt::format(R"({}{{"object":"embedding","embedding":{},"index":{}}})", list.empty() ? "" : ",", vectors[i],
-                        index);
+    const std::size_t index = trouble == Trouble::kWrongOrder || options.same_index ? 0 : i;
+    const std::string said = options.omits_zero && index == 0 ? "" : fmt::format(R"(,"index":{})", index);
+    list += fmt::format(R"({}{{"object":"embedding","embedding":{}{}}})", list.empty() ? "" : ",", vectors[i], said);
   }
   if (trouble == Trouble::kWrongOrder && vectors.size() == 1) {
-    list = fmt::format(R"({{"object":"embedding","embedding":{},"index":7}})", vectors[0]);
+    list.clear();  // of one there is no order: none is answered
   }
   return fmt::format(R"({{"object":"list","data":[{}],"model":"{}","usage":{{"prompt_tokens":{},"total_tokens":{}}}}})",
-                     list, options.model, tokens, tokens);
+                     list, options.answering_model.empty() ? options.model : options.answering_model, tokens, tokens);
 }
 
 }  // namespace embedjobs::test

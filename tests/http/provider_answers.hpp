@@ -16,6 +16,7 @@ struct Asked {
   std::vector<std::string> texts;
   std::size_t dimensions = 0;
   bool base64 = false;
+  bool any_format = false;  ///< Something was said of it.
 };
 
 /// What the request says; none for a body that is no question.

@@ -206,6 +206,9 @@ std::optional<Answer> ProviderServer::Impl::refusal(const Asked& asked, const ht
   if (options.refuses_base64 && asked.base64) {
     return refuse(400, "encoding_format base64 is not supported", "invalid_value");
   }
+  if (options.refuses_format && asked.any_format) {
+    return Answer{.status = 422, .body = R"({"detail":"Extra inputs are not permitted"})", .headers = {}};
+  }
   if (options.max_batch != 0 && asked.texts.size() > options.max_batch) {
     return refuse(422,
                   fmt::format("batch size {} > maximum allowed batch size {}", asked.texts.size(), options.max_batch),
@@ -216,6 +219,9 @@ std::optional<Answer> ProviderServer::Impl::refusal(const Asked& asked, const ht
       return refuse(options.poison_status, "this text can't be embedded", "bad_input");
     }
     if (options.max_input_bytes != 0 && text.size() > options.max_input_bytes) {
+      if (options.too_long_status != 0) {
+        return Answer{.status = options.too_long_status, .body = options.too_long_body, .headers = {}};
+      }
       return refuse(400, "the input length exceeds the context length", "context_length_exceeded");
     }
   }
@@ -278,6 +284,12 @@ void ProviderServer::Impl::answer(const httplib::Request& request, httplib::Resp
     case Trouble::kHtml: return reply(200, "<html><body>Please log in</body></html>", "text/html");
     case Trouble::kQuota:
       return reply(429, error_json("You exceeded your current quota, please check your plan", "insufficient_quota"));
+    case Trouble::kBackendAway:
+      response.set_header("retry-after-ms", "20");
+      return reply(424, error_json("the backend is away", "Backend"));
+    case Trouble::kErrorInside: return reply(200, error_json("no upstream answered", "404"));
+    case Trouble::kBudget: return reply(429, error_json("the budget of this key is spent", "budget_exceeded"));
+    case Trouble::kNotImplemented: return reply(501, error_json("embeddings are switched off", "501"));
     case Trouble::kUnauthorised: return reply(401, error_json("Incorrect API key provided", "invalid_api_key"));
     case Trouble::kBrokenJson: {
       const std::string body = vectors_json(options, asked, Trouble::kNone);

@@ -40,6 +40,10 @@ enum class Trouble {
   kReset,      ///< The connection is reset.
   kQuota,
   kUnauthorised,
+  kBackendAway,     ///< 424 with retry-after-ms: 20.
+  kErrorInside,     ///< 200 with an error object.
+  kBudget,          ///< 429 with budget_exceeded.
+  kNotImplemented,  ///< 501.
 };
 std::string_view to_string(Trouble trouble);
 std::optional<Trouble> parse_trouble(std::string_view name);
@@ -66,12 +70,21 @@ struct ServerOptions {
   std::string poison;  ///< A call with a text that contains it is refused.
   int poison_status = 400;
   std::size_t max_batch = 0, max_input_bytes = 0;  ///< More is refused, as the provider words it.
-  std::string key;                                 ///< Calls without it are refused with 401.
-  bool arrays_only = false;                        ///< Ignores encoding_format.
-  bool refuses_base64 = false;                     ///< 400 for encoding_format base64.
-  bool gzip = false;                               ///< Compresses answers (as httplib does for those who accept it).
-  std::string log_file;                            ///< A line a call: time, texts, their hashes in hex.
-  std::string cert_file, key_file;                 ///< PEM: speaks TLS.
+  int too_long_status = 0;                         ///< Another status and body for a text that is too long.
+  std::string too_long_body;
+  bool one_vector = false;          ///< One vector, however many texts.
+  bool omits_zero = false;          ///< OpenAI: leaves an index of 0 out.
+  bool same_index = false;          ///< OpenAI: every index is 0.
+  bool refuses_format = false;      ///< 422 for encoding_format, whatever it is, without naming it.
+  std::size_t reads_bytes = 0;      ///< More of a text is cut, and nobody is told.
+  std::string answering_model;      ///< What answers say. Empty: the model.
+  std::string base64_of;            ///< "doubles", "big-endian", "halves": what base64 is made of.
+  std::string key;                  ///< Calls without it are refused with 401.
+  bool arrays_only = false;         ///< Ignores encoding_format.
+  bool refuses_base64 = false;      ///< 400 for encoding_format base64.
+  bool gzip = false;                ///< Compresses answers (as httplib does for those who accept it).
+  std::string log_file;             ///< A line a call: time, texts, their hashes in hex.
+  std::string cert_file, key_file;  ///< PEM: speaks TLS.
 };
 
 struct Seen {

@@ -5,6 +5,8 @@
 
 #include "embedjobs/embedder.hpp"
 #include "http/base64.hpp"
+#include "http/error_body.hpp"
+#include "http/foreign_base64.hpp"
 #include "http/response.hpp"
 
 using namespace embedjobs;
@@ -72,12 +74,56 @@ TEST_CASE("an order that can't be told is refused") {
   CHECK(fault_of(R"({"data":[{"index":0,"embedding":[1]},{"index":0,"embedding":[2]}]})", 2) == Fault::kWrongOrder);
   CHECK(fault_of(R"({"data":[{"index":1,"embedding":[1]},{"index":1,"embedding":[2]}]})", 2) == Fault::kWrongOrder);
   CHECK(fault_of(R"({"data":[{"index":2,"embedding":[1]},{"index":1,"embedding":[2]}]})", 2) == Fault::kWrongOrder);
-  CHECK(fault_of(R"({"data":[{"index":-1,"embedding":[1]}]})", 1) == Fault::kWrongOrder);
-  CHECK(fault_of(R"({"data":[{"index":0.5,"embedding":[1]}]})", 1) == Fault::kWrongOrder);
-  CHECK(fault_of(R"({"data":[{"index":"0","embedding":[1]}]})", 1) == Fault::kWrongOrder);
-  CHECK(fault_of(R"({"data":[{"index":0,"index":0,"embedding":[1]}]})", 1) == Fault::kWrongOrder);
-  CHECK(fault_of(R"({"data":[{"embedding":[1]},{"index":1,"embedding":[2]}]})", 2) == Fault::kWrongOrder);
-  CHECK(fault_of(R"({"data":[{"index":1,"embedding":[1]},{"embedding":[2]}]})", 2) == Fault::kWrongOrder);
+  for (const char* const index : {"-1", "0.5", "\"0\"", "1,\"index\":1", "3"}) {
+    INFO(index);
+    CHECK(fault_of(std::string(R"({"data":[{"index":)") + index + R"(,"embedding":[1]},{"index":0,"embedding":[2]}]})",
+                   2) == Fault::kWrongOrder);
+  }
+  CHECK(fault_of(R"({"data":[{"embedding":[1]},{"embedding":[2]},{"index":1,"embedding":[3]}]})", 3) ==
+        Fault::kWrongOrder);
+  CHECK(fault_of(R"({"data":[{"embedding":[1]},{"index":1,"embedding":[3]},{"embedding":[2]}]})", 3) ==
+        Fault::kWrongOrder);
+}
+
+TEST_CASE("the one vector without an index has the place that is left: some writers leave zeros out") {
+  for (const auto& [json, wanted] : std::vector<std::pair<std::string, std::vector<Row>>>{
+           {R"({"data":[{"embedding":[1]},{"index":1,"embedding":[2]}]})", {{1}, {2}}},
+           {R"({"data":[{"index":1,"embedding":[2]},{"embedding":[1]}]})", {{1}, {2}}},
+           {R"({"data":[{"index":2,"embedding":[3]},{"embedding":[1]},{"index":1,"embedding":[2]}]})", {{1}, {2}, {3}}},
+           {R"({"data":[{"embedding":[1]},{"index":2,"embedding":[3]},{"index":1,"embedding":[2]}]})", {{1}, {2}, {3}}},
+           {R"({"data":[{"index":0,"embedding":[1]},{"index":null,"embedding":[2]},{"index":2,"embedding":[3]}]})",
+            {{1}, {2}, {3}}}}) {
+    INFO(json);
+    const Read answer = read(json, wanted.size());
+    REQUIRE(answer.reading.fault == Fault::kNone);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      CHECK(row(answer.vectors, i) == wanted[i]);
+    }
+  }
+}
+
+TEST_CASE("of one vector for one text there is no order to be told") {
+  for (const char* const index : {"0", "1", "-1", "0.5", "\"0\"", "null"}) {
+    INFO(index);
+    CHECK(fault_of(std::string(R"({"data":[{"index":)") + index + R"(,"embedding":[1]}]})", 1) == Fault::kNone);
+  }
+}
+
+TEST_CASE(
+    "base64 that is not of little-endian 32-bit floats is told by its length, or by numbers that no model makes") {
+  CHECK(foreign_by_length(16, 8) == "64-bit floats");
+  CHECK(foreign_by_length(4, 8) == "16-bit floats");
+  CHECK(foreign_by_length(9, 8).empty());
+  CHECK(foreign_by_values(Row{0.6F, -0.8F}).empty());
+  CHECK(foreign_by_values(Row{1.875F, 1.875F, 0.1F, 1.9F}).empty());
+  CHECK(foreign_by_values(Row{0, 0}).empty());
+  CHECK(fault_of(R"({"data":[{"index":0,"embedding":"AACAPwAAAEA="}]})", 1, 1) == Fault::kForeignBase64);  // two of one
+}
+
+TEST_CASE("an answer says which model made it") {
+  CHECK(read(R"({"model":"m","embeddings":[[1]]})", 1).reading.model == "m");
+  CHECK(read(R"({"data":[{"index":0,"embedding":[1]}],"model":"m-2"})", 1).reading.model == "m-2");
+  CHECK(read(R"({"model":null,"embeddings":[[1]]})", 1).reading.model.empty());
 }
 
 TEST_CASE("counts and dimensions must be what was asked") {
@@ -138,28 +184,20 @@ TEST_CASE("anything else is an error, never a vector") {
     INFO(json);
     CHECK(fault_of(json, 1) != Fault::kNone);
   }
-  for (const char* json : {"1",
-                           "\"text\"",
-                           "true",
-                           "{}",
-                           R"({"error":"no"})",
-                           R"({"embeddings":1})",
-                           R"({"embeddings":{"0":[1]}})",
-                           R"({"data":[[1]]})",
-                           R"({"data":[{"index":0}]})",
-                           R"({"data":[{"index":0,"embedding":7}]})",
-                           R"({"data":[{"index":0,"embedding":{}}]})",
-                           R"({"data":[{"index":0,"embedding":[1],"embedding":[1]}]})",
-                           R"({"embeddings":[[1]],"data":[]})",
-                           R"({"data":[{"embedding":"AAA"}]})",
-                           R"({"data":[{"embedding":"AAAA"}]})",
-                           R"({"data":[{"embedding":"AACAPw="}]})",
-                           R"({"data":[{"embedding":"AACA!w=="}]})",
-                           R"({"data":[{"embedding":"AACAPx=="}]})",
-                           R"({"data":[{"embedding":"===="}]})",
-                           R"({"data":[{"embedding":"AA==AA=="}]})"}) {
+  for (const char* json :
+       {"1", "\"text\"", "true", "{}", R"({"error":"no"})", R"({"embeddings":1})", R"({"embeddings":{"0":[1]}})",
+        R"({"data":[[1]]})", R"({"data":[{"index":0}]})", R"({"data":[{"index":0,"embedding":7}]})",
+        R"({"data":[{"index":0,"embedding":{}}]})", R"({"data":[{"index":0,"embedding":[1],"embedding":[1]}]})",
+        R"({"embeddings":[[1]],"data":[]})"}) {
     INFO(json);
     CHECK(fault_of(json, 1) == Fault::kWrongShape);
+  }
+  for (const char* json : {R"({"data":[{"embedding":"AAA"}]})", R"({"data":[{"embedding":"AAAA"}]})",
+                           R"({"data":[{"embedding":"AACAPw="}]})", R"({"data":[{"embedding":"AACA!w=="}]})",
+                           R"({"data":[{"embedding":"AACAPx=="}]})", R"({"data":[{"embedding":"===="}]})",
+                           R"({"data":[{"embedding":"AA==AA=="}]})"}) {
+    INFO(json);
+    CHECK(fault_of(json, 1) == Fault::kForeignBase64);
   }
   CHECK(fault_of("[[[1]]]", 1) != Fault::kNone);
   CHECK(fault_of(std::string(100'000, '['), 1) != Fault::kNone);
@@ -206,11 +244,10 @@ TEST_CASE("base64 of every length is decoded, and a wrong character anywhere is 
 }
 
 TEST_CASE("errors are read in all their shapes") {
-  ResponseParser parser;
   Body body;
   const auto error = [&](std::string_view text) {
     body.assign(text);
-    return parser.read_error(body);
+    return read_error(body);
   };
   CHECK(error(R"({"error":"plain"})").message == "plain");
   CHECK(error(R"({"error":"plain","error_type":"Validation"})").type == "Validation");
@@ -221,7 +258,25 @@ TEST_CASE("errors are read in all their shapes") {
   CHECK(openai.json);
   CHECK(error(R"({"message":"flat","code":429,"type":"overloaded"})").code == "429");
   CHECK(error(R"({"detail":"from FastAPI"})").message == "from FastAPI");
-  CHECK(error(R"({"detail":[{"msg":"deep"}]})").message == R"({"detail":[{"msg":"deep"}]})");
+  CHECK(error(R"({"detail":[{"type":"string_too_long","loc":["body","input",0],"msg":"too long"}]})").message ==
+        "too long (at body.input.0)");
+  CHECK(error(R"({"error":{"message":[{"msg":"no more than 1000 characters"}],"type":"t"}})").message ==
+        "no more than 1000 characters");
+  CHECK(error(R"([{"error":{"code":400,"message":"as a list","status":"INVALID_ARGUMENT"}}])").message == "as a list");
+  CHECK(error(R"({"error":true,"message":"beside it"})").message == "beside it");
+  CHECK(error(R"({"errors":["the first","the second"]})").message == "the first");
+  CHECK(error(R"({"title":"Bad Request","status":400,"detail":"what is bad"})").message == "what is bad");
+  CHECK(error(R"({"data":[]})").message == R"({"data":[]})");
+  CHECK_FALSE(error(R"({"data":[]})").words);
+  for (const char* const page :
+       {"<!doctype html><html><title>Sign in</title></html>", "\n <HTML><HEAD><TITLE lang=en>Sign in</TITLE></HEAD>",
+        "\xef\xbb\xbf<html><h1>Sign in</h1>", "<?xml version=\"1.0\"?><html><title>Sign in</title></html>"}) {
+    INFO(page);
+    CHECK(error(page).page);
+    CHECK(error(page).message == "Sign in");
+  }
+  CHECK(error("<center>cut").page);
+  CHECK_FALSE(error("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>").page);
   CHECK_FALSE(error("404 page not found").json);
   CHECK(error("404 page not found").message == "404 page not found");
   CHECK_FALSE(error(R"({"error":"cut)").json);

@@ -100,8 +100,8 @@ TEST_CASE("a key is found in another case and escaped, and a cut within an escap
   }
   CHECK(clean_text("key two  words here", "two  words", 100) == "key [key] here");
   CHECK(clean_text("key two\twords here", "two  words", 100) == "key [key] here");
-  CHECK(clean_text("what ends like tw", "two", 100) == "what ends like tw");
-  CHECK(clean_text(std::string(http::kErrorBodyBytes, 'k'), "k", 20).size() < 30);
+  CHECK(clean_text("what ends like two  w", "two  words", 100) == "what ends like two w");
+  CHECK(clean_text(std::string(http::kErrorBodyBytes, 'k'), "kkkkkkkk", 20).size() < 30);
   CHECK_FALSE(http::contains_key("nomic-embed-text", ""));
 }
 
@@ -114,7 +114,7 @@ TEST_CASE("a model whose name holds the key is no model") {
   });
   const auto embedder = made(options);
   const Result<Space> space = embedder->space({});
-  CHECK(space.status().code() == Code::kRetry);
+  CHECK(space.status().code() == Code::kPaused);
   CHECK_THAT(space.status().message(), Contains("holds the key"));
   CHECK(space.status().message().find("canary") == std::string::npos);
   CHECK(std::dynamic_pointer_cast<HealthCheck>(embedder)->check({}).model.empty());
@@ -132,8 +132,41 @@ TEST_CASE("a key can't smuggle headers") {
   ProviderServer server({.play = Play::kOpenAi});
   HttpEmbedderOptions options = options_for(Play::kOpenAi, server.url());
   options.key = Secret(std::string("key\r\nX-Injected: 1"));
+  const Status status = make_http_embedder(options).status();
+  CHECK(status.code() == Code::kInvalidArgument);
+  CHECK_THAT(status.message(), Contains("line break") && !Contains("Injected"));
+  options.key = Secret([] { return std::string("key\r\nX-Injected: 1"); });
   CHECK_FALSE(embed(*made(options), {"text"}).ok());
   CHECK(server.seen().calls == 0);
+}
+
+TEST_CASE("any 8 characters of a key are no more shown than the whole") {
+  using http::clean_text;
+  const std::string key = "sk-proj-Q7xV3wJ5uY1hG8fD2pL4mR6t";
+  CHECK(clean_text("key ends in L4mR6t", key, 100) == "key ends in L4mR6t");  // six say little
+  CHECK(clean_text("begins with Q7xV3wJ5, it is", key, 100) == "begins with [key], it is");
+  CHECK(clean_text("xQ7xV3wJ5uY1hG8f***D2pL4mR6t", key, 100) == "x[key]***[key]");
+  CHECK(clean_text("Q7xV3wJ", key, 100) == "Q7xV3wJ");  // seven
+  for (std::size_t from = 0; from + 8 <= key.size(); ++from) {
+    for (std::size_t size = 8; from + size <= key.size(); ++size) {
+      const std::string part = key.substr(from, size);
+      CHECK(clean_text("<" + part + ">", key, 100).find(part) == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("a key of fewer than 8 bytes is sent, not scrubbed, and said once") {
+  ProviderServer server({.play = Play::kOpenAi, .key = "ollama"});
+  HttpEmbedderOptions options = options_for(Play::kOpenAi, server.url());
+  options.key = Secret("ollama");
+  const auto embedder = made(options);
+  const Result<Embeddings> first = embed(*embedder, {"one"});
+  REQUIRE(first.ok());
+  REQUIRE(first->warnings.size() == 1);
+  CHECK_THAT(first->warnings.front(), Contains("fewer than 8 bytes") && !Contains("ollama"));
+  CHECK(embed(*embedder, {"two"})->warnings.empty());
+  server.always(Trouble::kBusy);
+  CHECK(http::clean_text("run ollama pull", "ollama", 100) == "run ollama pull");
 }
 
 TEST_CASE("what a provider wrote is one short line without secrets") {
@@ -141,7 +174,7 @@ TEST_CASE("what a provider wrote is one short line without secrets") {
   CHECK(clean_text("  a\tb\r\n\x01 c  ", "", 100) == "a b c");
   CHECK(clean_text("\x1b[2Jred\xc2\x9b", "", 100) == "[2Jred");
   CHECK(clean_text("caf\xc3\xa9 \xff\xfe", "", 100) == "caf\xc3\xa9 ??");
-  CHECK(clean_text("key is hunter2!", "hunter2", 100) == "key is [key]!");
+  CHECK(clean_text("key is hunter22!", "hunter22", 100) == "key is [key]!");
   CHECK(clean_text("Bearer abcdef, and more", "", 100) == "Bearer [key], and more");
   CHECK(clean_text("key sk-abc***xyz.", "", 100) == "key [key]");
   CHECK(clean_text("a task-list is fine", "", 100) == "a task-list is fine");

@@ -86,13 +86,21 @@ TEST_CASE("a slow model is not a stalled answer") {
 }
 
 TEST_CASE("broken connections and broken answers cost a try") {
-  for (const Trouble trouble :
-       {Trouble::kTruncated, Trouble::kReset, Trouble::kGarbage, Trouble::kBadGateway, Trouble::kBrokenJson,
-        Trouble::kHtml, Trouble::kWrongCount, Trouble::kWrongOrder, Trouble::kWrongDimension, Trouble::kEmpty}) {
+  for (const Trouble trouble : {Trouble::kTruncated, Trouble::kReset, Trouble::kGarbage}) {
     INFO(to_string(trouble));
     const Status status = status_with(trouble);
     INFO(status.to_string());
     CHECK(status.code() == Code::kRetry);
+  }
+}
+
+TEST_CASE("an answer that even a harmless text gets is the provider's fault, and pauses it") {
+  for (const Trouble trouble : {Trouble::kBadGateway, Trouble::kBrokenJson, Trouble::kHtml, Trouble::kWrongDimension,
+                                Trouble::kEmpty, Trouble::kBackendAway, Trouble::kErrorInside}) {
+    INFO(to_string(trouble));
+    const Status status = status_with(trouble);
+    INFO(status.to_string());
+    CHECK(status.code() == Code::kPaused);
   }
 }
 
@@ -137,7 +145,7 @@ TEST_CASE("a long error is cut, whatever the server goes on to say") {
     return Answer{.status = 415, .body = "{\"error\":\"" + std::string(3'000'000, 'x') + "\"}", .headers = {}};
   });
   const Status status = status_with(server, options_for(Play::kOllama, server.url()));
-  CHECK(status.code() == Code::kFailed);
+  CHECK(status.code() == Code::kPaused);
   CHECK(status.message().size() < 500);
 }
 

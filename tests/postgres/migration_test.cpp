@@ -23,7 +23,8 @@ struct OldSchema {
     get(get(open_postgres(schema.dsn(), {}, nullptr)).catalog->put(kKey, "document", kSpace.id()));
     const std::string at = " " + schema.name() + ".";
     sql.ask("DROP TABLE" + at + "workers; DROP FUNCTION" + at + "watch," + at + "unwatch," + at + "watch_apply," + at +
-            "watch_apply_all," + at + "watch_columns," + at + "watch_changed," + at + "check_watchable; UPDATE" + at +
+            "watch_apply_all," + at + "watch_columns," + at + "watch_changed," + at + "check_watchable; ALTER TABLE" +
+            at + "providers DROP COLUMN input_bytes, DROP COLUMN stopped; UPDATE" + at +
             "schema_version SET version = 1");
   }
   std::string functions(const std::string& name) {

@@ -96,12 +96,7 @@ class History {
                    .crash_after = trouble / 10,
                    .slow = world_.chance(0.5) ? 0.03 : 0.0,
                    .slow_by = 3 * lease_};
-    provider_.odds = {.error = trouble,
-                      .pause = trouble / 2,
-                      .timeout = trouble,
-                      .wrong_count = trouble / 4,
-                      .bad_vector = trouble / 2,
-                      .too_large = trouble};
+    provider_.odds = provider_odds(trouble);
     const std::size_t catalogs = 1 + world_.below(2);
     const std::size_t specs = 1 + world_.below(3);
     for (std::size_t c = 0; c < catalogs; ++c) {
@@ -449,6 +444,9 @@ class History {
     }
     if (state.ok() && state->batch_texts > static_cast<std::size_t>(batch_size_)) {
       world_.violation("the batch size that is remembered is larger than any batch");
+    }
+    if (state.ok() && state->input_bytes > Provider::kLongest) {
+      world_.violation("a length is remembered that the provider can't have taken");
     }
   }
 

@@ -22,6 +22,23 @@ Result<OperationList> LineSplitter::split(std::string_view content) const {
   return operations;
 }
 
+ProviderOdds provider_odds(double trouble) {
+  return {.error = trouble,
+          .pause = trouble / 2,
+          .timeout = trouble,
+          .wrong_count = trouble / 4,
+          .bad_vector = trouble / 2,
+          .too_large = trouble,
+          .refuse = trouble / 20};
+}
+
+bool Provider::refuses() {
+  if (world_.chance(odds.refuse)) {
+    refuses_until_ = world_.elapsed() + world_.between(Duration(0), std::chrono::seconds(30));
+  }
+  return world_.elapsed() < refuses_until_ && odds.refuse > 0;
+}
+
 Result<Embeddings> Provider::embed(std::span<const std::string_view> texts, const Space& space, ProcessRuntime& caller,
                                    const CallContext& context) {
   if (context.stop.stop_requested()) {
@@ -30,6 +47,9 @@ Result<Embeddings> Provider::embed(std::span<const std::string_view> texts, cons
   if (world_.chance(odds.pause)) {
     const bool says = world_.chance(0.5);
     return Status::paused(says ? world_.between(Duration(0), std::chrono::seconds(20)) : Duration(0), "429");
+  }
+  if (refuses()) {
+    return {Code::kFailed, "the budget is spent"};
   }
   for (const std::string_view text : texts) {
     ++texts_sent;

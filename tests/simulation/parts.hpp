@@ -24,7 +24,11 @@ class LineSplitter final : public Splitter {
 /// What the provider does wrong, a call.
 struct ProviderOdds {
   double error = 0, pause = 0, timeout = 0, wrong_count = 0, bad_vector = 0, too_large = 0;
+  double refuse = 0;  ///< It begins to refuse every text, for some seconds.
 };
+
+/// What goes wrong with a call, where a part of `trouble` of everything does.
+ProviderOdds provider_odds(double trouble);
 
 /// One provider, whoever calls. A text with "poison" in it is refused, one with "killer" kills the caller, one longer
 /// than kLongest bytes is too long.
@@ -45,7 +49,10 @@ class Provider {
   std::uint64_t texts_sent = 0;
 
  private:
+  bool refuses();
+
   World& world_;
+  Duration refuses_until_{0};
 };
 
 class SimEmbedder final : public Embedder {

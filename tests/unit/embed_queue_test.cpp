@@ -199,7 +199,7 @@ TEST_CASE("a text is cut in half again and again, down to 256 bytes; then it is 
     const Batch batch = queue.take(1, kBig);
     REQUIRE(operations_of(batch) == Operations{0});
     sent.push_back(batch.bytes);
-    queue.cut(batch, "too long");
+    queue.cut(batch, 0, "too long");
   }
   CHECK(sent == std::vector<std::size_t>{1200, 600, 300, 256});
   CHECK(queue.set_aside_message() == "1 of 2 operations can't be embedded: op0 (too long)");
@@ -211,17 +211,36 @@ TEST_CASE("a text is cut in half again and again, down to 256 bytes; then it is 
 TEST_CASE("a cut begins at the provider's cap, and what is split after it stays cut") {
   const auto plan = plan_of({std::string(5000, 'x'), std::string(5000, 'y')});
   EmbedQueue queue = queue_of(plan, {}, 2000);
-  queue.cut(queue.take(1, kBig), "too long");
+  queue.cut(queue.take(1, kBig), 0, "too long");
   queue.put_back(queue.take(1, kBig));
   const Batch cut = queue.take(kMany, kBig);
   CHECK(cut.bytes == 1000);
   CHECK(cut.texts.front().cut == 1000);
 }
 
+TEST_CASE("the length that passed before is the first try for a text that is refused, and no cap") {
+  const auto plan = plan_of({std::string(5000, 'x'), std::string(700, 'y'), std::string(1300, 'z')});
+  EmbedQueue queue = queue_of(plan);
+  const auto lengths = [&](std::size_t refused) {  // this often
+    std::vector<std::size_t> sent;
+    Batch batch = queue.take(1, kBig);
+    sent.push_back(batch.bytes);
+    for (std::size_t i = 0; i < refused; ++i) {
+      queue.cut(batch, 1200, "refused");
+      batch = queue.take(1, kBig);
+      sent.push_back(batch.bytes);
+    }
+    return sent;
+  };
+  CHECK(lengths(2) == std::vector<std::size_t>{5000, 1200, 600});
+  CHECK(lengths(1) == std::vector<std::size_t>{700, 350});  // shorter than what passed: half of it
+  CHECK(lengths(0) == std::vector<std::size_t>{1300});      // whole, as long as nobody refuses it
+}
+
 TEST_CASE("a suspect that is cut stays alone") {
   const auto plan = plan_of({std::string(1000, 'x'), "other"});
   EmbedQueue queue = queue_of(plan, {suspect(*plan, 0)});
-  queue.cut(queue.take(1, kBig), "too long");
+  queue.cut(queue.take(1, kBig), 0, "too long");
   CHECK(queue.next_is_alone());
   const Batch again = queue.take(kMany, kBig);
   CHECK(again.alone);

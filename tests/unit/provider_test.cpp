@@ -40,6 +40,78 @@ TEST_CASE("a batch size halves, at least to 1, and grows back after eight full b
   CHECK(size.bytes() == 1000);
 }
 
+TEST_CASE("a size that is too much each time that it is grown to is tried ever more rarely") {
+  core::BatchSize size(32, 1000);
+  size.start_at(1, 0);
+  std::vector<int> calls_between;
+  for (int calls = 0; calls_between.size() < 4;) {
+    ++calls;
+    if (size.texts() > 1) {
+      CHECK(size.too_much(texts_of(2)));
+      calls_between.push_back(calls);
+      calls = 0;
+    } else {
+      (void)size.worked(texts_of(1));
+    }
+  }
+  CHECK(calls_between == std::vector{9, 17, 33, 65});
+}
+
+TEST_CASE(
+    "a provider that refuses every text is stopped until a call succeeds; whoever hears of it later is told to wait") {
+  core::ProviderGate gate({.calls = 3});
+  const MonoTime start{};
+  CHECK_FALSE(gate.stopped());
+  CHECK(gate.refused(start, 0.5, "the budget is spent"));
+  CHECK(gate.stopped());
+  CHECK(gate.reason() == "the budget is spent");
+  CHECK_FALSE(gate.may_call(start, 0));
+  CHECK_FALSE(gate.refused(start, 0.5, "the budget is spent"));  // a call that was sent before
+  gate.answered(start);                                          // likewise
+  CHECK(gate.stopped());
+  const MonoTime probe = start + seconds(5);
+  CHECK(gate.may_call(probe, 0));
+  CHECK_FALSE(gate.refused(probe, 0.5, "the budget is spent"));
+  CHECK(gate.paused_until() == probe + seconds(10));
+  gate.answered(probe + seconds(10));
+  CHECK_FALSE(gate.stopped());
+  CHECK(gate.refused(probe + seconds(11), 0.5, "no key"));
+}
+
+TEST_CASE("of several jobs one fails when the provider refuses every text, and the others wait for it") {
+  WorkerScene scene;
+  scene.options.slots = 3;
+  bool refuses = true;
+  scene.embedder->on_call = [&](Texts, const CallContext&) {
+    return refuses ? Status(Code::kFailed, "501 not implemented") : Status();
+  };
+  const auto failed = [&] {
+    std::size_t count = 0;
+    for (const char* const name : {"a", "b", "c", "d"}) {
+      count += scene.job({"catalog", name}).status == JobStatus::kFailed ? 1U : 0U;
+    }
+    return count;
+  };
+  for (const char* const name : {"a", "b", "c", "d"}) {
+    scene.put(lines(3, name), {"catalog", name});
+  }
+  scene.start();
+  CHECK(failed() == 1);
+  CHECK(scene.provider().stopped);
+  CHECK(contains(scene.provider().pause_reason, "501 not implemented"));
+  scene.runtime.run_for(hours(2));
+  CHECK(failed() == 1);
+  CHECK(scene.embedder->calls.size() < 20);
+  scene.start_anew();  // another process
+  scene.runtime.run_for(minutes(20));
+  CHECK(failed() == 1);
+  refuses = false;
+  scene.runtime.run_for(hours(2));
+  CHECK(failed() == 1);
+  CHECK_FALSE(scene.provider().stopped);
+  CHECK(scene.events_of(EventKind::kJobSucceeded).size() == 3);
+}
+
 TEST_CASE("a batch of few large texts that is too much halves the bytes, not the count") {
   core::BatchSize size(32, 1 << 20);
   CHECK(size.too_much(texts_of(10, 200'000)));

@@ -47,9 +47,13 @@ void apply_note(ProviderRow& row, const ProviderNote& note, WallTime now) {
     state.batch_texts = std::min<std::size_t>(note.batch->texts, kMostTokens);
     state.batch_bytes = std::min<std::size_t>(note.batch->bytes, kMostTokens);
   }
+  if (note.input_bytes) {
+    state.input_bytes = std::min<std::size_t>(*note.input_bytes, kMostTokens);
+  }
   if (note.pause) {
     const bool over = note.pause->wait <= Duration(0);
     state.paused_until = over ? WallTime{} : now + std::min(note.pause->wait, kLongestPause);
+    state.stopped = !over && note.pause->stopped;
     state.pause_reason = over ? std::string() : one_line(cut_utf8(note.pause->reason, kMostReasonBytes));
   }
   state.updated_at = now;

@@ -20,7 +20,7 @@ struct ProviderRow {
 /// The columns of a provider's row, in the order that read_provider() takes.
 #define EMBEDJOBS_PROVIDER_COLUMNS                                                                              \
   "name, space, batch_texts, batch_bytes, paused_until, pause_reason, tokens_total, tokens_today, updated_at, " \
-  "token_day"
+  "token_day, input_bytes, stopped"
 
 /// `row`: the query of a backend.
 template <typename Row>
@@ -30,8 +30,10 @@ ProviderRow read_provider(const Row& row) {
                     .space_id = std::string(row.text(1)),
                     .batch_texts = row.number(2),
                     .batch_bytes = row.number(3),
+                    .input_bytes = row.number(10),
                     .paused_until = row.time(4),
                     .pause_reason = std::string(row.text(5)),
+                    .stopped = row.number(11) != 0,
                     .tokens_total = row.number(6),
                     .tokens_today = row.number(7),
                     .updated_at = row.time(8),

@@ -26,7 +26,9 @@ struct Batch {
   std::size_t bytes = 0;  ///< Sent of all texts; set when it is taken.
   bool full_by_bytes = false;
 
-  [[nodiscard]] CallSize size() const { return {texts.size(), bytes, full_by_bytes}; }
+  [[nodiscard]] CallSize size() const { return {texts.size(), bytes, full_by_bytes, is_cut()}; }
+  /// Its one text was refused when it was longer.
+  [[nodiscard]] bool is_cut() const { return texts.size() == 1 && texts.front().cut != 0; }
 };
 
 struct EmbeddedBatch {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 namespace embedjobs::core {
 
@@ -11,11 +12,13 @@ struct CallSize {
   std::size_t texts = 0;
   std::size_t bytes = 0;
   bool full_by_bytes = false;  ///< One more text would have been too many bytes.
+  bool cut = false;            ///< One text, shorter than it was sent before.
 };
 
 /// Halves on a timeout or "batch too large": by count where the batch was full by count, else by bytes (few large texts
 /// are too much, and the next batch of small ones need not be smaller). A text alone says nothing of batches. Grows
-/// back by a quarter after eight full batches that worked.
+/// back by a quarter after eight full batches that worked. When a size that it grew to is too much again, the next
+/// growth takes twice as many: a provider that answers one text a call is not tried with two for ever.
 class BatchSize {
  public:
   BatchSize(std::size_t most_texts, std::size_t most_bytes) : texts_(most_texts), bytes_(most_bytes) {}
@@ -46,7 +49,7 @@ class BatchSize {
   }
 
  private:
-  static constexpr int kFullBatchesToGrow = 8;
+  static constexpr int kFullBatchesToGrow = 8, kMostFullBatchesToGrow = 1024;
 
   struct Limit {
     explicit Limit(std::size_t most_in) : most(std::max<std::size_t>(most_in, 1)), current(most) {}
@@ -54,21 +57,26 @@ class BatchSize {
     std::size_t most;
     std::size_t current;
     int full_batches = 0;
+    int to_grow = kFullBatchesToGrow;
+    std::size_t grown_to = 0;  // by the last growth, if nothing was cut since
 
     [[nodiscard]] std::size_t learned() const { return current == most ? 0 : current; }
     void start_at(std::size_t value) { current = value == 0 ? most : std::min(value, most); }
     bool cut(std::size_t to) {
       full_batches = 0;
+      if (std::exchange(grown_to, 0) == current) {
+        to_grow = std::min(to_grow * 2, kMostFullBatchesToGrow);
+      }
       const std::size_t before = current;
       current = std::min(current, std::max<std::size_t>(to, 1));
       return current != before;
     }
     bool worked() {
-      if (current == most || ++full_batches < kFullBatchesToGrow) {
+      if (current == most || ++full_batches < to_grow) {
         return false;
       }
       full_batches = 0;
-      current = std::min(most, current + std::max<std::size_t>(current / 4, 1));
+      current = grown_to = std::min(most, current + std::max<std::size_t>(current / 4, 1));
       return true;
     }
   };

@@ -23,7 +23,8 @@ std::size_t sent_bytes(std::string_view text, const BatchText& sent, std::size_t
 Status check_answer(const Embeddings& answer, std::size_t texts, std::size_t dimension) {
   const Matrix& vectors = answer.vectors;
   if (vectors.rows() != texts) {
-    return {Code::kRetry, fmt::format("the provider answered {} vectors for {} texts", vectors.rows(), texts)};
+    return {texts > 1 ? Code::kBatchTooLarge : Code::kRetry,  // some answer one vector, whatever they are sent
+            fmt::format("the provider answered {} vectors for {} texts", vectors.rows(), texts)};
   }
   if (vectors.dimension() != dimension) {
     return {Code::kRetry,

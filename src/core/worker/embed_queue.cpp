@@ -91,14 +91,15 @@ void EmbedQueue::split(const Batch& batch) {
   back_.push_front({.texts = {batch.texts.begin(), middle}});
 }
 
-void EmbedQueue::cut(const Batch& batch, const std::string& why) {
+void EmbedQueue::cut(const Batch& batch, std::size_t first_try, const std::string& why) {
   BatchText text = batch.texts.front();
   const std::size_t sent = bytes_of(text);
   if (sent <= kSmallestCut) {
     set_aside(text.operation, why);
     return;
   }
-  text.cut = std::max(kSmallestCut, sent / 2);
+  const bool known = text.cut == 0 && first_try >= kSmallestCut && first_try < sent;
+  text.cut = known ? first_try : std::max(kSmallestCut, sent / 2);
   back_.push_front({.texts = {text}, .alone = batch.alone});
 }
 

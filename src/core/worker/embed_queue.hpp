@@ -49,8 +49,9 @@ class EmbedQueue {
   void put_back(Batch batch) { back_.push_front(std::move(batch)); }
   /// Its halves go first. Two texts or more.
   void split(const Batch& batch);
-  /// Half of the bytes of its only text go first. A text that is short already is set aside, with `why`.
-  void cut(const Batch& batch, const std::string& why);
+  /// Its only text goes first again, cut: to `first_try` bytes if it was not cut yet and is longer, else to half. A
+  /// text that is short already is set aside, with `why`.
+  void cut(const Batch& batch, std::size_t first_try, const std::string& why);
   /// Given up for good: the job ends failed, and says so.
   void set_aside(std::uint32_t operation, const std::string& why) { set_aside_.emplace_back(operation, why); }
   /// Not in this pass. False, and nothing is postponed, when too many in a row were: then it is not for the texts.

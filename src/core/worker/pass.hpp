@@ -53,6 +53,8 @@ class Pass {
   void on_reserved(Result<std::vector<Reservation>> answer, MonoTime now, PassActions& out);
   void on_recorded(const Status& answer, MonoTime now, PassActions& out);
   void on_embedded(std::uint64_t batch_id, Result<Embeddings> answer, MonoTime now, PassActions& out);
+  /// A long text passed at this many bytes: the first try for the next one that is refused. Never a cap.
+  void know_length(std::size_t bytes) { first_cut_ = bytes; }
   void on_persisted(const Status& answer, MonoTime now, PassActions& out);
   void on_progress_written(const Status& answer, MonoTime now, PassActions& out);
   void on_computed(Result<Manifest> answer, MonoTime now, PassActions& out);
@@ -174,6 +176,7 @@ class Pass {
   int reserve_rounds_ = 0;                // in a row that brought nothing
   std::optional<MonoTime> reserve_at_;
   EmbedQueue queue_;
+  std::size_t first_cut_ = 0;
   std::map<std::uint64_t, BatchInFlight> in_flight_;
   std::uint64_t last_batch_id_ = 0;
   std::vector<EmbeddedBatch> finished_;  // to be persisted

@@ -199,7 +199,7 @@ void Pass::on_embed_error(const Batch& batch, const Status& error) {
       if (!single) {
         queue_.split(batch);
       } else {
-        queue_.cut(batch, error.message());
+        queue_.cut(batch, first_cut_, error.message());
       }
       return;
     case Code::kInputRejected:

@@ -23,6 +23,9 @@ struct GateLimits {
   double requests_per_minute = 0, tokens_per_minute = 0;
 };
 
+/// A provider that refuses every text is stopped: a pause as any other, but whoever made the call that said so is told,
+/// and nobody else. Whatever refuses while it is stopped, the next probe among them, only makes the pause longer.
+///
 /// After a pause one call goes alone to probe; when it is answered the gate is open again.
 class ProviderGate {
  public:
@@ -70,8 +73,22 @@ class ProviderGate {
     if (now >= pause_.until) {
       probing_ = false;
       pauses_ = 0;
+      stopped_ = false;
     }
   }
+  /// It refuses every text. False: it had said so before.
+  bool refused(MonoTime now, double jitter, const std::string& why) {
+    const bool news = !stopped_;
+    if (news) {
+      pause_ = {};  // this reason is the one to be told
+      pauses_ = 0;
+    }
+    pause(now, Duration(0), jitter, why);
+    stopped_ = true;
+    return news;
+  }
+  /// No call has been answered since the provider said that it refuses every text.
+  [[nodiscard]] bool stopped() const { return stopped_; }
   /// A call ended without an answer. True: that opened the breaker.
   bool unanswered(MonoTime now, double jitter, const std::string& error) {
     if (now < pause_.until || (++silent_calls_ < kSilentCallsToOpen && !probing_)) {
@@ -95,7 +112,10 @@ class ProviderGate {
     pause_ = {since, std::max(pause_.until, now + wait), why};
   }
   /// The next call probes: somebody found the provider silent, and it may still be.
-  void probe() { probing_ = true; }
+  void probe(bool stopped) {
+    probing_ = true;
+    stopped_ = stopped;
+  }
   /// No calls until then, for a reason of our own; none: that is over.
   void hold(std::optional<MonoTime> until, MonoTime now, std::string why) {
     hold_ = until ? Wait{held(now) ? hold_.since : now, *until, std::move(why)} : Wait{};
@@ -113,6 +133,7 @@ class ProviderGate {
   RateLimit requests_, tokens_;
   std::size_t in_flight_ = 0;
   bool probing_ = false;
+  bool stopped_ = false;
   int pauses_ = 0;
   int silent_calls_ = 0;
   Wait pause_, hold_;

@@ -141,6 +141,9 @@ class WorkerMachine {
   void say_provider(MonoTime now, WorkerActions& out);
   void wait_for_provider(MonoTime until, const std::string& reason, MonoTime now, WorkerActions& out);
   void send_note(MonoTime now, WorkerActions& out);
+  Result<Embeddings> hide_refusal(Result<Embeddings> answer, double jitter, MonoTime now);
+  void learn_length(const CallSize& size, const Result<Embeddings>& answer);
+  void log_warnings(Result<Embeddings>& answer, WorkerActions& out);
   bool note_call(const CallSize& size, const Result<Embeddings>& answer, double jitter, MonoTime now);
   [[nodiscard]] bool call_fits() const;
   [[nodiscard]] bool learns_first() const;
@@ -154,6 +157,7 @@ class WorkerMachine {
   WorkerState state_ = WorkerState::kNew;
   Space space_;
   BatchSize batch_;
+  std::size_t length_that_passed_ = 0;  // bytes of a text that was refused when it was longer
   ProviderGate gate_;
   TokenEstimate estimate_;
   bool answered_once_ = false;

@@ -20,8 +20,8 @@ CallEnd call_end(Code code, std::size_t texts) {
     case Code::kOk:
     case Code::kBatchTooLarge:
     case Code::kInputTooLarge:
-    case Code::kInputRejected:
-    case Code::kFailed: return CallEnd::kAnswer;
+    case Code::kInputRejected: return CallEnd::kAnswer;
+    case Code::kFailed:  // hide_refusal() has dealt with it
     case Code::kCancelled: return CallEnd::kNothing;
     case Code::kPaused: return CallEnd::kPause;
     case Code::kTimeout:
@@ -107,6 +107,7 @@ void WorkerMachine::on_embedded(PassId id, std::uint64_t batch, const CallSize& 
                                 double jitter, MonoTime now, WorkerActions& out) {
   gate_.call_ended();
   answered_once_ = answered_once_ || answer.ok();
+  answer = hide_refusal(std::move(answer), jitter, now);
   if (answer.ok() && answer->prompt_tokens) {
     answer->prompt_tokens = std::min(*answer->prompt_tokens, kMostTokensACall);
   }
@@ -118,8 +119,37 @@ void WorkerMachine::on_embedded(PassId id, std::uint64_t batch, const CallSize& 
     out.push_back(LogAction{LogLevel::kWarning,
                             "the provider does not count prompt tokens: the daily token budget has no effect"});
   }
-  on_pass(id, now, out,
-          [&](Pass& pass, PassActions& actions) { pass.on_embedded(batch, std::move(answer), now, actions); });
+  learn_length(size, answer);
+  log_warnings(answer, out);
+  on_pass(id, now, out, [&](Pass& pass, PassActions& actions) {
+    pass.know_length(length_that_passed_);
+    pass.on_embedded(batch, std::move(answer), now, actions);
+  });
+}
+
+/// A provider that refuses every text fails one job, which says so. For the others that is a pause.
+Result<Embeddings> WorkerMachine::hide_refusal(Result<Embeddings> answer, double jitter, MonoTime now) {
+  if (answer.status().code() != Code::kFailed) {
+    return answer;
+  }
+  const bool news = gate_.refused(now, jitter, answer.status().message());
+  return news ? answer : Status::paused(Duration(0), answer.status().message());
+}
+
+/// The greatest length counts: a text of many tokens passes only when it is shorter than others need to be.
+void WorkerMachine::learn_length(const CallSize& size, const Result<Embeddings>& answer) {
+  if (answer.ok() && size.cut && size.bytes > length_that_passed_) {
+    length_that_passed_ = size.bytes;
+    memory_.set_input(size.bytes);
+  }
+}
+
+void WorkerMachine::log_warnings(Result<Embeddings>& answer, WorkerActions& out) {
+  if (answer.ok()) {
+    for (std::string& warning : answer->warnings) {
+      out.push_back(LogAction{LogLevel::kWarning, std::move(warning)});
+    }
+  }
 }
 
 /// What the end of a call says of the provider. True: batches have another size from now on.
@@ -207,7 +237,7 @@ void WorkerMachine::wait_for_provider(MonoTime until, const std::string& reason,
   }
   wait_->until = until;
   wait_->reason = reason;
-  memory_.set_pause(until, reason);
+  memory_.set_pause(until, reason, gate_.stopped());
 }
 
 void WorkerMachine::send_note(MonoTime now, WorkerActions& out) {
@@ -234,10 +264,11 @@ void WorkerMachine::on_provider(const Result<ProviderState>& answer, MonoTime no
   }
   if (answer.ok()) {
     batch_.start_at(answer->batch_texts, answer->batch_bytes);
+    length_that_passed_ = answer->input_bytes;
     if (!answer->pause_reason.empty()) {
       memory_.pause_is_known();
       if (open_errors_ == 0) {  // else it has just answered us
-        gate_.probe();
+        gate_.probe(answer->stopped);
       }
     }
   }

@@ -158,6 +158,21 @@ Result<ConnectionParameters> parse_uri(const std::string& uri) {
   return parameters;
 }
 
+/// A password with an unescaped '@', '/' or '?' is cut there, and what is behind it, or before it, passes for a host, a
+/// port or a database. libpq would quote that in its errors.
+Status check_parts(std::string_view address, ConnectionParameters& parameters) {
+  constexpr std::string_view kEscape = ": in a user name or a password write %40 for @, %2F for / and %3F for ?";
+  const auto authority = address.find("//") + 2;
+  const auto last_at = address.rfind('@');
+  const bool cut_at_sign = last_at != std::string_view::npos && address.find('@') != last_at;
+  const bool cut_slash = last_at != std::string_view::npos && address.find('/', authority) < last_at;
+  const std::string* port = find_value(parameters, "port");
+  const bool no_port = port != nullptr && port->find_first_not_of("0123456789,") != std::string::npos;
+  return cut_at_sign || cut_slash || no_port
+             ? Status(Code::kInvalidArgument, fmt::format("the PostgreSQL DSN can't be read{}", kEscape))
+             : Status();
+}
+
 void complete(PostgresOptions& options) {
   const PostgresOptions defaults;
   apply_defaults(options.store);
@@ -231,6 +246,9 @@ Result<Dsn> parse_dsn(std::string_view text, const PostgresOptions& options) {
   auto parameters = parse_uri(std::string(text.substr(0, question)) + rest);
   if (!parameters.ok()) {
     return parameters.status();
+  }
+  if (Status status = check_parts(text.substr(0, question), *parameters); !status.ok()) {
+    return status;
   }
   dsn.parameters = *std::move(parameters);
   complete(dsn.options);
