@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/values/utf8.hpp"
+
 namespace embedjobs::http {
 namespace {
 
@@ -267,13 +269,6 @@ std::vector<Rule> make_rules() {
   };
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return result;
-}
-
 /// What a provider wrote, in lower case.
 struct Words {
   std::string codes, all;
@@ -302,8 +297,8 @@ std::span<const Rule> rules() {
 }
 
 const Rule& decide(const Evidence& evidence) {
-  Words words{.codes = lower(evidence.error.code + '\n' + evidence.error.type), .all = {}};
-  words.all = words.codes + '\n' + lower(evidence.error.message);
+  Words words{.codes = core::lower_ascii(evidence.error.code + '\n' + evidence.error.type), .all = {}};
+  words.all = words.codes + '\n' + core::lower_ascii(evidence.error.message);
   for (const Rule& rule : rules()) {
     if (fits(rule, evidence, words)) {
       return rule;

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "core/values/utf8.hpp"
 #include "http/clean_text.hpp"
 #include "http/http_embedder.hpp"
 #include "http/retry_after.hpp"
@@ -13,7 +14,6 @@ namespace embedjobs::http {
 namespace {
 
 constexpr std::size_t kWordsBytes = 200;  // of what a provider wrote
-constexpr Fault kNoFault = Fault::kNone;
 
 /// What a provider did, as the end of a sentence that begins with its name.
 std::string_view describe(Fault fault) {
@@ -89,17 +89,10 @@ std::string words_of(const ErrorBody& error, std::string_view key) {
   return !error.page ? words : words.empty() ? "a web page" : fmt::format("a web page, \"{}\"", words);
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return result;
-}
-
 /// Servers name a model with its vendor, its version, or without them.
 bool same_model(std::string_view asked, std::string_view answered) {
-  std::string one = lower(asked);
-  std::string other = lower(answered);
+  std::string one = core::lower_ascii(asked);
+  std::string other = core::lower_ascii(answered);
   if (one.size() > other.size()) {
     one.swap(other);
   }
@@ -125,10 +118,10 @@ HttpEmbedder::Attempt HttpEmbedder::fault(Fault fault, const std::string& detail
 
 HttpEmbedder::Attempt HttpEmbedder::judge(Call& call, const Exchange& exchange, const Reading& reading,
                                           std::string_view key) const {
-  if (exchange.fault != kNoFault) {
+  if (exchange.fault != Fault::kNone) {
     return fault(exchange.fault, clean_text(exchange.detail, key, kWordsBytes));
   }
-  Evidence evidence{.kind = options_.kind, .fault = kNoFault, .status = exchange.status, .error = {}};
+  Evidence evidence{.kind = options_.kind, .fault = Fault::kNone, .status = exchange.status, .error = {}};
   evidence.error = read_error(call.channel.body());
   const std::string words = words_of(evidence.error, key);
   if (exchange.status == 200) {

@@ -23,7 +23,6 @@ constexpr std::size_t kBytesANumber = 48;                   // of JSON, with whi
 constexpr std::size_t kUsualDimension = 8192;               // where it is not known yet
 constexpr std::size_t kAnswerBytes = std::size_t{1} << 20;  // besides the numbers
 constexpr std::size_t kInfoBytes = std::size_t{256} << 10;
-constexpr Fault kNoFault = Fault::kNone;
 
 bool has_control(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
@@ -136,9 +135,9 @@ HttpEmbedder::Attempt HttpEmbedder::ask_once(Call& call, std::span<const std::st
   std::string key;
   const Exchange exchange = send(call, old_route ? endpoint_.old_embed : endpoint_.embed, terms, limit, key);
   Reading reading;
-  if (exchange.fault == kNoFault && exchange.status == 200) {
+  if (exchange.fault == Fault::kNone && exchange.status == 200) {
     reading = call.parser.read(call.channel.body(), texts.size(), dimension, vectors);
-    if (reading.fault == kNoFault) {
+    if (reading.fault == Fault::kNone) {
       note_model(reading.model, key);
       Attempt attempt = hold_dimension(vectors);
       attempt.format = format;
@@ -242,7 +241,7 @@ HttpEmbedder::Attempt HttpEmbedder::ensure_identity(Call& call, const Terms& ter
   std::string key;
   const Exchange exchange = send(call, endpoint_.info, terms, kInfoBytes, key);
   Reading reading;
-  if (exchange.fault == kNoFault && exchange.status == 200) {
+  if (exchange.fault == Fault::kNone && exchange.status == 200) {
     const std::optional<std::string> model = call.parser.read_member(call.channel.body(), "model_id");
     if (model && contains_key(*model, key)) {
       reading.detail = "its name of the model holds the key";

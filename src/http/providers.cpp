@@ -1,4 +1,5 @@
 #include "http/providers.hpp"
+#include "core/values/utf8.hpp"
 
 #include <fmt/format.h>
 
@@ -36,13 +37,6 @@ constexpr std::array<PrefixRule, 4> kPrefixRules{{
     {"/e5-", "passage: ", "query: "},
 }};
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return result;
-}
-
 // Letters, digits and what reads well stand for themselves, so that equal prefixes have one spelling.
 std::string percent_encoded(std::string_view text) {
   constexpr std::string_view kPlain = "-_.~:,/";
@@ -68,7 +62,7 @@ const ProviderTraits& traits_of(ProviderKind kind) {
 
 Prefixes known_prefixes(std::string_view model) {
   // A slash in front, so that "/e5-" finds "e5-large" as well as "intfloat/e5-large".
-  const std::string name = "/" + lower(model);
+  const std::string name = "/" + core::lower_ascii(model);
   for (const PrefixRule& rule : kPrefixRules) {
     if (name.find(rule.name) != std::string::npos) {
       return {std::string(rule.document), std::string(rule.query)};

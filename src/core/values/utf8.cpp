@@ -1,5 +1,6 @@
 #include "core/values/utf8.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -70,6 +71,13 @@ std::string_view cut_utf8(std::string_view text, std::size_t max_bytes) noexcept
     --end;
   }
   return text.substr(0, end);
+}
+
+std::string lower_ascii(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return result;
 }
 
 }  // namespace embedjobs::core
