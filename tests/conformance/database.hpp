@@ -54,9 +54,9 @@ class Database {
   virtual Seen rows(const SpecKey& key);
   /// The vector that a reader finds for an operation of such a spec.
   virtual std::vector<float> vector(const SpecKey& key, const std::string& operation_id);
-  /// How often each race of threads is run, on a new database each time: about 2 s worth. A database that takes a
-  /// millisecond for a call may ask for 10.
-  [[nodiscard]] virtual int race_rounds() const { return 200; }
+  /// How often each race of threads is run by default, on a new database each time: about 2 s worth. All races of one
+  /// round are some 500 calls.
+  [[nodiscard]] virtual int race_rounds() const { return 50; }
   /// Random sequences that the model test runs by default: about 20 s worth.
   [[nodiscard]] virtual int model_sequences() const { return 100; }
 };

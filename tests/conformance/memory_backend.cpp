@@ -11,6 +11,7 @@ class MemoryDatabase final : public Database {
   Backend open(const StoreOptions& options, std::shared_ptr<Clock> clock) override {
     return make_memory_backend(options, std::move(clock));
   }
+  [[nodiscard]] int race_rounds() const override { return 200; }
   [[nodiscard]] int model_sequences() const override { return 4000; }
 };
 
