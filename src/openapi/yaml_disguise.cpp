@@ -85,19 +85,6 @@ void append_utf8(char32_t character, std::string& to) {
   tail(0);
 }
 
-/// Whether no character of this plane stands in the text, neither as itself nor by an escape.
-bool is_free(std::string_view text, char32_t plane) {
-  const bool last = plane == 0x100000;
-  for (std::size_t i = 0; (i = text.find_first_of(last ? "\xf4U" : "\xf3U", i)) != std::string_view::npos; ++i) {
-    const std::string_view rest = text.substr(i);
-    const bool escaped = last ? rest.starts_with("U0010") : rest.starts_with("U000F") || rest.starts_with("U000f");
-    if (escaped || (rest[0] != 'U' && (last || static_cast<unsigned char>(rest.substr(1).front()) >= 0xb0))) {
-      return false;
-    }
-  }
-  return true;
-}
-
 /// The character of four bytes at the front, or 0.
 char32_t wide_character(std::string_view text) {
   if (text.size() < 4 || static_cast<unsigned char>(text[0]) < 0xf0) {
@@ -110,6 +97,28 @@ char32_t wide_character(std::string_view text) {
   return character;
 }
 
+char32_t plane_of(char32_t character) {
+  return character & ~char32_t{0xffff};
+}
+
+struct Plane {
+  char32_t first;
+  std::array<std::string_view, 2> escapes;  ///< How those of its characters begin.
+};
+constexpr std::array kPlanes = {Plane{0xf0000, {"\\U000F", "\\U000f"}}, Plane{0x100000, {"\\U0010", "\\U0010"}}};
+
+/// Whether no character of the plane stands in the text, neither as itself nor by what may be an escape.
+bool is_free(std::string_view text, const Plane& plane) {
+  for (std::size_t i = 0; (i = text.find_first_of("U\xf3\xf4", i)) != std::string_view::npos; ++i) {
+    const std::string_view rest = text.substr(i);
+    const auto begins_here = [&](std::string_view escape) { return rest.starts_with(escape.substr(1)); };
+    if (plane_of(wide_character(rest)) == plane.first || std::ranges::any_of(plane.escapes, begins_here)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<YamlDisguise> YamlDisguise::of(std::string_view text) {
@@ -118,15 +127,12 @@ Result<YamlDisguise> YamlDisguise::of(std::string_view text) {
   if (!next) {
     return result;
   }
-  if (is_free(text, 0xf0000)) {
-    result.plane_ = 0xf0000;
-    result.escape_ = "\\U000F";
-  } else if (is_free(text, 0x100000)) {
-    result.plane_ = 0x100000;
-    result.escape_ = "\\U0010";
-  } else {
+  const auto plane = std::ranges::find_if(kPlanes, [&](const Plane& one) { return is_free(text, one); });
+  if (plane == kPlanes.end()) {
     return error_at_offset(text, next->at, "not supported in a document that uses both private planes of Unicode");
   }
+  result.plane_ = plane->first;
+  result.escape_ = plane->escapes[0];
   std::size_t done = 0;
   for (; next; next = find_hidden(text, done)) {
     result.hidden_.append(text.substr(done, next->at - done));
@@ -148,7 +154,7 @@ void YamlDisguise::restore(std::string_view value, bool escapes, std::string& to
   }
   const auto hidden_at = [&](std::size_t at) {
     const char32_t character = wide_character(value.substr(std::min(at, value.size())));
-    return (character & ~char32_t{0xffff}) == plane_ ? character & 0xffff : 0;
+    return plane_of(character) == plane_ ? character & 0xffff : 0;
   };
   for (std::size_t i = 0; i < value.size();) {
     const std::string_view rest = value.substr(i);

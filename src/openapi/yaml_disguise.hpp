@@ -26,9 +26,9 @@ class YamlDisguise {
   explicit YamlDisguise(std::string_view text) : text_(text) {}
 
   std::string_view text_;
-  std::string hidden_;  ///< `text_` in disguise.
-  char32_t plane_ = 0;  ///< 0xF0000 or 0x100000; 0 when nothing is hidden.
-  std::string escape_;  ///< How the escape of a character of the plane begins; four digits follow.
+  std::string hidden_;       ///< `text_` in disguise.
+  char32_t plane_ = 0;       ///< 0xF0000 or 0x100000; 0 when nothing is hidden.
+  std::string_view escape_;  ///< How the escape of a character of the plane begins; four digits follow.
 };
 
 }  // namespace embedjobs::openapi

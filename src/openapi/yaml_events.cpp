@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <new>
+#include <string>
 
 #include "openapi/place.hpp"
 
@@ -42,7 +43,7 @@ Status YamlEvents::check_header() {
   if (style != YAML_LITERAL_SCALAR_STYLE && style != YAML_FOLDED_SCALAR_STYLE) {
     return {};
   }
-  // The mark is that of the tag or the anchor, where there is one; neither has one of these characters.
+  // The mark is that of the tag or the anchor, where there is one.
   const std::size_t begin = text_.find_first_of("|>", offset_of(event_.start_mark));
   const std::size_t end = text_.find_first_not_of("0123456789+-", begin + 1);
   if (end != std::string_view::npos && text_[end] == '#') {
@@ -72,7 +73,13 @@ std::optional<YamlEvents::Indentation> YamlEvents::missing_indentation() {
   if (column <= enclosing || column > enclosing + 9) {
     return std::nullopt;
   }
-  return Indentation{.at = offset_of(parser_.context_mark) + 1, .digit = static_cast<char>('0' + column - enclosing)};
+  const std::size_t header = offset_of(parser_.context_mark);
+  const std::string_view before = text_.substr(header, offset_of(parser_.problem_mark) - header);
+  // An empty line with more blanks than the first line is an error of the document's.
+  if (before.find('\n' + std::string(column + 1, ' ')) != std::string_view::npos) {
+    return std::nullopt;
+  }
+  return Indentation{.at = header + 1, .digit = static_cast<char>('0' + column - enclosing)};
 }
 
 Status YamlEvents::error() const {

@@ -101,7 +101,7 @@ class Document:
         inner = indent + self.random.randint(1, 3)
         digit = self.random.choice(["", "", "", str(inner - indent)])
         header = self.random.choice("|>") + self.random.choice([digit + "", digit + "-", digit + "+", "+" + digit])
-        lines = []
+        lines = [" " * inner + "\tfirst"] if self.random.random() < 0.1 else []
         for _ in range(self.random.randint(0, 5)):
             lines.append(self.random.choice(["", "", " " * self.random.randint(0, inner),
                                              *(" " * inner + " ".join(self.words()) for _ in range(4)),

@@ -89,6 +89,7 @@ TEST_CASE("the first line of a block scalar may begin with a tab") {
   CHECK(text_of(with_fields(
             "      summary: |-\n        \t\xc3\xa9\n      description: >-\n        \tmore\n        text\n")) ==
         "\t\xc3\xa9 \tmore\ntext");
+  CHECK_THAT(error_of(with_fields("      summary: |\n          \n        \ttext\n")), Contains("line 8, column 9: "));
   // No limit is without an end: each of these costs a parse.
   std::string many = "openapi: 3\n";
   for (int i = 0; i < 21; ++i) {
