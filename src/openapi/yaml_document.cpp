@@ -14,20 +14,27 @@
 namespace embedjobs::openapi {
 namespace {
 
-constexpr std::string_view kTagDirective = "%TAG";
 constexpr std::size_t kMaxTagDirectives = 100;
 constexpr std::size_t kMaxTagDirectiveBytes = 1000;
 
-/// libyaml compares each with all before it, and copies what one says into each tag that uses it.
-Status check_tag_directives(std::string_view text) {
-  std::size_t count = 0;
-  for (std::size_t at = 0; (at = text.find(kTagDirective, at)) != std::string_view::npos; at += kTagDirective.size()) {
+bool has_comment_without_blank(std::string_view line) {
+  const std::size_t at = line.find('#');
+  return at != std::string_view::npos && line[at - 1] != ' ' && line[at - 1] != '\t';
+}
+
+/// libyaml compares each %TAG with all before it, and copies what one says into each tag that uses it. It takes a
+/// comment right behind the version of %YAML.
+Status check_directives(std::string_view text) {
+  std::size_t tags = 0;
+  for (std::size_t at = 0; (at = text.find('%', at)) != std::string_view::npos; ++at) {
     if (at != 0 && text[at - 1] != '\n' && text[at - 1] != '\r') {
       continue;
     }
-    const std::size_t size = text.substr(at).find_first_of("\r\n");
-    if (++count > kMaxTagDirectives ||
-        (size == std::string_view::npos ? text.size() - at : size) > kMaxTagDirectiveBytes) {
+    const std::string_view line = text.substr(at, text.find_first_of("\r\n", at) - at);
+    if (line.starts_with("%YAML") && has_comment_without_blank(line)) {
+      return error_at_offset(text, at + line.find('#'), "not valid YAML: a comment needs a blank before it");
+    }
+    if (line.starts_with("%TAG") && (++tags > kMaxTagDirectives || line.size() > kMaxTagDirectiveBytes)) {
       return error_at_offset(text, at,
                              fmt::format("at most {} lines with %TAG are allowed, of at most {} bytes each",
                                          kMaxTagDirectives, kMaxTagDirectiveBytes));
@@ -76,7 +83,7 @@ Result<YamlDocument> YamlDocument::parse(std::string_view text, std::size_t dept
   if (Status status = check_yaml_characters(text); !status.ok()) {
     return status;
   }
-  if (Status status = check_tag_directives(text); !status.ok()) {
+  if (Status status = check_directives(text); !status.ok()) {
     return status;
   }
   const Result<YamlDisguise> disguise = YamlDisguise::of(text);

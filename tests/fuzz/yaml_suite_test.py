@@ -44,7 +44,6 @@ STRICTER = {
 LENIENT = {
     "the lines of a scalar or of brackets are indented too little": "9C9N QB6E S98Z",
     "a comment without a blank before it": "9JBA CVW2 SU5Z",
-    "the same after %YAML; no other tool takes it": "MUS6/00",
     "a tab as indentation of a quoted scalar": "DK95/01",
     "the same inside brackets; js-yaml alone takes it": "Y79Y/03",
     "'-' as a scalar inside brackets; js-yaml does not": "G5U8 YJV2",

@@ -198,6 +198,11 @@ TEST_CASE("YAML is stricter than its parser about comments and tags") {
   CHECK_THAT(error_of(with_fields("      summary: !?!b s\n")), Contains("line 6: ") && Contains("tag '!?!b'"));
 }
 
+TEST_CASE("a comment behind a directive needs a blank before it") {
+  CHECK(split("%YAML 1.2 # said\n---\nopenapi: 3\n").ok());
+  CHECK_THAT(error_of("%YAML 1.2#\n---\nopenapi: 3\n"), Contains("line 1, column 10: ") && Contains("comment"));
+}
+
 TEST_CASE("directives for tags are bounded") {
   std::string many;
   for (int i = 0; i < 101; ++i) {
