@@ -19,7 +19,7 @@ if [ ! -s "$work/roots" ]; then
   exit 1
 fi
 g++ -shared -o "$work/all.so" @"$work/roots" -Wl,--gc-sections -Wl,--print-gc-sections -Wl,--whole-archive "$library" \
-  -Wl,--no-whole-archive -lsqlite3 -lpq -lcurl -lsimdjson -lyaml-cpp -lfmt -lcrypto > "$work/removed" 2>&1 || {
+  -Wl,--no-whole-archive -lsqlite3 -lpq -lcurl -lsimdjson -lyaml -lfmt -lcrypto > "$work/removed" 2>&1 || {
   cat "$work/removed"
   exit 1
 }

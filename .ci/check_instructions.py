@@ -24,7 +24,7 @@ BASELINE = ROOT / ".ci/instructions.json"
 ALLOWED_PERCENT = 5.0
 # In the headers' packages: those of the libraries have a number in their name. The security updates of libc do not move
 # the counts.
-LIBRARIES = ["libstdc++6", "libsqlite3-dev", "libsimdjson-dev", "libyaml-cpp-dev", "libfmt-dev", "libssl-dev"]
+LIBRARIES = ["libstdc++6", "libsqlite3-dev", "libsimdjson-dev", "libyaml-dev", "libfmt-dev", "libssl-dev"]
 # Libraries choose among several ways by what the processor can do. Here they take the plain one, on every processor.
 PLAIN_PROCESSOR = {
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-BMI2,-ERMS,-FSRM,-RTM",

@@ -2,7 +2,7 @@
 # Sourced by quickstart.sh, test.sh and .ci/run: installs Debian packages that are missing, and says so.
 
 # What building the library and the command takes, as Debian calls it, and for other systems.
-build_packages=(g++ cmake ninja-build libsqlite3-dev libsimdjson-dev libyaml-cpp-dev libfmt-dev libssl-dev
+build_packages=(g++ cmake ninja-build libsqlite3-dev libsimdjson-dev libyaml-dev libfmt-dev libssl-dev
   libcurl4-openssl-dev libcli11-dev libpq-dev)
 # What the tests of the packages take besides, and all tests, and the long ones.
 package_test_packages=(catch2 libcpp-httplib-dev pkg-config python3 python3-venv)
@@ -10,12 +10,16 @@ test_packages=("${package_test_packages[@]}" abigail-tools openssl sqlite3 postg
   python3-pip python3-numpy python3-mypy)
 full_packages=(debootstrap)
 other_systems="a C++20 compiler (GCC 12 or Clang 14, or newer), CMake 3.25, Ninja, and the development files of
-SQLite 3.37, simdjson 3.0, yaml-cpp 0.7, fmt 9, OpenSSL 3 (libcrypto), libcurl 7.85, libpq 13 and CLI11 2.1; for the
-tests also Catch2 2.13, cpp-httplib 0.11, pkg-config, openssl and the sqlite3 shell, PostgreSQL 15, pgbouncer, faketime
-and libabigail's abidiff, and for those of the packages Python 3.8 with pip, venv, numpy and mypy, and Go 1.22"
+SQLite 3.37, simdjson 3.0, libyaml 0.2.5, fmt 9, OpenSSL 3 (libcrypto), libcurl 7.85, libpq 13 and CLI11 2.1; for the
+tests also Catch2 2.13, cpp-httplib 0.11, pkg-config, openssl and the sqlite3 shell, PostgreSQL 15, pgbouncer, faketime,
+PyYAML and ruamel.yaml for Python and libabigail's abidiff, and for those of the packages Python 3.8 with pip, venv,
+numpy and mypy, and Go 1.22"
 
 # The commands of docs/gateway-tutorial.md.
 test_packages+=(curl)
+
+# What reading YAML is compared with.
+test_packages+=(python3-yaml python3-ruamel.yaml)
 
 # The package of PostgreSQL would make a cluster and start it: tests make their own.
 keep_clusters_away() {

@@ -7,6 +7,7 @@
 
 namespace embedjobs::openapi {
 
+/// kJson: what begins as JSON does. YAML may too.
 enum class Format { kJson, kYaml };
 
 struct Text {

@@ -16,7 +16,7 @@ namespace {
 
 using namespace embedjobs::openapi;
 
-constexpr std::size_t kMaxDepth = 400;                             // yaml-cpp recurses, and gives up at 500
+constexpr std::size_t kMaxDepth = 400;                             // the search for references recurses
 constexpr std::size_t kMaxJsonBytes = (std::size_t{1} << 32) - 1;  // simdjson's offsets
 constexpr std::size_t kMinTextBytes = std::size_t{1} << 20;
 constexpr std::size_t kFreeSteps = 10'000'000;
@@ -43,8 +43,7 @@ class OpenApiSplitter final : public Splitter {
       if (!text.ok()) {
         return text.status();
       }
-      return text->format == Format::kJson ? read<JsonDocument, JsonNode>("JSON", text->body, limits_.json_bytes)
-                                           : read<YamlDocument, YamlNode>("YAML", text->body, limits_.yaml_bytes);
+      return text->format == Format::kJson ? read_json(text->body) : read_yaml(text->body);
     } catch (const std::bad_alloc&) {
       return {Code::kRetry, "not enough memory to split the document"};
     } catch (const std::exception& error) {
@@ -52,21 +51,42 @@ class OpenApiSplitter final : public Splitter {
     }
   }
 
-  [[nodiscard]] std::string version() const override { return "openapi/1"; }
+  [[nodiscard]] std::string version() const override { return "openapi/2"; }
 
  private:
-  template <typename Document, typename Node>
-  Result<OperationList> read(std::string_view format, std::string_view body, std::size_t cap) const {
-    if (Status status = check_size(format, body.size(), cap); !status.ok()) {
+  Result<OperationList> read_json(std::string_view body) const {
+    if (Status status = check_size("JSON", body.size(), limits_.json_bytes); !status.ok()) {
       return status;
     }
-    const Result<Document> document = Document::parse(body, limits_.depth);
-    if (!document.ok()) {
+    const Result<JsonDocument> document = JsonDocument::parse(body, limits_.depth);
+    if (document.ok()) {
+      return read_operations(document->root(), body, limits_.json_bytes);
+    }
+    if (document.status().code() != Code::kInvalidDocument || body.size() > limits_.yaml_bytes) {
       return document.status();
     }
+    // YAML may begin with '{' too.
+    const Result<YamlDocument> as_yaml = YamlDocument::parse(body, limits_.depth);
+    if (as_yaml.ok()) {
+      return read_operations(as_yaml->root(), body, limits_.yaml_bytes);
+    }
+    return {Code::kInvalidDocument,
+            fmt::format("{}; as YAML: {}", document.status().message(), as_yaml.status().message())};
+  }
+
+  Result<OperationList> read_yaml(std::string_view body) const {
+    if (Status status = check_size("YAML", body.size(), limits_.yaml_bytes); !status.ok()) {
+      return status;
+    }
+    const Result<YamlDocument> document = YamlDocument::parse(body, limits_.depth);
+    return document.ok() ? read_operations(document->root(), body, limits_.yaml_bytes) : document.status();
+  }
+
+  template <DocumentNode Node>
+  Result<OperationList> read_operations(Node root, std::string_view body, std::size_t cap) const {
     const Bounds bounds{
         .operations = limits_.operations, .bytes = std::max(cap, kMinTextBytes), .steps = kFreeSteps + 2 * body.size()};
-    return OperationReader<Node>(document->root(), bounds).read();
+    return OperationReader<Node>(root, bounds).read();
   }
 
   OpenApiLimits limits_;

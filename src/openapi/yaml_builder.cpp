@@ -5,14 +5,29 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "openapi/place.hpp"
+
 namespace embedjobs::openapi {
 namespace {
 
 constexpr std::uint32_t kUnfinished = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t kMaxMergedMembers = 1'000'000;
 
-std::size_t line_of(const YAML::Mark& mark) {
-  return static_cast<std::size_t>(std::max(mark.line, 0)) + 1;
+constexpr std::string_view kMergeTag = "tag:yaml.org,2002:merge";
+
+std::string_view text_of(const yaml_char_t* name) {
+  return name == nullptr ? std::string_view() : reinterpret_cast<const char*>(name);
+}
+
+bool means_null(std::string_view plain) {
+  return plain.empty() || plain == "~" || plain == "null" || plain == "Null" || plain == "NULL";
+}
+
+/// libyaml takes "!a!b" although there is no handle "!a!".
+void check_tag(std::string_view tag, std::size_t line) {
+  if (tag.starts_with('!') && tag.find('!', 1) != std::string_view::npos) {
+    throw YamlRefused(line, fmt::format("not valid YAML: the tag '{}' has a '!' inside", printable(tag)));
+  }
 }
 
 /// Collects the members of one mapping: its own, then those of its merged mappings whose keys are new.
@@ -64,23 +79,42 @@ class Merger {
 YamlRefused::YamlRefused(std::size_t line, const std::string& message)
     : std::runtime_error(fmt::format("line {}: {}", line, message)) {}
 
-void YamlBuilder::OnDocumentStart(const YAML::Mark& mark) {
+void YamlBuilder::take(const yaml_event_t& event) {
+  const std::size_t line = event.start_mark.line + 1;
+  switch (event.type) {
+    case YAML_DOCUMENT_START_EVENT: return start_document(line);
+    case YAML_SCALAR_EVENT: return add_scalar(event);
+    case YAML_ALIAS_EVENT: return add_alias(event);
+    case YAML_SEQUENCE_START_EVENT:
+      check_tag(text_of(event.data.sequence_start.tag), line);
+      return start_container(line, event.data.sequence_start.anchor, Kind::kArray);
+    case YAML_MAPPING_START_EVENT:
+      check_tag(text_of(event.data.mapping_start.tag), line);
+      return start_container(line, event.data.mapping_start.anchor, Kind::kObject);
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT: return end_container();
+    default: return;
+  }
+}
+
+void YamlBuilder::start_document(std::size_t line) {
   if (started_) {
-    throw YamlRefused(line_of(mark), "a second YAML document begins; only one is allowed");
+    throw YamlRefused(line, "a second YAML document begins; only one is allowed");
   }
   started_ = true;
 }
 
-std::uint32_t YamlBuilder::new_node(const YAML::Mark& mark, Kind kind) {
-  tree_.nodes.push_back({.line = static_cast<std::uint32_t>(line_of(mark)), .kind = kind});
+std::uint32_t YamlBuilder::new_node(std::size_t line, Kind kind) {
+  tree_.nodes.push_back({.line = static_cast<std::uint32_t>(line), .kind = kind});
   return static_cast<std::uint32_t>(tree_.nodes.size() - 1);
 }
 
-void YamlBuilder::name_anchor(YAML::anchor_t anchor, std::uint32_t node) {
-  if (anchor != 0) {
-    anchors_.resize(std::max<std::size_t>(anchors_.size(), anchor), kUnfinished);
-    anchors_[anchor - 1] = node;
+std::size_t YamlBuilder::new_anchor(const yaml_char_t* name, std::uint32_t node) {
+  if (name == nullptr) {
+    return 0;
   }
+  anchors_.push_back(node);
+  return names_[std::string(text_of(name))] = anchors_.size();
 }
 
 void YamlBuilder::append(std::uint32_t node, std::size_t line) {
@@ -105,50 +139,45 @@ void YamlBuilder::append(std::uint32_t node, std::size_t line) {
   pending_.push_back(node);
 }
 
-void YamlBuilder::OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) {
-  const std::uint32_t node = new_node(mark, Kind::kNull);
-  name_anchor(anchor, node);
-  append(node, line_of(mark));
-}
-
-void YamlBuilder::OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                           const std::string& value) {
-  const std::uint32_t id = new_node(mark, Kind::kString);
+void YamlBuilder::add_scalar(const yaml_event_t& event) {
+  const auto& scalar = event.data.scalar;
+  const std::size_t line = event.start_mark.line + 1;
+  const std::string_view tag = text_of(scalar.tag);
+  check_tag(tag, line);
+  const std::string_view value(reinterpret_cast<const char*>(scalar.value), scalar.length);
+  const bool is_plain = (tag.empty() || tag == "!") && scalar.style == YAML_PLAIN_SCALAR_STYLE;
+  const bool is_null = tag == YAML_NULL_TAG || (is_plain && means_null(value));
+  const std::uint32_t id = new_node(line, is_null ? Kind::kNull : Kind::kString);
   YamlTree::Node& node = tree_.nodes[id];
   node.begin = static_cast<std::uint32_t>(tree_.texts.size());
-  node.size = static_cast<std::uint32_t>(value.size());
-  node.merge = tag == "?" && value == "<<";
-  tree_.texts += value;
-  name_anchor(anchor, id);
-  append(id, line_of(mark));
+  disguise_.restore(value, scalar.style == YAML_DOUBLE_QUOTED_SCALAR_STYLE, tree_.texts);
+  node.size = static_cast<std::uint32_t>(tree_.texts.size()) - node.begin;
+  node.merge = tag == kMergeTag || (is_plain && value == "<<");
+  new_anchor(scalar.anchor, id);
+  append(id, line);
 }
 
-void YamlBuilder::OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) {
-  const bool known = anchor != 0 && anchor <= anchors_.size();
-  if (!known || anchors_[anchor - 1] == kUnfinished) {
-    throw YamlRefused(line_of(mark), "an alias to a node that contains it");
+void YamlBuilder::add_alias(const yaml_event_t& event) {
+  const std::size_t line = event.start_mark.line + 1;
+  const std::string_view name = text_of(event.data.alias.anchor);
+  const auto at = names_.find(std::string(name));
+  if (at == names_.end()) {
+    throw YamlRefused(line, fmt::format("not valid YAML: the alias '*{}' has no anchor before it", printable(name)));
   }
-  append(anchors_[anchor - 1], line_of(mark));
+  const std::uint32_t node = anchors_[at->second - 1];
+  if (node == kUnfinished) {
+    throw YamlRefused(line, "an alias to a node that contains it");
+  }
+  append(node, line);
 }
 
-void YamlBuilder::OnSequenceStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
-                                  YAML::EmitterStyle::value /*style*/) {
-  start_container(mark, anchor, Kind::kArray);
-}
-
-void YamlBuilder::OnMapStart(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t anchor,
-                             YAML::EmitterStyle::value /*style*/) {
-  start_container(mark, anchor, Kind::kObject);
-}
-
-void YamlBuilder::start_container(const YAML::Mark& mark, YAML::anchor_t anchor, Kind kind) {
+void YamlBuilder::start_container(std::size_t line, const yaml_char_t* anchor, Kind kind) {
   if (open_.size() >= depth_) {
-    throw YamlRefused(line_of(mark), fmt::format("nested deeper than {} levels", depth_));
+    throw YamlRefused(line, fmt::format("nested deeper than {} levels", depth_));
   }
-  const std::uint32_t node = new_node(mark, kind);
+  const std::uint32_t node = new_node(line, kind);
   tree_.nodes[node].height = 1;
-  name_anchor(anchor, kUnfinished);
-  open_.push_back({.node = node, .anchor = anchor, .first_pending = pending_.size()});
+  open_.push_back({.node = node, .anchor = new_anchor(anchor, kUnfinished), .first_pending = pending_.size()});
 }
 
 void YamlBuilder::end_container() {
@@ -164,7 +193,9 @@ void YamlBuilder::end_container() {
   }
   node.size = static_cast<std::uint32_t>(tree_.children.size() - node.begin);
   pending_.resize(open.first_pending);
-  name_anchor(open.anchor, open.node);
+  if (open.anchor != 0) {
+    anchors_[open.anchor - 1] = open.node;
+  }
   append(open.node, node.line);
 }
 

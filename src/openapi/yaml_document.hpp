@@ -1,5 +1,4 @@
-// YAML through yaml-cpp's events into a compact tree: 16 bytes a node and 4 a child, aliases as shared children.
-// (yaml-cpp's own tree takes about twenty times the bytes of the document.)
+// YAML through libyaml's events into a compact tree: 16 bytes a node and 4 a child, aliases as shared children.
 #pragma once
 
 #include <cstddef>
@@ -19,20 +18,23 @@ namespace embedjobs::openapi {
 /// key and value by turns.
 struct YamlTree {
   struct Node {
-    std::uint32_t begin = 0;   ///< Into texts for strings, into children for containers.
+    std::uint32_t begin = 0;   ///< Into texts for scalars, into children for containers.
     std::uint32_t size = 0;    ///< Bytes, or entries of children.
     std::uint32_t line = 0;    ///< From 1.
     std::uint16_t height = 0;  ///< 0 for scalars, else one more than the highest child's.
     Kind kind = Kind::kNull;
-    bool merge = false;  ///< A plain "<<".
+    bool merge = false;  ///< A plain "<<", or what has the tag of it.
   };
   std::vector<Node> nodes;
   std::vector<std::uint32_t> children;
   std::string texts;
   std::uint32_t root = 0;
 
-  [[nodiscard]] std::string_view text(std::uint32_t node) const {
-    return std::string_view(texts).substr(nodes[node].begin, nodes[node].kind == Kind::kString ? nodes[node].size : 0);
+  /// Of scalars. A null has one too, which counts where it is a key.
+  [[nodiscard]] std::string_view text(std::uint32_t id) const {
+    const Node& node = nodes[id];
+    const bool is_scalar = node.kind == Kind::kString || node.kind == Kind::kNull;
+    return std::string_view(texts).substr(is_scalar ? node.begin : 0, is_scalar ? node.size : 0);
   }
 };
 

@@ -32,6 +32,10 @@ echo '{"openapi": "3.0.3", "paths": {' > broken
 refused "broken JSON" broken "api.json"
 printf 'openapi: 3.0.3\npaths:\n  /a: {get: [\n' > broken_yaml
 refused "broken YAML" broken_yaml "line"
+printf 'openapi: 3.0.3\npaths:\n  /a:\n    get:\n      summary: s\n504 Gateway Time-out' > error_page
+refused "an error page at the end of a download" error_page "line 6, column 1"
+printf 'openapi: 3.0.3\npaths:\n  /a:\n    get:\n      operationId: a\n      summ' > cut
+refused "cut inside a key" cut "line 6, column 7"
 echo '{"openapi":"3.0.3","paths":{"/a":{"get":{"operationId":"x"},"put":{"operationId":"x"}}}}' > duplicate
 refused "duplicate ids" duplicate "x"
 echo '{"openapi":"3.0.3","paths":{"/a":{"$ref":"other.yaml#/a"}}}' > external

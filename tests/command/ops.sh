@@ -72,6 +72,12 @@ grep -qF '\u001b[2J\u009b31m\u202e\ny' out || fail "the text is not escaped as J
 if [ -n "${EMBEDJOBS_SPEC_DIR:-}" ]; then
   run 0 ops "$EMBEDJOBS_SPEC_DIR/github.json" --json
   equal "$(wc -l < out)" 1223 "operations of github.json"
+  for file in "$EMBEDJOBS_SPEC_DIR"/twins/*.yaml; do
+    run 0 ops "$file" --json
+    cp out as_yaml
+    run 0 ops "${file%.yaml}.json" --json
+    cmp as_yaml out || fail "$file gives other operations as JSON"
+  done
 else
   echo "left out: EMBEDJOBS_SPEC_DIR does not name a folder of real OpenAPI documents"
 fi

@@ -304,26 +304,26 @@ TEST_CASE("correct JSON that overflows machine types is still correct JSON") {
                           "b \xef\xbf\xbd c A \\ud83d /a"}});
 }
 
-TEST_CASE("broken JSON names line and column, and is never tried as YAML") {
+TEST_CASE("broken JSON names line and column") {
+  // One bracket too many keeps some of these from being YAML.
   const auto at = [](std::string_view content) { return error_of(content); };
   CHECK_THAT(at("{\"openapi\": \"3\",\n \"paths\": {,}}"),
              Contains("line 2, column 12: not valid JSON: expected a name in quotes"));
-  CHECK_THAT(at("{\"a\": 1,}"), Contains("line 1, column 9: ") && Contains("expected a name"));
+  CHECK_THAT(at("{\"a\": [1,]]}"), Contains("line 1, column 10: ") && Contains("expected a value"));
   CHECK_THAT(at("{\"a\": 1"), Contains("ends before a closing '}'"));
-  CHECK_THAT(at("{\"a\": [1 2]}"), Contains("expected ',' or ']'"));
+  CHECK_THAT(at("{\"a\": [1 2]]}"), Contains("expected ',' or ']'"));
   CHECK_THAT(at("{\"a\" 1}"), Contains("expected ':'"));
   CHECK_THAT(at("{\"a\": \"b}"), Contains("line 1, column 7: ") && Contains("closing quote"));
   CHECK_THAT(at("{\"a\": \"\\x\"}"), Contains("unknown escape"));
   CHECK_THAT(at("{\"a\": \"\\u12g4\"}"), Contains("four hexadecimal digits"));
-  CHECK_THAT(at("{\"a\": \"\t\"}"), Contains("control character"));
-  CHECK_THAT(at("{\"a\": 01}"), Contains("expected ',' or '}'"));
-  CHECK_THAT(at("{\"a\": -}"), Contains("expected a digit"));
-  CHECK_THAT(at("{\"a\": 1.}"), Contains("expected a digit"));
-  CHECK_THAT(at("{\"a\": 1e}"), Contains("expected a digit"));
-  CHECK_THAT(at("{\"a\": tru}"), Contains("expected a value"));
-  CHECK_THAT(at("{\"a\": nope}"), Contains("expected a value"));
+  CHECK_THAT(at("{\"a\": \"\t\"}}"), Contains("control character"));
+  CHECK_THAT(at("{\"a\": 01}}"), Contains("expected ',' or '}'"));
+  CHECK_THAT(at("{\"a\": -}}"), Contains("expected a digit"));
+  CHECK_THAT(at("{\"a\": 1.}}"), Contains("expected a digit"));
+  CHECK_THAT(at("{\"a\": 1e}}"), Contains("expected a digit"));
+  CHECK_THAT(at("{\"a\": tru}}"), Contains("expected a value"));
+  CHECK_THAT(at("{\"a\": nope}}"), Contains("expected a value"));
   CHECK_THAT(at("{} x"), Contains("something follows the end"));
-  CHECK_THAT(at("{openapi: 3.0.0}"), Contains("not valid JSON"));
 }
 
 TEST_CASE("broken YAML names line and column") {
@@ -455,7 +455,7 @@ TEST_CASE("messages show hostile content on one short line") {
 }
 
 TEST_CASE("the splitter has a version") {
-  CHECK(make_openapi_splitter()->version() == "openapi/1");
+  CHECK(make_openapi_splitter()->version() == "openapi/2");
 }
 
 TEST_CASE("real documents give the operations that they are known for") {
