@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 8> kMessages{"error",  "errors",        "
 
 // --- web pages
 
-std::string lower(std::string_view text) {
+std::string small_letters(std::string_view text) {
   std::string result(text);
   std::transform(result.begin(), result.end(), result.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
@@ -30,13 +30,13 @@ bool is_page(std::string_view text) {
   if (begin == std::string_view::npos || text[begin] != '<') {
     return false;
   }
-  const std::string head = lower(text.substr(begin, kPageHead));
+  const std::string head = small_letters(text.substr(begin, kPageHead));
   return !head.starts_with("<?xml") || head.find("<html") != std::string::npos;
 }
 
 /// What stands between <tag ...> and </tag>.
 std::string element_of(std::string_view page, std::string_view tag) {
-  const std::string small = lower(page);
+  const std::string small = small_letters(page);
   const auto open = small.find("<" + std::string(tag));
   const auto begin = open == std::string::npos ? open : small.find('>', open);
   const auto end = begin == std::string::npos ? begin : small.find("</" + std::string(tag), begin);

@@ -13,7 +13,6 @@ namespace embedjobs::http {
 namespace {
 
 constexpr std::size_t kWordsBytes = 200;  // of what a provider wrote
-constexpr Fault kNoFault = Fault::kNone;
 
 /// What a provider did, as the end of a sentence that begins with its name.
 std::string_view describe(Fault fault) {
@@ -89,7 +88,7 @@ std::string words_of(const ErrorBody& error, std::string_view key) {
   return !error.page ? words : words.empty() ? "a web page" : fmt::format("a web page, \"{}\"", words);
 }
 
-std::string lower(std::string_view text) {
+std::string in_lower_case(std::string_view text) {
   std::string result(text);
   std::transform(result.begin(), result.end(), result.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
@@ -98,8 +97,8 @@ std::string lower(std::string_view text) {
 
 /// Servers name a model with its vendor, its version, or without them.
 bool same_model(std::string_view asked, std::string_view answered) {
-  std::string one = lower(asked);
-  std::string other = lower(answered);
+  std::string one = in_lower_case(asked);
+  std::string other = in_lower_case(answered);
   if (one.size() > other.size()) {
     one.swap(other);
   }
@@ -125,10 +124,10 @@ HttpEmbedder::Attempt HttpEmbedder::fault(Fault fault, const std::string& detail
 
 HttpEmbedder::Attempt HttpEmbedder::judge(Call& call, const Exchange& exchange, const Reading& reading,
                                           std::string_view key) const {
-  if (exchange.fault != kNoFault) {
+  if (exchange.fault != Fault::kNone) {
     return fault(exchange.fault, clean_text(exchange.detail, key, kWordsBytes));
   }
-  Evidence evidence{.kind = options_.kind, .fault = kNoFault, .status = exchange.status, .error = {}};
+  Evidence evidence{.kind = options_.kind, .fault = Fault::kNone, .status = exchange.status, .error = {}};
   evidence.error = read_error(call.channel.body());
   const std::string words = words_of(evidence.error, key);
   if (exchange.status == 200) {
