@@ -167,7 +167,8 @@ HttpEmbedder::Attempt HttpEmbedder::of_provider(Attempt attempt) {
     case Action::kPlainNumbers: break;
     default: return attempt;
   }
-  const bool sure = attempt.rule->health == HealthState::kModelMissing;
+  const HealthState health = attempt.rule->health;
+  const bool sure = health == HealthState::kModelMissing || health == HealthState::kQuotaExhausted;
   const std::lock_guard lock(mutex_);
   const bool judged = verdict_.failed(attempt.rule->name, attempt.status, now_());
   attempt.action = sure || judged ? Action::kFail : Action::kPause;

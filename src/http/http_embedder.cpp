@@ -286,11 +286,11 @@ HttpEmbedder::Attempt HttpEmbedder::examine(Call& call, std::span<const std::str
   if (Attempt probe = ask_harmless(call, terms, scratch); !probe.ok()) {
     return of_provider(std::move(probe));
   }
+  clear_verdict();
   if (texts.size() > 1) {
     first.action = Action::kRejectInput;
     return first;
   }
-  clear_verdict();
   Attempt second = ask(call, texts, terms, vectors);
   if (!second.ok() && (second.action == Action::kSuspectInput || second.action == Action::kSplitBatch)) {
     second.action = Action::kCutInput;

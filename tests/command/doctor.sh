@@ -48,6 +48,7 @@ grep -q '^FAIL database: text.db is no directory' out || fail "the file in the w
 
 # Providers.
 serve() {
+  rm -f url
   "$PROVIDER_SERVER" "$@" > url 2> server.err < /dev/null &
   pids+=($!)
   until_true 20 test -s url
@@ -78,3 +79,12 @@ done
 run 1 doctor --embedder 'openai:m@https://127.0.0.1:1?ca_file=/no/such.pem'
 grep -q "ca_file '/no/such.pem' can't be read or is empty; name a file of PEM certificates" out ||
   fail "the missing file is not named"
+
+# What it does with two texts of different length, and another model behind the name.
+rm -f embedjobs.db
+serve --kind openai --model small --reads-bytes 500 --answering-model large
+run 0 doctor --json --embedder "openai:small@$url"
+equal "$(field batches)" 'two texts in one call, two vectors' "batches"
+grep -q '"long_texts":"cut unseen' out || fail "the cut is not seen"
+grep -q '"long_ms":[0-9]' out || fail "nothing says how long a long text takes"
+grep -q 'asked for the model small and says that large answered' out || fail "the other model is not named"

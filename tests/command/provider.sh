@@ -57,6 +57,9 @@ one_line 'ollama pull other'
 # A key in the wrong place is refused, and not repeated.
 run 2 index items.json --embedder "openai:m@$url?key=$EMBEDJOBS_API_KEY"
 grep -q canary err && fail "the key was printed"
+EMBEDJOBS_API_KEY=$'canary\nsecond line' run 2 index items.json --embedder "openai:m@$url"
+grep -q 'line break' err || fail "nothing says what is wrong with the key"
+grep -q 'canary\|second' err && fail "the key was printed"
 run 2 index items.json --embedder "openai:m@http://user:$EMBEDJOBS_API_KEY@127.0.0.1"
 grep -q canary err && fail "the key was printed"
 ! grep -rqa canary . || fail "the key was stored"

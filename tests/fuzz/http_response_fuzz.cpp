@@ -64,8 +64,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(reading.fault >= Fault::kBrokenJson && !reading.detail.empty());
   }
   const ErrorBody error = read_error(body);
-  check_line(clean_text(error.message, "secret", 200), 200);
-  require(clean_text(text, "secret", 1000).find("secret") == std::string::npos);
+  check_line(clean_text(error.message, "secret-key", 200), 200);
+  require(clean_text(text, "secret-key", 1000).find("secret-key") == std::string::npos);
   for (const int status : {400, 404, 429, 500, 503}) {
     require(
         decide({.kind = ProviderKind::kOpenAi, .fault = Fault::kNone, .status = status, .error = error}).status_to >=

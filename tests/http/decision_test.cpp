@@ -71,6 +71,10 @@ const std::vector<AnswerCase> kAnswers{
      R"("code":"429"}})",
      Action::kFail},
     {"budget", kOpenAi, 400, R"({"error":{"message":"no","type":"budget_exceeded","code":"400"}})", Action::kFail},
+    {"budget in words", kOpenAi, 400,
+     R"({"error":{"message":"litellm.BadRequestError: OpenAIException - Budget has been exceeded! Max budget: 100",)"
+     R"("type":null,"code":"400"}})",
+     Action::kSuspectInput},
     {"payment", kOpenAi, 402, R"({"message":"Payment required"})", Action::kFail},
     {"unauthorised", kOpenAi, 401, R"({"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}})",
      Action::kFail},
@@ -181,7 +185,9 @@ Code code_of(const AnswerCase& answer) {
     case Action::kSplitBatch: return Code::kBatchTooLarge;
     case Action::kCutInput: return Code::kInputTooLarge;
     case Action::kPlainNumbers:  // arrays are refused for the same reason
-    case Action::kSuspectInput: return answer.line.find("model") != std::string::npos ? Code::kFailed : Code::kPaused;
+    case Action::kSuspectInput:
+      return answer.line.find("model") != std::string::npos || answer.line == "budget in words" ? Code::kFailed
+                                                                                                : Code::kPaused;
     case Action::kFail:
     case Action::kOldRoute: return Code::kFailed;  // there is no older route behind it
     case Action::kRetry: return Code::kRetry;

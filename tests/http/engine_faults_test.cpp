@@ -121,3 +121,16 @@ TEST_CASE("a backend that is away for a while costs no attempt") {
   CHECK(scene.count_of(EventKind::kJobRetried) == 0);
   CHECK(scene.check_rows("away") == 12);
 }
+
+TEST_CASE("that another model answers is said once, in the log") {
+  ServerOptions options{.play = Play::kOpenAi};
+  options.answering_model = "all-minilm";
+  HttpScene scene(options, {.batch_size = 2});
+  scene.put(spec_with(10, "model"));
+  scene.start();
+  scene.finish();
+  CHECK(scene.job().status == JobStatus::kSucceeded);
+  const std::string said = scene.everything_said();
+  CHECK_THAT(said, Contains("asked for the model test-model and says that all-minilm answered"));
+  CHECK(said.find("all-minilm") == said.rfind("all-minilm"));
+}

@@ -5,7 +5,7 @@
 //     [--delay-per-call MS] [--script TROUBLE,...] [--always TROUBLE] [--faulty FRACTION] [--seed N] [--poison TEXT]
 //     [--key KEY] [--log
 //     FILE]
-//     [--max-batch N] [--max-input-bytes N]
+//     [--max-batch N] [--max-input-bytes N] [--reads-bytes N] [--answering-model NAME]
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -79,6 +79,8 @@ int main(int argc, char** argv) {
       {"--log", [&](const std::string& value) { options.log_file = value; }},
       {"--max-batch", [&](const std::string& value) { options.max_batch = number(value); }},
       {"--max-input-bytes", [&](const std::string& value) { options.max_input_bytes = number(value); }},
+      {"--reads-bytes", [&](const std::string& value) { options.reads_bytes = number(value); }},
+      {"--answering-model", [&](const std::string& value) { options.answering_model = value; }},
   };
   for (int i = 1; i + 1 < argc + 1; i += 2) {
     const auto flag = flags.find(argv[i]);

@@ -109,8 +109,8 @@ TEST_CASE("no such database, no such user: unusable, with what to do") {
 TEST_CASE("a password that is not escaped is shown in no part, wherever it is cut") {
   for (const std::string dsn :
        {"hunter@secret@127.0.0.1:1/db", "secret@hunter@127.0.0.1:1/db", "hunter/secret@127.0.0.1:1/db",
-        "secret/hunter@127.0.0.1:1/db", "1234/secret@127.0.0.1:1/db", "secret?application_name=x@127.0.0.1:1/db",
-        "secret?hunter=x@127.0.0.1:1/db", "hunter?secret@127.0.0.1:1/db", "secret@/hunter@127.0.0.1:1/db"}) {
+        "secret/hunter@127.0.0.1:1/db", "1234/secret@127.0.0.1:1/db", "hunter?secret@127.0.0.1:1/db",
+        "secret@/hunter@127.0.0.1:1/db"}) {
     INFO(dsn);
     const Status status = open_status("postgresql://u:" + dsn);
     CHECK_FALSE(status.ok());

@@ -95,11 +95,15 @@ TEST_CASE("a file of schema 1 is migrated, with what is in it") {
   const std::string path = folder.file("old.db");
   REQUIRE(open(path).value().catalog->put(kKey, "document", "").ok());
   raw_sql(path, "DROP TABLE workers");
+  raw_sql(path, "ALTER TABLE providers DROP COLUMN input_bytes");
+  raw_sql(path, "ALTER TABLE providers DROP COLUMN stopped");
   raw_sql(path, "PRAGMA user_version = 1");
   const Backend backend = open(path).value();
   CHECK(inspect_sqlite(path).value().file_version == sqlite::kSchemaVersion);
   CHECK(backend.catalog->resolve(kKey).value().content == "document");
   CHECK(backend.store->register_worker({.worker_id = "w"}).ok());
+  CHECK(backend.store->note_provider("p", {.input_bytes = 750}).ok());
+  CHECK(backend.store->provider_state("p").value().input_bytes == 750);
   check_integrity(path);
 }
 

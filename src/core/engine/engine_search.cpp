@@ -92,6 +92,9 @@ Result<std::vector<SearchHit>> Engine::Impl::search(std::string_view catalog_id,
   if (!embedded.ok()) {
     return embedded.status();
   }
+  for (const std::string& warning : embedded->warnings) {
+    log(LogLevel::kWarning, warning);
+  }
   return catalog_->search(catalog_id, *space, embedded->vectors.row(0), k);
 }
 
