@@ -99,7 +99,7 @@ TEST_CASE("a provider that refuses every text fails one job, which says so, and 
   CHECK_THAT(provider_of(scene).pause_reason, Contains("the budget of this key is spent"));
   // Another process knows: it fails none, and goes on when the provider answers.
   scene.server->always(std::nullopt);
-  scene.server->script({Trouble::kNone, Trouble::kBudget});  // the question for its space is answered
+  scene.server->script({Trouble::kBudget});
   scene.reopen({.slots = 1});
   scene.start();
   scene.finish();
