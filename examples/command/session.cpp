@@ -24,6 +24,10 @@ std::optional<CatalogInfo> find_catalog(const std::vector<CatalogInfo>& catalogs
   return std::nullopt;
 }
 
+Status no_such_catalog(const std::string& catalog_id) {
+  return with_hint({Code::kNotFound, fmt::format("there is no catalog '{}'", catalog_id)});
+}
+
 /// An error that may be gone by itself: work waits for it, with one line that says what to do.
 bool is_passing(Code code) {
   return code == Code::kPaused || code == Code::kRetry || code == Code::kTimeout;
@@ -143,7 +147,7 @@ Result<NamedEmbedder> embedder_for_catalog(const Session& session, const std::st
   }
   const std::optional<CatalogInfo> info = find_catalog(*catalogs, catalog_id);
   if (use == Use::kSearch && !info) {
-    return {Code::kNotFound, fmt::format("there is no catalog '{}'; 'embedjobs status' lists them", catalog_id)};
+    return no_such_catalog(catalog_id);
   }
   std::string space_id = info ? info->target_space_id : std::string();
   if (use == Use::kSearch && !info->search_space_id.empty()) {
@@ -188,7 +192,7 @@ Result<std::vector<SpecStatus>> statuses_of(Engine& engine, const std::optional<
       return catalogs.status();
     }
     if (!find_catalog(*catalogs, *catalog_id)) {
-      return {Code::kNotFound, fmt::format("there is no catalog '{}'; 'embedjobs status' lists them", *catalog_id)};
+      return no_such_catalog(*catalog_id);
     }
   }
   return engine.status(catalog_id);
