@@ -64,7 +64,7 @@ WRONG = [
     ("include/embedjobs/worker.hpp", '#include "embedjobs/sys/store.hpp"', "may not include"),
     ("capi/src/error.cpp", '#include "core/worker/pass.hpp"', "may not include"),
     ("capi/src/error.cpp", '#include "core/rules/limits.hpp"', "may not include"),
-    ("capi/src/error.cpp", '#include "core/runtime/system_runtime.hpp"', "may not include"),
+    ("capi/src/error.cpp", '#include "core/runtime/hosted_runtime.hpp"', "may not include"),
     ("examples/command/work.cpp", '#include "core/values/utf8.hpp"', "may not include"),
     ("examples/command/work.cpp", '#include "../../src/core/values/utf8.hpp"', "may not include"),
     ("examples/command/work.cpp", '#include "conformance/database.hpp"', "may not include"),
