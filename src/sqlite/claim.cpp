@@ -37,7 +37,8 @@ std::vector<RunningJob> running_jobs(Connection& connection) {
     jobs.push_back({.id = row.integer(0),
                     .catalog_id = row.integer(1),
                     .nonce = row.number(2),
-                    .lease = {std::string(row.text(3)), Duration(row.integer(4)), std::string(row.text(5))}});
+                    .lease = {std::string(row.text(3)), Duration(row.integer(4)), std::string(row.text(5)),
+                              Duration(row.integer(6))}});
   }
   return jobs;
 }
@@ -175,7 +176,8 @@ std::optional<Lease> claim_job(Connection& connection, Database& database, JobId
   save_key(connection, *key);
   save_job(connection, row->job);
   save_lease(connection, id,
-             {database.clock().boot_id(), database.clock().boot_time() + duration, database.options().holder_identity});
+             {database.clock().boot_id(), database.clock().boot_time() + duration, database.options().holder_identity,
+              duration});
   choose_target_of(connection, row->catalog_id, request.space_id);
   return lease_of(connection, *row, *key);
 }

@@ -23,7 +23,7 @@ inline constexpr const char* kDueByAge =
 
 // As many running jobs as there are busy workers: a look at each.
 inline constexpr const char* kRunning =
-    "SELECT id, catalog_id, fence_nonce, lease_boot_id, lease_boot_time, lease_holder "
+    "SELECT id, catalog_id, fence_nonce, lease_boot_id, lease_boot_time, lease_holder, lease_length "
     "FROM jobs INDEXED BY jobs_running WHERE status = 1 ORDER BY id LIMIT :limit";
 
 inline constexpr const char* kAnyOtherCatalog = "SELECT 1 FROM catalogs WHERE " EMBEDJOBS_IS_OTHER " LIMIT 1";

@@ -18,6 +18,7 @@
 #include "embedjobs/sys/runtime.hpp"
 #include "sqlite/connection.hpp"
 #include "sqlite/open_files.hpp"
+#include "sqlite/unknown_leases.hpp"
 
 namespace embedjobs::sqlite {
 
@@ -107,6 +108,7 @@ class Database {
   [[nodiscard]] const SqliteOptions& options() const noexcept { return options_; }
   Clock& clock() noexcept { return *clock_; }
   core::WakeSignal& wake() noexcept { return wake_; }
+  UnknownLeases& unknown_leases() noexcept { return unknown_leases_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
  private:
@@ -158,6 +160,7 @@ class Database {
   std::mutex readers_mutex_;
   std::vector<std::unique_ptr<Connection>> readers_;
   core::WakeSignal wake_;
+  UnknownLeases unknown_leases_;
 };
 
 }  // namespace embedjobs::sqlite

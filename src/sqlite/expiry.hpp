@@ -15,14 +15,21 @@ namespace embedjobs::sqlite {
 class Expiry {
  public:
   explicit Expiry(Database& database)
-      : options_(database.options()), boot_id_(database.clock().boot_id()), boot_time_(database.clock().boot_time()) {}
+      : database_(database),
+        options_(database.options()),
+        boot_id_(database.clock().boot_id()),
+        boot_time_(database.clock().boot_time()) {}
 
   bool ended(const LeaseStamp& lease) { return remaining(lease) <= Duration(0); }
+  /// Never more than the length of the lease: a clock that began anew can't make it longer.
   Duration remaining(const LeaseStamp& lease) {
+    if (lease.boot_id.empty() || boot_id_.empty()) {
+      return database_.unknown_leases().remaining(lease, database_.clock().now());
+    }
     if (lease.boot_id != boot_id_ || !alive(lease.holder)) {
       return Duration(0);
     }
-    return std::max(lease.boot_time - boot_time_, Duration(0));
+    return std::clamp(lease.boot_time - boot_time_, Duration(0), std::max(lease.length, Duration(0)));
   }
 
  private:
@@ -37,6 +44,7 @@ class Expiry {
     return entry->second;
   }
 
+  Database& database_;
   const SqliteOptions& options_;
   std::string boot_id_;
   Duration boot_time_;

@@ -64,7 +64,7 @@ constexpr const char* kSaveProgress =
     " records_in_flight = ?13, prompt_tokens = ?14, pass_prompt_tokens = ?15 "
     "WHERE id = ?1";
 constexpr const char* kSaveLease =
-    "UPDATE jobs SET lease_boot_id = ?2, lease_boot_time = ?3, lease_holder = ?4 WHERE id = ?1";
+    "UPDATE jobs SET lease_boot_id = ?2, lease_boot_time = ?3, lease_holder = ?4, lease_length = ?5 WHERE id = ?1";
 
 constexpr const char* kLoadInFlight =
     "SELECT " EMBEDJOBS_IN_FLIGHT_COLUMNS " FROM in_flight WHERE job_id = ? ORDER BY text_hash";
@@ -228,7 +228,7 @@ void save_progress(Connection& connection, const rules::StoredJob& job) {
 }
 
 void save_lease(Connection& connection, JobId id, const LeaseStamp& stamp) {
-  connection.run(kSaveLease, id, stamp.boot_id, stamp.boot_time, stamp.holder);
+  connection.run(kSaveLease, id, stamp.boot_id, stamp.boot_time, stamp.holder, stamp.length);
 }
 
 std::vector<rules::InFlight> load_in_flight(Connection& connection, JobId id) {

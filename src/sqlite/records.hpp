@@ -51,9 +51,10 @@ void save_spec(Connection& connection, const KeyRow& key, WallTime now);
 
 /// What decides that a lease has ended.
 struct LeaseStamp {
-  std::string boot_id;
+  std::string boot_id;    ///< Empty: it can't be told.
   Duration boot_time{0};  ///< CLOCK_BOOTTIME at its end.
   std::string holder;     ///< Identity of the process.
+  Duration length{0};     ///< From the claim or the renewal to the end.
 };
 
 using core::JobRow;

@@ -23,7 +23,7 @@ constexpr const char* kTake =
 constexpr const char* kEnd = "DELETE FROM reservations WHERE space_id = ? AND text_hash = ? AND key_id = ?";
 // The lease of a key, where the fence is the current one.
 constexpr const char* kLeaseOf =
-    "SELECT j.lease_boot_id, j.lease_boot_time, j.lease_holder "
+    "SELECT j.lease_boot_id, j.lease_boot_time, j.lease_holder, j.lease_length "
     "FROM keys AS k CROSS JOIN jobs AS j INDEXED BY jobs_open ON j.catalog_id = k.catalog_id AND j.key_id = k.id AND "
     "j.status <= 1 "
     "WHERE k.id = ? AND k.fence_counter = ? AND k.holder_nonce = ? AND j.status = 1";
@@ -76,8 +76,8 @@ class Reserver {
     const auto [entry, is_new] = lives_.try_emplace({holder.key_id, holder.fence.nonce}, false);
     if (is_new) {
       Query row = connection_.query(kLeaseOf, holder.key_id, holder.fence.counter, holder.fence.nonce);
-      entry->second =
-          row.next() && !expiry_.ended({std::string(row.text(0)), Duration(row.integer(1)), std::string(row.text(2))});
+      entry->second = row.next() && !expiry_.ended({std::string(row.text(0)), Duration(row.integer(1)),
+                                                    std::string(row.text(2)), Duration(row.integer(3))});
     }
     return entry->second;
   }

@@ -13,7 +13,7 @@ namespace {
 // The job's fence is the key's current one as long as the job runs: whatever voids it (removal, expiry, a switch) ends
 // the running too.
 constexpr const char* kRenew =
-    "UPDATE jobs SET lease_boot_id = ?4, lease_boot_time = ?5, lease_expires_at = ?6 "
+    "UPDATE jobs SET lease_boot_id = ?4, lease_boot_time = ?5, lease_expires_at = ?6, lease_length = ?9 "
     "WHERE id = ?1 AND status = 1 AND fence_counter = ?2 AND fence_nonce = ?3"
     " AND key_id = (SELECT k.id FROM catalogs AS c CROSS JOIN keys AS k ON k.catalog_id = c.id WHERE c.name = ?7 AND "
     "k.spec_name = ?8)";
@@ -95,7 +95,7 @@ Result<std::vector<bool>> SqliteStore::renew(std::span<const LeaseRef> leases, D
     renewed.reserve(leases.size());
     for (const LeaseRef& lease : leases) {
       renewed.push_back(connection.run(kRenew, lease.job_id, lease.fence.counter, lease.fence.nonce, boot_id, ends,
-                                       ends_at, lease.key.catalog_id, lease.key.spec_name) == 1);
+                                       ends_at, lease.key.catalog_id, lease.key.spec_name, duration) == 1);
     }
     return renewed;
   });

@@ -17,6 +17,32 @@ namespace {
 
 const std::string kSpaceId = kSpace.id();
 
+/// The clock of a process that can't tell which boot it runs in.
+class NamelessBoot final : public Clock {
+ public:
+  explicit NamelessBoot(std::shared_ptr<Clock> clock) : clock_(std::move(clock)) {}
+  MonoTime now() override { return clock_->now(); }
+  WallTime wall_now() override { return clock_->wall_now(); }
+  Duration boot_time() override { return clock_->boot_time(); }
+  std::string boot_id() override { return {}; }
+
+ private:
+  std::shared_ptr<Clock> clock_;
+};
+
+/// The same boot, by a clock that is far behind.
+class EarlierBoot final : public Clock {
+ public:
+  explicit EarlierBoot(std::shared_ptr<Clock> clock) : clock_(std::move(clock)) {}
+  MonoTime now() override { return clock_->now(); }
+  WallTime wall_now() override { return clock_->wall_now(); }
+  Duration boot_time() override { return clock_->boot_time() - std::chrono::hours(6); }
+  std::string boot_id() override { return clock_->boot_id(); }
+
+ private:
+  std::shared_ptr<Clock> clock_;
+};
+
 /// Several "processes" on one file, of which a test says who lives.
 struct Machine {
   TempFolder folder;
@@ -24,12 +50,12 @@ struct Machine {
   std::set<std::string> dead;
   std::uint64_t nonce = 1;
 
-  Backend process(const std::string& name) {
+  Backend process(const std::string& name, std::shared_ptr<Clock> its_clock = nullptr) {
     SqliteOptions options;
     options.store.lease_duration = kLease;
     options.holder_identity = name;
     options.holder_alive = [this](const std::string& identity) { return !dead.contains(identity); };
-    return get(open_sqlite(folder.file("x.db"), options, clock));
+    return get(open_sqlite(folder.file("x.db"), options, its_clock ? its_clock : clock));
   }
   ClaimResult claim(const Backend& backend) {
     return get(backend.store->claim({.worker_id = "w", .max_jobs = 10, .nonce = nonce++, .space_id = kSpaceId}));
@@ -53,6 +79,46 @@ TEST_CASE("the lease of a dead process is taken at once, and counts as a crash")
   REQUIRE(taken.leases.size() == 1);
   CHECK(taken.leases[0].state.crashes == 1);
   lost(first.store->settle(ref(lease), {}).status());
+}
+
+TEST_CASE(
+    "a lease of a boot that can't be told is live while it changes, and ends when it was unchanged for its length") {
+  Machine machine;
+  const auto nameless = std::make_shared<NamelessBoot>(machine.clock);
+  const bool holder_knows = GENERATE(true, false);
+  const bool observer_knows = GENERATE(true, false);
+  if (holder_knows && observer_knows) {
+    return;
+  }
+  const Backend first = machine.process("first", holder_knows ? nullptr : nameless);
+  const Backend second = machine.process("second", observer_knows ? nullptr : nameless);
+  get(first.catalog->put(kKey, "content", kSpaceId));
+  const Lease lease = machine.claim(first).leases.at(0);
+  for (int renewal = 0; renewal < 10; ++renewal) {
+    CHECK(machine.claim(second).leases.empty());
+    machine.clock->advance(kLease / 3);
+    CHECK(machine.claim(second).leases.empty());
+    CHECK(get(first.store->renew(std::vector{ref(lease)}, 0s, 1s)) == std::vector{true});
+  }
+  // The holder is gone, and the machine boots anew: no clock can make the lease longer.
+  machine.clock->reboot();
+  CHECK(get(second.store->peek(kSpaceId)).next_due == kLease);
+  machine.clock->advance(kLease - 1s);
+  CHECK(machine.claim(second).leases.empty());
+  CHECK(get(second.store->peek(kSpaceId)).next_due == 1s);
+  machine.clock->advance(1s);
+  const ClaimResult taken = machine.claim(second);
+  CHECK(taken.expired == 1);
+  CHECK(taken.leases.size() == 1);
+}
+
+TEST_CASE("a lease never lasts longer than its length, whatever the clock of the boot says") {
+  Machine machine;
+  const Backend first = machine.process("first");
+  get(first.catalog->put(kKey, "content", kSpaceId));
+  machine.claim(first);
+  const auto earlier = std::make_shared<EarlierBoot>(machine.clock);
+  CHECK(get(machine.process("second", earlier).store->peek(kSpaceId)).next_due == kLease);
 }
 
 TEST_CASE("an expired lease that nobody took may be renewed") {

@@ -24,7 +24,8 @@ class Clock {
   virtual WallTime wall_now() = 0;
   /// Time since this machine booted, suspended or not (CLOCK_BOOTTIME): what leases on one machine are stamped with.
   virtual Duration boot_time() = 0;
-  /// Names this boot of this machine; a lease of another boot has ended.
+  /// Names this boot of this machine; a lease of another boot has ended. Empty where it can't be told. Then nobody can
+  /// say whether two leases are of one boot.
   virtual std::string boot_id() = 0;
 };
 

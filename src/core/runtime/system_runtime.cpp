@@ -28,17 +28,18 @@ Duration read_boot_time() {
   return std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec);
 }
 
+/// Empty where it can't be read, as in a unit with ProcSubset=pid, a chroot, or a process without a free descriptor.
 std::string read_boot_id() {
   std::array<char, 64> buffer{};
   const int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
   if (file < 0) {
-    return "unknown";
+    return {};
   }
   const ssize_t size = read(file, buffer.data(), buffer.size());
   close(file);
   std::string id(buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
   std::erase_if(id, [](char c) { return c == '\n'; });
-  return id.empty() ? "unknown" : id;
+  return id;
 }
 
 /// A new thread inherits the mask of its maker: signals stay with the host's threads.

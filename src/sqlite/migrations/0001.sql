@@ -96,9 +96,10 @@ CREATE TABLE jobs (
   provider          TEXT NOT NULL,     -- of the last claim
   prompt_tokens     INTEGER NOT NULL,  -- of all passes
   pass_prompt_tokens INTEGER NOT NULL, -- of the last one
-  lease_boot_id     TEXT NOT NULL,     -- decides expiry, with the next two
+  lease_boot_id     TEXT NOT NULL,     -- decides expiry, with the next three; '': the boot can't be told
   lease_boot_time   INTEGER NOT NULL,  -- CLOCK_BOOTTIME at which the lease ends
-  lease_holder      TEXT NOT NULL      -- identity of the process that holds it
+  lease_holder      TEXT NOT NULL,     -- identity of the process that holds it
+  lease_length      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 -- At most one open job a key; also finds open jobs by catalog.
 CREATE UNIQUE INDEX jobs_open ON jobs (catalog_id, key_id) WHERE status <= 1;
