@@ -44,6 +44,7 @@ void add_worker(Workers& list, const WorkerStatus& status) {
 }  // namespace embedjobs::capi
 
 using namespace embedjobs;  // NOLINT(google-build-using-namespace)
+using capi::FromCallback;
 
 extern "C" {
 

@@ -186,7 +186,7 @@ void bench_keep_alive() {
                         .model = "test-model",
                         .prefix = "",
                         .dimensions = 0,
-                        .base64 = false,
+                        .format = http::NumberFormat::kFloat,
                         .old_route = false},
                        texts, body);
   const auto embedder = make_http_embedder(options_for(server, 16));
