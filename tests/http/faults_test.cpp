@@ -213,9 +213,8 @@ TEST_CASE("another model's answer is a warning, once; the same under a longer na
     const auto embedder = made(options);
     (void)embedder->space({});
     std::vector<std::string> all = embed(*embedder, {"one"})->warnings;
-    for (const std::string& again : embed(*embedder, {"two"})->warnings) {
-      all.push_back(again);
-    }
+    const std::vector<std::string> again = embed(*embedder, {"two"})->warnings;
+    all.insert(all.end(), again.begin(), again.end());
     return all;
   };
   const std::vector<std::string> other = warnings("bge-m3", "all-minilm");
