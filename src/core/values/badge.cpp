@@ -24,7 +24,8 @@ BadgeRule rule_of(const SpecStatus& s) {
     return BadgeRule::kUnknown;
   }
   const bool empty = s.operation_count && *s.operation_count == 0;
-  const std::optional<JobStatus> job = s.job_known ? s.job_status : std::nullopt;
+  static const std::optional<JobStatus> none;
+  const std::optional<JobStatus>& job = s.job_known ? s.job_status : none;
   const bool rests = !job || *job == JobStatus::kSucceeded;
   if (rests && !empty && has_all_rows(s)) {
     return BadgeRule::kIndexed;
