@@ -210,7 +210,10 @@ void Engine::Impl::adopt_recorded_space() {
 
 std::string Engine::Impl::target_for_new_catalog() {
   if (given_embedder_ && !computer_) {
-    return known_space_id();
+    std::string known = known_space_id();
+    if (!known.empty() || !given_embedder_->knows_space()) {
+      return known;  // no provider is asked
+    }
   }
   {
     const std::lock_guard lock(space_mutex_);

@@ -18,11 +18,8 @@ SharedEmbedder::SharedEmbedder(std::shared_ptr<Embedder> inner) : inner_(std::mo
 }
 
 Result<Space> SharedEmbedder::space(const CallContext& context) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (space_) {
-      return *space_;
-    }
+  if (auto known = known_space()) {
+    return *std::move(known);
   }
   Result<Space> space = guarded("the embedder", [&] { return inner_->space(context); });
   if (!space.ok()) {
@@ -41,11 +38,8 @@ Result<Space> SharedEmbedder::space(const CallContext& context) {
 }
 
 std::optional<Space> SharedEmbedder::known_space() {
-  if (!knows_space()) {
-    return std::nullopt;
-  }
-  const Result<Space> known = space({});
-  return known.ok() ? std::optional(*known) : std::nullopt;
+  const std::lock_guard lock(mutex_);
+  return space_;
 }
 
 bool SharedEmbedder::knows_space() const {
@@ -63,6 +57,10 @@ bool SharedEmbedder::knows_space() const {
 bool SharedEmbedder::adopt(const Space& recorded) {
   bool adopted = false;
   (void)guarded("the embedder", [&] { adopted = inner_->adopt(recorded); });
+  if (adopted) {
+    const std::lock_guard lock(mutex_);
+    space_ = recorded;
+  }
   return adopted;
 }
 

@@ -19,7 +19,7 @@ class SharedEmbedder final : public Embedder {
  public:
   explicit SharedEmbedder(std::shared_ptr<Embedder> inner);
   Result<Space> space(const CallContext& context) override;
-  /// What space() has answered before, or answers without asking the provider.
+  /// What space() has answered before, or adopt() has taken. Calls nobody.
   std::optional<Space> known_space();
   [[nodiscard]] bool knows_space() const override;
   bool adopt(const Space& recorded) override;
