@@ -2,6 +2,7 @@
 import array
 import hashlib
 import threading
+import time
 import unittest
 
 import embedjobs
@@ -314,6 +315,8 @@ class CallbackTest(unittest.TestCase):
         engine.put(*KEY, "x")
         engine.start()
         self.log.wait_for("is made again")
+        while not engine.jobs()[0].last_error:  # the log comes before the store is told
+            time.sleep(0.01)
         engine.enqueue(*KEY)
         engine.wait_idle()
         self.assertIn("seen: ", engine.jobs()[0].last_error)
